@@ -7,6 +7,7 @@ import { freePort } from '../../demo/ports.ts';
 import { startDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
+import { staged } from '../support/staged.ts';
 import { startHardenedApiServer } from './hardened-api-server.ts';
 import type { RealInstance } from './real-instance.ts';
 import { BUSYBOX, makeKubeletCertificates, NODE, startNode } from './real-node.ts';
@@ -53,12 +54,8 @@ const BINDING = {
 };
 
 /** @param namespace a further one, with the pod `ledger`, where the user has no right */
-export async function startNodeStage(namespace?: string): Promise<NodeStage> {
-  const stops: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (const each of stops.splice(0).toReversed()) await each();
-  };
-  try {
+export const startNodeStage = (namespace?: string): Promise<NodeStage> =>
+  staged(async (stops) => {
     const folder = await temporaryFolder();
     stops.push(() => rm(folder, { recursive: true, force: true }));
     const certificates = await makeKubeletCertificates();
@@ -96,17 +93,12 @@ export async function startNodeStage(namespace?: string): Promise<NodeStage> {
       instance,
       port,
       kubectl,
-      stop,
       apiServerAudit: async () => {
         const lines = (await readFile(auditLog, 'utf8')).split('\n').filter((line) => line !== '');
         return lines.map((line) => JSON.parse(line) as ApiServerEvent);
       },
     };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
+  });
 
 function withInput(kubeconfig: string, args: readonly string[], input: string): Promise<string> {
   return new Promise((resolve, reject) => {

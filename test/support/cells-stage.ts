@@ -17,6 +17,7 @@ import { startServer, type RunningServer } from '../../src/server/serve.ts';
 import { ROOT } from './deployed.ts';
 import { temporaryFolder, untilSettled } from './instance.ts';
 import { startRedis } from './redis.ts';
+import { staged, type Stops } from './staged.ts';
 
 export type CellName = 'a' | 'b';
 
@@ -51,20 +52,7 @@ const HOSTS = { a: 'localhost', b: '127.0.0.1' } as const;
 
 const SECRET = 'secret-of-both-cells';
 
-type Stops = (() => Promise<unknown>)[];
-
-export async function startCells(): Promise<Cells> {
-  const stops: Stops = [];
-  const stop = async (): Promise<void> => {
-    for (const end of stops.splice(0).toReversed()) await end();
-  };
-  try {
-    return { ...(await start(stops)), stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
+export const startCells = (): Promise<Cells> => staged(start);
 
 async function start(stops: Stops): Promise<Omit<Cells, 'stop'>> {
   const folder = await temporaryFolder();

@@ -15,7 +15,7 @@ import { createRevocationGuard } from '../../src/revocation/guard.ts';
 import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../src/store/memory/memory.ts';
 import type { RevocationLog, SessionRecord, SessionStore, Store } from '../../src/store/store.ts';
-import { delegationClaims } from './delegation-claims.ts';
+import { tokenClaims } from './token-claims.ts';
 import { DELEGATION } from './delegation-settings.ts';
 import { HOST } from './raw-connection.ts';
 import { makeCertificate, startUpstream } from './upstream.ts';
@@ -277,21 +277,8 @@ export function claimsOf(
   thumbprint: string,
   position: { readonly epoch: string; readonly number: number },
 ): JWTPayload {
-  const now = Math.floor(Date.now() / 1000);
-  return {
-    iss: PUBLIC_URL,
-    sub: record.account,
-    aud: clusterAudience('prod'),
-    iat: now,
-    exp: now + 300,
-    jti: randomUUID(),
-    client_id: PLUGIN_CLIENT_ID,
-    sid: record.id,
-    ep: position.epoch,
-    ln: position.number,
-    cnf: { 'x5t#S256': thumbprint },
-    ...delegationClaims(record),
-  };
+  const audience = clusterAudience('prod');
+  return tokenClaims({ record, thumbprint, position, issuer: PUBLIC_URL, audience, lifeSeconds: 300 });
 }
 
 export function sign(key: CryptoKey, claims: JWTPayload, header: Record<string, unknown> = {}): Promise<string> {

@@ -12,7 +12,8 @@ export async function openAddresses(port: number): Promise<readonly string[]> {
   return all.filter((_host, index) => open[index]);
 }
 
-async function isOpen(host: string, port: number): Promise<boolean> {
+/** @returns whether a connection to the port is accepted */
+export async function isOpen(host: string, port: number): Promise<boolean> {
   const socket = connect({ host, port });
   try {
     await once(socket, 'connect');

@@ -2,9 +2,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CIPHERS } from '../load/http1.ts';
-import { accepts, start } from './processes.ts';
+import { start } from './processes.ts';
 import type { Started } from './processes.ts';
 import { freePort } from '../../../demo/ports.ts';
+import { isOpen } from '../../support/open-addresses.ts';
 
 /** Host names by which both proxies choose the upstream: nginx for files, Node for what streams. */
 export const HOSTS = { files: 'files.bench.test', live: 'live.bench.test' } as const;
@@ -64,7 +65,7 @@ http {
 `;
   await writeFile(at('nginx.conf'), config);
   const args = ['-p', directory, '-c', at('nginx.conf'), '-e', at('nginx/error.log')];
-  return { ...(await start('nginx', args, () => accepts(port))), port };
+  return { ...(await start('nginx', args, () => isOpen('127.0.0.1', port))), port };
 }
 
 /**
@@ -81,7 +82,7 @@ export async function startPeer(
   const environment = { PORT: port, DIRECTORY: directory, FILES: upstreams.files, LIVE: upstreams.live };
   const texts = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, String(value)]));
   // Its process is the proxy itself, whose CPU time is read.
-  return { ...(await start('sh', ['-c', `exec ${command}`], () => accepts(port), texts)), port };
+  return { ...(await start('sh', ['-c', `exec ${command}`], () => isOpen('127.0.0.1', port), texts)), port };
 }
 
 /** @param directory has `server.pem` (certificate and key) and `ca.crt` */
@@ -118,5 +119,5 @@ backend live
   ${server('node', upstreams.live)}
 `;
   await writeFile(at('haproxy.cfg'), config);
-  return { ...(await start('haproxy', ['-db', '-f', at('haproxy.cfg')], () => accepts(port))), port };
+  return { ...(await start('haproxy', ['-db', '-f', at('haproxy.cfg')], () => isOpen('127.0.0.1', port))), port };
 }

@@ -15,6 +15,7 @@ import { metric } from '../../support/metric.ts';
 import { OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey, SignedIn } from '../../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
+import { staged, type Stops } from '../../support/staged.ts';
 import type { LoadWorker } from '../load/worker.ts';
 import { Remote } from '../rpc.ts';
 import type { LiveUpstream } from '../upstream.ts';
@@ -45,24 +46,10 @@ export interface ReplicaStage {
 const entry = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** @param users who may sign in at the identity provider */
-export async function openReplicas(count: number, users: readonly DemoUser[] = USERS): Promise<ReplicaStage> {
-  const stops: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (const end of stops.splice(0).toReversed()) await end();
-  };
-  try {
-    return { ...(await open(count, users, stops)), stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
+export const openReplicas = (count: number, users: readonly DemoUser[] = USERS): Promise<ReplicaStage> =>
+  staged((stops) => open(count, users, stops));
 
-async function open(
-  count: number,
-  users: readonly DemoUser[],
-  stops: (() => Promise<unknown>)[],
-): Promise<Omit<ReplicaStage, 'stop'>> {
+async function open(count: number, users: readonly DemoUser[], stops: Stops): Promise<Omit<ReplicaStage, 'stop'>> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
   stops.push(() => rm(directory, { recursive: true, force: true }));
   const at = (name: string): string => join(directory, name);

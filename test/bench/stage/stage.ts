@@ -12,6 +12,7 @@ import { signInAlice, signInRoot, startInstance } from './server.ts';
 import type { BenchInstance, SignedInUser } from './server.ts';
 import { HOSTS, startHaproxy, startNginx, startPeer } from './peers.ts';
 import { cpuMicroseconds } from '../../support/cpu-time.ts';
+import { staged, type Stops } from '../../support/staged.ts';
 
 /** `before`: Portcullis of another checkout. `peer`: another proxy. */
 export type TargetName = 'direct' | 'haproxy' | 'portcullis' | 'before' | 'peer';
@@ -44,20 +45,9 @@ export interface Stage {
 
 const entry = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-export async function openStage(others: Others = {}): Promise<Stage> {
-  const stops: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (const end of stops.splice(0).toReversed()) await end();
-  };
-  try {
-    return await open(stops, stop, others);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
+export const openStage = (others: Others = {}): Promise<Stage> => staged((stops) => open(stops, others));
 
-async function open(stops: (() => Promise<unknown>)[], stop: () => Promise<void>, others: Others): Promise<Stage> {
+async function open(stops: Stops, others: Others): Promise<Omit<Stage, 'stop'>> {
   const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
   stops.push(() => rm(directory, { recursive: true, force: true }));
   const { ca, cert, key } = await makeCertificates(['localhost', '127.0.0.1', ...Object.values(HOSTS)], Date.now());
@@ -107,7 +97,6 @@ async function open(stops: (() => Promise<unknown>)[], stop: () => Promise<void>
     others: (['before', 'peer'] as const).filter((name) => others[name] !== undefined),
     figures: instance.figures,
     revokeAlice: () => root.revoke(alice.session),
-    stop,
   };
 }
 

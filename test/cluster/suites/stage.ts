@@ -15,6 +15,7 @@ import { freePortBase, temporaryFolder, untilSettled } from '../../support/insta
 import { CliContext } from '../../support/kubectl.ts';
 import { startRedis } from '../../support/redis.ts';
 import { startSecondReplica } from '../../support/second-replica.ts';
+import { staged, type Stops } from '../../support/staged.ts';
 import { startHardenedApiServer, type HardenedApiServer } from '../hardened-api-server.ts';
 import { asset } from './source.ts';
 
@@ -49,12 +50,8 @@ const apiServerOptions = async (source: string) => ({
   ],
 });
 
-export async function startSuiteStage(source: string, way: Way): Promise<SuiteStage> {
-  const stops: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (const each of stops.splice(0).toReversed()) await each();
-  };
-  try {
+export const startSuiteStage = (source: string, way: Way): Promise<SuiteStage> =>
+  staged(async (stops) => {
     const folder = await temporaryFolder();
     stops.push(() => rm(folder, { recursive: true, force: true }));
     const server = await startHardenedApiServer(await apiServerOptions(source));
@@ -67,12 +64,8 @@ export async function startSuiteStage(source: string, way: Way): Promise<SuiteSt
         ? { kubeconfig: await readKubeconfig(server.kubeconfig), environment: process.env }
         : await startReplicas(folder, server, stops);
     const port = await writeHome(folder, kubeconfig);
-    return { folder, port, environment, stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-}
+    return { folder, port, environment };
+  });
 
 const readKubeconfig = async (file: string): Promise<Kubeconfig> => parse(await readFile(file, 'utf8')) as Kubeconfig;
 
@@ -179,7 +172,7 @@ async function writeHome(folder: string, { clusters, contexts, users }: Kubeconf
 async function startReplicas(
   folder: string,
   { kubeconfig: admin }: HardenedApiServer,
-  stops: (() => Promise<unknown>)[],
+  stops: Stops,
 ): Promise<{ readonly kubeconfig: Kubeconfig; readonly environment: NodeJS.ProcessEnv }> {
   const redis = await startRedis();
   stops.push(() => redis.stop());

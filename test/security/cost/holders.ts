@@ -4,9 +4,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { importJWK, SignJWT, type JWK } from 'jose';
 import type { RunningDemo } from '../../../demo/launch.ts';
-import { PLUGIN_CLIENT_ID } from '../../../src/core/core.ts';
 import { certificateThumbprint } from '../../../src/core/credential/thumbprint.ts';
-import { delegationClaims } from '../../support/delegation-claims.ts';
+import { tokenClaims } from '../../support/token-claims.ts';
 import type { Store } from '../../../src/store/store.ts';
 
 /** A session, bound to a key, for which the test signs tokens. */
@@ -32,21 +31,10 @@ export async function createMinter(
     const minted = await sessions.mint(session, { thumbprint });
     if (!minted.ok) throw new Error(`no token: ${minted.reason}`);
     const { record, position } = minted;
-    const claims = {
-      iss: urls.web,
-      sub: record.account,
-      client_id: PLUGIN_CLIENT_ID,
-      sid: record.id,
-      ep: position.epoch,
-      ln: position.number,
-      cnf: { 'x5t#S256': thumbprint },
-      ...delegationClaims(record),
-    };
     return {
       session,
       token(audience) {
-        const now = Math.floor(Date.now() / 1000);
-        return new SignJWT({ ...claims, aud: audience, iat: now, exp: now + 900, jti: crypto.randomUUID() })
+        return new SignJWT(tokenClaims({ record, thumbprint, position, issuer: urls.web, audience, lifeSeconds: 900 }))
           .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: jwk.kid })
           .sign(key);
       },
