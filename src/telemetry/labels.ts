@@ -20,13 +20,14 @@ const MOST_VALUES = 100;
 /**
  * Maps whatever is not in `known` to `other`; without a list, whatever does not look like a name, and every name
  * after the first hundred.
+ * @param always without a list: names that never become `other`, because an alert counts them
  */
-export function boundedLabel(known?: readonly string[]): (value: string) => string {
-  const seen = new Set(known);
+export function boundedLabel(known?: readonly string[], always: readonly string[] = []): (value: string) => string {
+  const seen = new Set([...(known ?? []), ...always]);
   const isOpen = known === undefined;
   return (value) => {
     if (seen.has(value)) return value;
-    if (!isOpen || seen.size >= MOST_VALUES || !NAME.test(value)) return OTHER;
+    if (!isOpen || seen.size >= MOST_VALUES + always.length || !NAME.test(value)) return OTHER;
     seen.add(value);
     return value;
   };

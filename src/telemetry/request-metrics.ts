@@ -167,9 +167,9 @@ function failureMetrics(
   );
   for (const name of clusters) errors.inc({ cluster: name, kind: 'connect' }, 0);
   const rejections = counter(registry, 'refusals_total', 'Rejected requests, sign-ins and refreshes.', ['reason']);
-  for (const reason of ALERTED_REASONS) rejections.inc({ reason }, 0);
+  for (const alerted of ALERTED_REASONS) rejections.inc({ reason: alerted }, 0);
   const errorKind = boundedLabel();
-  const reason = boundedLabel();
+  const reason = boundedLabel(undefined, ALERTED_REASONS);
   return {
     upstreamError: (name, kind) => errors.inc({ cluster: cluster(name), kind: errorKind(kind) }),
     rejection: (why) => rejections.inc({ reason: reason(why) }),

@@ -143,6 +143,13 @@ describe('createMetrics', () => {
     expect(await valueOf(metrics, 'portcullis_streams_open{kind="other"}')).toBe('1');
   });
 
+  it('has the reasons that alerts count by their names, after however many others', async () => {
+    const metrics = createMetrics();
+    for (let index = 0; index < 200; index += 1) metrics.rejection(`reason-${index}`);
+    metrics.rejection('certificate_mismatch');
+    expect(await valueOf(metrics, 'portcullis_refusals_total{reason="certificate_mismatch"}')).toBe('1');
+  });
+
   it('stays bounded where no list is known: a hundred names, and only what looks like one', async () => {
     const metrics = createMetrics();
     const before = await seriesOf(metrics, 'portcullis_refusals_total');
