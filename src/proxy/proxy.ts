@@ -22,6 +22,8 @@ export type { Authenticate, Authentication } from './dependencies.ts';
 export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, StepUpSettings, UpstreamCluster } from './dependencies.ts';
+export { closedReporter, ConnectionLimit } from './listener/connection-limit.ts';
+export type { Occupant } from './listener/connection-limit.ts';
 export { shareHandshakes } from './listener/handshakes.ts';
 export { limitPipelining, noteEachPiece } from './listener/pipelining.ts';
 export { readerOf, SharedReading } from './listener/shared-reading.ts';

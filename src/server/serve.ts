@@ -14,7 +14,8 @@
  * - `server-events.ts`, `server-metrics.ts`: audit events and metrics of this process
  * - `readiness.ts`, `health.ts`, `component-health.ts`: its own readiness, and the health of clusters and
  *   providers
- * - `web-listener.ts`, `unread-responses.ts`: the web listener, and a limit for clients that do not read
+ * - `web-listener.ts`, `connection-space.ts`, `unread-responses.ts`: the web listener, and limits for clients that hold
+ *   its connections or do not read
  */
 import type { RequestListener } from 'node:http';
 import { hostname } from 'node:os';
@@ -27,6 +28,7 @@ import { mintUnboundToken } from '../oauth/console-token.ts';
 import { unboundDelegationClients } from '../oauth/delegation/clients.ts';
 import { thirdPartyNames, unboundClientIds } from '../oauth/public-clients.ts';
 import {
+  closedReporter,
   createApiListener,
   createAuthenticator,
   takePartInDrills,
@@ -44,6 +46,7 @@ import { observeCaBundles } from './server-metrics.ts';
 import type { Store } from '../store/store.ts';
 import { createOpsListener } from '../telemetry/telemetry.ts';
 import { FEW_PIPELINED, limitUnreadResponses } from './unread-responses.ts';
+import { keepSpace } from './connection-space.ts';
 import { close, listen, webListener } from './web-listener.ts';
 import { openContext, type ServerContext } from './server-context.ts';
 import { createSignIn } from './sign-in.ts';
@@ -114,6 +117,7 @@ export async function startServer(
   // A page takes 0.3 ms, and metrics 1.7 ms, where a rejection of the api listener takes 0.1 ms.
   limitUnreadResponses(webServer, { weight: 4 });
   limitUnreadResponses(ops, { weight: 16 });
+  keepSpace(webServer, { onClosed: closedReporter(context, 'limits.connections at the web listener') });
   let isStarted = false;
   opening.defer(() => {
     if (isStarted) recordServerEvent(context, 'server-stopped');

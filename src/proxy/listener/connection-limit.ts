@@ -9,12 +9,16 @@
  * Kubernetes that finds its idle connection closed opens another one.
  */
 
+import type { Clock } from '../../contracts/clock.ts';
+import type { ProxyLogger, ProxyMetrics } from '../dependencies.ts';
+
 /** Of `limits.connections`: enough for all who sign in at the same moment. */
 const UNAUTHENTICATED_SHARE = 1 / 5;
 /** Of all connections: as many are kept free where others wait for their clients. */
 const SPACE_SHARE = 1 / 16;
 /** Between two sweeps, each of which goes through all connections. */
 const SWEEP_MS = 250;
+const REPORT_EVERY_MS = 60_000;
 
 export interface Occupant {
   /** Since when it has waited for its client; undefined: it does not. Monotonic milliseconds. */
@@ -72,10 +76,15 @@ export class ConnectionLimit {
   /** Closes those without a credential first, and of each kind what has waited longest. */
   #makeSpace(): void {
     const beforeMs = performance.now() - this.#options.waitMs;
-    const closed =
-      this.#close(longestFirst(this.#unauthenticated, beforeMs), Math.max(this.#missing(), this.#excess())) +
-      this.#close(longestFirst(this.#users, beforeMs), this.#missing());
-    if (closed > 0) this.#options.onClosed(closed);
+    const closed = this.#close(
+      longestFirst(this.#unauthenticated, beforeMs),
+      Math.max(this.#missing(), this.#excess()),
+    );
+    // An attacker opens all there may be within a moment, which may not give way yet. In place of a user's it would
+    // only open another one, until no user has any.
+    const ofUsers = this.#missing() - Math.max(0, this.#excess());
+    const all = closed + this.#close(longestFirst(this.#users, beforeMs), ofUsers);
+    if (all > 0) this.#options.onClosed(all);
   }
 
   /** Returns how many connections more should be free. */
@@ -107,4 +116,32 @@ function longestFirst(occupants: ReadonlySet<Occupant>, beforeMs: number): reado
     if (sinceMs !== undefined && sinceMs <= beforeMs) waiting.push({ occupant, sinceMs });
   }
   return waiting.toSorted((left, right) => left.sinceMs - right.sinceMs).map(({ occupant }) => occupant);
+}
+
+/**
+ * Counts what had to give way, and logs it once a minute.
+ * @param setting how many connections there may be, for the log
+ */
+export function closedReporter(
+  {
+    metrics,
+    logger,
+    clock,
+  }: {
+    readonly metrics: Pick<ProxyMetrics, 'rejection'>;
+    readonly logger: Pick<ProxyLogger, 'warn'>;
+    readonly clock: Clock;
+  },
+  setting: string,
+): ConnectionLimitOptions['onClosed'] {
+  let silentUntil = 0;
+  return (count) => {
+    for (let each = 0; each < count; each += 1) metrics.rejection('connection_gave_way');
+    if (clock.nowMs() < silentUntil) return;
+    silentUntil = clock.nowMs() + REPORT_EVERY_MS;
+    logger.warn(
+      { count },
+      `connections closed that waited for their clients: there are nearly as many as ${setting}, or many without a credential`,
+    );
+  };
 }

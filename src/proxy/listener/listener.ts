@@ -23,7 +23,7 @@ import type { SecureContextOptions } from 'node:tls';
 import type { Address, Config } from '../../config/config.ts';
 import { orElse } from '../../core/awaitable.ts';
 import { acceptOn } from './accept.ts';
-import { ConnectionLimit, type ConnectionLimitOptions } from './connection-limit.ts';
+import { closedReporter, ConnectionLimit } from './connection-limit.ts';
 import { ConnectionTable } from './connection.ts';
 import { dropReporter } from './drops.ts';
 import { DataPlane } from '../data-plane.ts';
@@ -47,7 +47,6 @@ const LINGER_MS = 2_000;
 const IDLE_SWEEP_MS = 250;
 /** For the resets of HTTP/2 streams to be read. */
 const RESETS_READ_MS = 200;
-const REPORT_EVERY_MS = 60_000;
 
 export interface ApiListener {
   readonly server: Server;
@@ -75,7 +74,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const limit = new ConnectionLimit({
     most: deps.limits.connections,
     waitMs: timing.giveWayMs,
-    onClosed: closedReporter(deps),
+    onClosed: closedReporter(deps, 'limits.connections'),
   });
   const onDropped = dropReporter(deps);
   const connections = new ConnectionTable(limit, () => plane.isBehind);
@@ -111,20 +110,6 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   });
   routeHttp1(server, { deps, plane, connections, onDropped, guard });
   return apiListenerOf({ server, plane, sessions });
-}
-
-/** Counts what had to give way, and logs it once a minute. */
-function closedReporter({ metrics, logger, clock }: ApiListenerDeps): ConnectionLimitOptions['onClosed'] {
-  let silentUntil = 0;
-  return (count) => {
-    for (let each = 0; each < count; each += 1) metrics.rejection('connection_gave_way');
-    if (clock.nowMs() < silentUntil) return;
-    silentUntil = clock.nowMs() + REPORT_EVERY_MS;
-    logger.warn(
-      { count },
-      'connections closed that waited for their clients: there are nearly as many as limits.connections, or many without a credential',
-    );
-  };
 }
 
 function serverOptions(
