@@ -249,6 +249,19 @@ describe('many clients that come at the same time', () => {
     await expect(once(client, 'close')).resolves.toEqual([false]);
   });
 
+  it('a connection that sends more than any client before its first response begins no handshake', async () => {
+    const server = createServer();
+    // Stands for Node's own, which is never called.
+    server.on('connection', () => expect.unreachable());
+    shareHandshakes(server, 60_000);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(() => server.close());
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1').on('error', () => undefined);
+    client.write(Buffer.alloc(64 * 1024, 0x16));
+    await new Promise((resolve) => void client.resume().once('close', resolve));
+  });
+
   it('a connection that is silent for too long is closed, and one that is reset meanwhile affects no other', async () => {
     const server = createServer();
     // Stands for Node's own, which is never called.

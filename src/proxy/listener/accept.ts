@@ -6,9 +6,8 @@ import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
 import type { OnDropped } from './drops.ts';
-import { SecondFlights } from './second-flights.ts';
-import { readerOf } from './shared-reading.ts';
-import type { Reader } from './shared-reading.ts';
+import { flightOf, SecondFlights } from './second-flights.ts';
+import type { Flight } from './second-flights.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
 
 export interface AcceptOptions {
@@ -30,18 +29,18 @@ export interface AcceptOptions {
 export function acceptOn(server: Server, options: AcceptOptions): void {
   const { connections, serveHttp2, proxiesFrom, onDropped } = options;
   const flights = new SecondFlights();
-  const handshaking = new WeakMap<Socket, Reader>();
+  const handshaking = new WeakMap<Socket, Flight>();
   const handshakeOver = (socket: Socket | undefined): void => {
-    const reader = socket && handshaking.get(socket);
-    if (reader !== undefined) flights.remove(reader);
+    const flight = socket && handshaking.get(socket);
+    if (flight !== undefined) flights.remove(flight);
   };
   const tls = takeOver(server, 'connection');
   const beginHandshake = (socket: Socket): void => {
     connections.handshakeBegun(socket);
     tls(socket);
-    const reader = readerOf(socket);
-    handshaking.set(socket, reader);
-    flights.add(reader);
+    const flight = flightOf(socket);
+    handshaking.set(socket, flight);
+    flights.add(flight);
     socket.once('close', () => handshakeOver(socket));
   };
   const startTls = handshakesInTurns(beginHandshake, options.handshakeMs, (socket) =>
