@@ -8,8 +8,8 @@
  * - `transport.ts`: a request under way, whatever carries it. `pool.ts`: what carries which.
  * - `upload.ts`: the body of a request. `fair-queue.ts`: whose request gets the next free connection. `client-delay.ts`:
  *   whose gives way.
- * - `http1-pool.ts`, `http1-connection.ts`, `http1-framing.ts`, `response-parser.ts`, `slab.ts`: our own client over
- *   HTTP/1.1.
+ * - `http1-pool.ts`, `http1-connection.ts`, `http1-framing.ts`, `response-parser.ts`, `gathering.ts`, `slab.ts`: our own
+ *   client over HTTP/1.1.
  * - `http2-transport.ts`: HTTP/2, for what lasts. `connect.ts`: a connection that can be reset.
  * - `cluster-health.ts`: checks whether an API server responds.
  */

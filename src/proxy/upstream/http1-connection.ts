@@ -7,11 +7,10 @@
 import type { TLSSocket } from 'node:tls';
 import { connectUpstream } from './connect.ts';
 import type { UpstreamAddress, UpstreamLink } from './connect.ts';
+import { Gathering } from './gathering.ts';
 import { endOfHead, judgeFraming, requestHead } from './http1-framing.ts';
 import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
-import { SLAB_BYTES, takeSlab } from './slab.ts';
-import type { Slab } from './slab.ts';
 import { isWritable, MOST_INTERIM } from './transport.ts';
 import type { RequestClient, UpstreamHandler, UpstreamRequest } from './transport.ts';
 import { tooManyInterim, UpstreamError } from './upstream-error.ts';
@@ -23,9 +22,6 @@ import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 const READ_BUFFER = Buffer.allocUnsafeSlow(MAX_PIECE);
 /** Reads into it so far. */
 let reads = 0;
-/** Pieces from this size on are gathered in slabs. A TLS record has 16 kB at most. */
-const GATHERED_BYTES = 8_192;
-
 export interface Http1ConnectionOwner {
   /** The response is whole, and another request may follow. */
   onFree(connection: Http1Connection): void;
@@ -87,9 +83,10 @@ export class Http1Connection {
   #isPaused = false;
   #isLost = false;
   #waitingSince = 0;
-  #slab: Slab | undefined;
-  #gathered = 0;
-  #flush: NodeJS.Immediate | undefined;
+  readonly #gathering = new Gathering({
+    hand: (piece, slab) => this.#handler?.onPiece(piece, slab),
+    later: (step) => this.#attempt(step),
+  });
 
   constructor(link: UpstreamLink, { hostHeader, owner }: Http1ConnectionOptions) {
     this.#link = link;
@@ -239,36 +236,13 @@ export class Http1Connection {
     this.#handler?.onUpgrade?.(raw, this.#tls);
   }
 
-  /** Large pieces are gathered until the end of this turn; a smaller one is handed on, after what it follows. */
   #deliver(piece: Buffer, from: number, to: number): void {
     this.#checkPiece();
-    if (this.#slab !== undefined && SLAB_BYTES - this.#gathered < to - from) this.#deliverGathered();
-    const slab = to - from < GATHERED_BYTES ? undefined : (this.#slab ??= takeSlab());
-    if (slab === undefined) {
-      this.#deliverGathered();
-      this.#handler?.onPiece(Buffer.from(piece.subarray(from, to)), undefined);
-      return;
-    }
-    piece.copy(slab.bytes, this.#gathered, from, to);
-    this.#gathered += to - from;
-    this.#flush ??= setImmediate(() => this.#attempt(() => this.#deliverGathered()));
-  }
-
-  #deliverGathered(): void {
-    clearImmediate(this.#flush);
-    this.#flush = undefined;
-    const slab = this.#slab;
-    if (slab === undefined) return;
-    const gathered = slab.bytes.subarray(0, this.#gathered);
-    this.#slab = undefined;
-    this.#gathered = 0;
-    const release = slab.hold();
-    this.#handler?.onPiece(gathered, slab);
-    release();
+    this.#gathering.take(piece, from, to);
   }
 
   #complete(isMore: boolean): void {
-    this.#deliverGathered();
+    this.#gathering.flush();
     const handler = this.#handler;
     if (handler === undefined) return;
     this.#handler = undefined;
@@ -283,7 +257,7 @@ export class Http1Connection {
     if (this.#isLost) return;
     if (this.#isTunnel) {
       // Half of it may go on.
-      this.#deliverGathered();
+      this.#gathering.flush();
       if (this.#tls.destroyed) this.#lose();
       return;
     }
@@ -295,7 +269,7 @@ export class Http1Connection {
   }
 
   #fail(error: UpstreamError): void {
-    this.#deliverGathered();
+    this.#gathering.flush();
     const handler = this.#handler;
     this.#handler = undefined;
     this.#lose('reset');
@@ -305,10 +279,7 @@ export class Http1Connection {
   #lose(how: 'close' | 'reset' = 'close'): void {
     if (this.#isLost) return;
     this.#isLost = true;
-    clearImmediate(this.#flush);
-    // What it has gathered has been given to no one.
-    this.#slab?.hold()();
-    this.#slab = undefined;
+    this.#gathering.drop();
     this.#parser.free();
     if (how === 'reset') this.#link.reset();
     else this.#tls.destroy();
