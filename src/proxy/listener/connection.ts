@@ -293,6 +293,8 @@ class TlsConnection implements ClientConnection {
 
   reset(): void {
     resetConnection(this.#socket);
+    // Not left to Node, which reports the end after other callbacks: what has been parsed and waits would be forwarded.
+    process.nextTick(() => this.#close());
   }
 
   responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {

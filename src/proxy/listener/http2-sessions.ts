@@ -83,7 +83,7 @@ export class Http2Sessions {
       const size = sizes.judge(raw);
       if (size === 'flood') {
         this.#ends.onHeadFlood(connection);
-        return connection.reset();
+        return served.reset();
       }
       const retire = (): void => served.retire();
       this.#onStream({ stream, raw, isTooLarge: size === 'too_large', connection, socket, retire });
@@ -210,7 +210,10 @@ class Http2Connection {
   }
 
   reset(): void {
-    this.#options.connection.reset();
+    const { connection, session } = this.#options;
+    connection.reset();
+    // With its streams, and not left to Node, for the same reason as those of HTTP/1.1.
+    process.nextTick(() => session.destroy());
   }
 
   #becameIdle(): void {
