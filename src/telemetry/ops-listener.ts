@@ -4,6 +4,7 @@
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Health, HealthReport } from './health.ts';
 import type { Logger } from './logger.ts';
 import type { Metrics } from './types.ts';
@@ -13,6 +14,8 @@ export interface OpsParts {
   readonly health: Pick<Health, 'live' | 'ready'>;
   readonly logger: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
+
+const MOST_CONNECTIONS = 256;
 
 interface OpsResponse {
   readonly status: number;
@@ -43,8 +46,25 @@ export function createOpsListener(parts: OpsParts, more: ServerOptions = {}): Se
       );
     },
   );
-  server.maxConnections = 256;
+  keepSpace(server);
   return server;
+}
+
+/**
+ * Lets the connection that was opened first give way to a new one. An attacker in the cluster's network opens as many
+ * as there may be, and sends a request on each every few seconds: the kubelet's probe would get none, and the kubelet
+ * would restart a replica that is well. A probe takes a few milliseconds, in which no one opens as many others.
+ */
+function keepSpace(server: Server): void {
+  const open = new Set<Socket>();
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+    const [first] = open;
+    if (open.size <= MOST_CONNECTIONS || first === undefined) return;
+    open.delete(first);
+    first.destroy();
+  });
 }
 
 function routes({ metrics, health, logger }: OpsParts): (request: IncomingMessage) => Promise<OpsResponse> {

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HOST, pairsOf, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestUser, RawConnection, TestPlane } from '../support/data-plane.ts';
@@ -40,6 +41,14 @@ describe('the api listener', () => {
     const id = /^audit-id: (.*)$/im.exec(head)?.[1]?.trim();
     expect(plane.audited).toMatchObject([{ auditID: id, annotations: { 'portcullis.dev/reason': 'dot_segment' } }]);
     connection.socket.destroy();
+  });
+
+  it('ends a connection that sends more than any client before its first response', async () => {
+    const socket = connect(plane.port, '127.0.0.1');
+    const closed = new Promise((resolve) => void socket.on('error', () => undefined).once('close', resolve));
+    socket.resume().write(Buffer.alloc(64 * 1024, 0x16));
+    await closed;
+    expect(plane.counted.rejections).toContain('handshake_too_large');
   });
 
   it('ends a connection whose client certificate is larger than any client has', async () => {

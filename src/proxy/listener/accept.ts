@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
-import type { OnDropped } from './drops.ts';
+import type { DropReason, OnDropped } from './drops.ts';
 import { flightOf, SecondFlights } from './second-flights.ts';
 import type { Flight } from './second-flights.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
@@ -34,18 +34,17 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     const flight = socket && handshaking.get(socket);
     if (flight !== undefined) flights.remove(flight);
   };
+  const dropped = (reason: DropReason, socket: Socket): void => onDropped(reason, connections.clientAddress(socket));
   const tls = takeOver(server, 'connection');
   const beginHandshake = (socket: Socket): void => {
     connections.handshakeBegun(socket);
     tls(socket);
-    const flight = flightOf(socket);
+    const flight = flightOf(socket, () => dropped('handshake_too_large', socket));
     handshaking.set(socket, flight);
     flights.add(flight);
     socket.once('close', () => handshakeOver(socket));
   };
-  const startTls = handshakesInTurns(beginHandshake, options.handshakeMs, (socket) =>
-    onDropped('connection_silent', connections.clientAddress(socket)),
-  );
+  const startTls = handshakesInTurns(beginHandshake, options.handshakeMs, dropped);
   const serveHttp1 = takeOver(server, 'secureConnection');
   const proxied = proxiesFrom && { isTrusted: addressSet(proxiesFrom), timeoutMs: options.proxyHeaderMs };
   server.on('connection', (socket: Socket) => {
@@ -70,7 +69,7 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     const paired = connections.pair(socket);
     // Fail closed: a connection that cannot be reset is not accepted.
     if (!paired.ok) {
-      onDropped(paired.reason, connections.clientAddress(socket));
+      dropped(paired.reason, socket);
       socket.destroy();
     } else if (socket.alpnProtocol === 'h2') serveHttp2(socket, paired.value);
     else serveHttp1(socket);

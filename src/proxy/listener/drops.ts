@@ -10,7 +10,7 @@ import type { ProxyHeaderError } from './proxy-protocol.ts';
 /**
  * - `connection_silent`: no byte in the time for a handshake
  * - `handshake_late`, `handshake_failed`: it was not over in time; it is no TLS 1.3
- * - `certificate_too_large`: larger than any client's
+ * - `handshake_too_large`, `certificate_too_large`: larger than any client's
  * - `first_request_late`, `http2_error`: over HTTP/2, no request in time; frames that no client sends, or too many
  * - `connection_unknown`: it could not be reset, so it is not served
  */
@@ -18,6 +18,7 @@ const MESSAGES = {
   connection_silent: 'connection closed: its client sent nothing',
   handshake_late: 'connection closed: its TLS handshake took too long',
   handshake_failed: 'connection closed: its TLS handshake failed; clients must speak TLS 1.3',
+  handshake_too_large: 'connection closed: its TLS handshake is larger than any client’s',
   certificate_too_large: 'connection closed: its client certificate is larger than 16 KiB',
   first_request_late: 'connection closed: no request came on it in time',
   http2_error: 'connection closed: its client broke the rules of HTTP/2 or a limit for its frames',

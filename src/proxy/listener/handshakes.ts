@@ -20,20 +20,23 @@ const MOST_FIRST_FLIGHT_BYTES = 16_384;
 /**
  * @param startTls Node's own listener for new connections of a TLS server
  * @param firstByteMs how long a client may be silent; after that the server's own limit applies
- * @param onSilent called with a connection before it is closed for that
+ * @param onDropped called with a connection before it is closed
  * @returns a function for a connection that nothing has read from yet; the handshake starts in a turn after its
  *   first byte
  */
 export function handshakesInTurns(
   startTls: (socket: Socket) => void,
   firstByteMs: number,
-  onSilent: (socket: Socket) => void = () => undefined,
+  onDropped: (reason: 'connection_silent' | 'handshake_too_large', socket: Socket) => void = () => undefined,
 ): (socket: Socket) => void {
   const turns = createTurns(HANDSHAKES_PER_TURN);
   const begin = (socket: Socket): void => {
     const reader = readerOf(socket);
     reader.stopReading();
-    if (socket.readableLength > MOST_FIRST_FLIGHT_BYTES) return void socket.destroy();
+    if (socket.readableLength > MOST_FIRST_FLIGHT_BYTES) {
+      onDropped('handshake_too_large', socket);
+      return void socket.destroy();
+    }
     turns.do(() => {
       if (socket.destroyed) return;
       reader.goOnReading();
@@ -47,7 +50,7 @@ export function handshakesInTurns(
     // In the kernel's queue it would take a turn all the same, and a silent connection could not be told from one
     // whose turn it is.
     const stop = timeLimit(firstByteMs, () => {
-      onSilent(socket);
+      onDropped('connection_silent', socket);
       socket.destroy();
     });
     socket.once('close', stop);

@@ -25,17 +25,21 @@ const MOST_BYTES = 65_536;
 export interface Flight extends Reader {
   /** More than a handshake may have was read. */
   readonly isTooLarge: boolean;
-  /** Ends the connection. */
+  /** Ends the connection, because it is too large. */
   end(): void;
 }
 
-export function flightOf(socket: Socket): Flight {
+/** @param onTooLarge called before the connection ends */
+export function flightOf(socket: Socket, onTooLarge: () => void): Flight {
   return {
     ...readerOf(socket),
     get isTooLarge() {
       return socket.bytesRead > MOST_BYTES;
     },
-    end: () => void socket.destroy(),
+    end: () => {
+      onTooLarge();
+      socket.destroy();
+    },
   };
 }
 

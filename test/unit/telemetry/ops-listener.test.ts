@@ -56,6 +56,26 @@ describe('the ops listener', () => {
     expect([response.status, await response.text()]).toEqual([200, 'ok\n']);
   });
 
+  it('answers a probe where others hold as many connections as there may be', async () => {
+    const { url, server } = await ops();
+    const { port } = server.address() as AddressInfo;
+    let closed = 0;
+    for (let each = 0; each < 256; each += 1) {
+      const socket = connect(port, '127.0.0.1');
+      onTestFinished(() => void socket.destroy());
+      socket.once('close', () => (closed += 1));
+      // With a response on each: none is idle since its beginning.
+      const answered = new Promise((resolve) => void socket.once('data', resolve));
+      socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await answered;
+    }
+    for (let each = 0; each < 3; each += 1) {
+      const response = await fetch(`${url}/livez`, { headers: { connection: 'close' } });
+      expect(response.status).toBe(200);
+    }
+    await expect.poll(() => closed).toBe(1);
+  });
+
   it('names each check with ?verbose, as Kubernetes does', async () => {
     const { url, health } = await ops();
     health.add('store', () => undefined);
