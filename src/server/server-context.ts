@@ -78,6 +78,11 @@ export async function openContext(
   // Closed after the audit trail, so that the last anchor covers all of it.
   opening.defer(startAnchors(keys.withAuditKey({ trail, replica, store: store.anchors, logger })));
   opening.defer(() => audit.close());
+  // Before it: the event of a file that is read again as the server stops would be lost.
+  opening.defer(() => {
+    keys.stop();
+    reloading.stop();
+  });
   await rejectUnsuitableStore(store);
   recent.start(store.recent);
   const fences = createFenceAudit({ audit, clock, replica });

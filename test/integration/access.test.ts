@@ -215,7 +215,8 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     const begun = async () =>
       (await stage.events('access-begun')).filter(({ annotations }) => annotations['portcullis.dev/grant-id'] === id);
     await until(async () => ((await begun()).length === 0 ? undefined : true));
-    expect((await access.find(id))?.request.grant?.audited).toBe(true);
+    // Noted once its event is written.
+    await until(async () => (await access.find(id))?.request.grant?.audited);
     await alice.call('DELETE', `/${id}`);
     await endOf(id);
     expect(await begun()).toHaveLength(1);

@@ -8,7 +8,7 @@ import { HELD_ROWS, type HeldRow } from './cost/held-rows.ts';
 import { ROWS, SURFACES } from './cost/table.ts';
 
 const TIMES = 6;
-const ROUNDS = 3;
+const ROUNDS = 6;
 /** Of what is opened to stay open. */
 const AT_ONCE = 20;
 /** What is open takes at least so much. */
@@ -92,7 +92,7 @@ function show({ operation }: CostRow, cost: Bound, wrong: readonly string[]): vo
 describe.each(SURFACES)('$title', ({ rows }) => {
   it.each(rows)('$operation: $worst', async (row) => {
     const over: string[] = [];
-    // A collection of garbage comes at some moment.
+    // A collection of garbage comes at some moment, and so do other programs on this machine.
     for (let round = 1; round <= ROUNDS; round += 1) {
       const { wrong, ...cost } = await costOf(row);
       if (process.env['COSTS'] !== undefined) show(row, cost, wrong);

@@ -31,7 +31,11 @@ export function startRefreshing(
     const answer = await here.refresh(refreshToken);
     // All replicas and the load share a machine that is busy with other things: a Redis that took longer than a quarter of a second is
     // asked again, as the command does. Nothing that is about keys is answered so.
-    const isSlow = answer.status === 503 && JSON.stringify(answer.body).includes('cannot reach its store');
+    // One that was given up leaves its claim to the session for some seconds, and the next ones wait.
+    const text = answer.status === 503 ? JSON.stringify(answer.body) : '';
+    const isSlow =
+      text.includes('cannot reach its store') ||
+      (slow > 0 && text.includes('Another request of this session is still waiting'));
     if (!isSlow || stopping.signal.aborted) return answer;
     slow += 1;
     return refresh();

@@ -106,6 +106,7 @@ const WORST: Readonly<Record<RouteName, AdminRow>> = {
     worst: 'a stream, with each filter as long as it may be',
     path: () => `/audit?user=${'u'.repeat(200)}&verb=get`,
     sent: () => ({ isStream: true }),
+    bound: { ...SMALL, cpuMs: 20 },
     limiter: 'streams',
   },
   searchAudit: {
