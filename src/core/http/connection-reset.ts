@@ -2,6 +2,7 @@
 
 /** The parts of a socket of Node that are used here: of a TLS socket, or of a TCP socket. */
 interface ConnectionSocket {
+  readonly connecting: boolean;
   readonly writableEnded: boolean;
   readonly writableLength: number;
   readonly writableFinished: boolean;
@@ -27,6 +28,13 @@ const isShuttingDown = ({ writableEnded, writableLength, writableFinished }: Con
   writableEnded && writableLength === 0 && !writableFinished;
 
 /**
+ * True until the TCP connection is there, and nothing has been sent on it. Libuv refuses a reset while the name of the
+ * server is looked up (EBADF), and Node takes the socket for closed, with the same end: users who leave the page of a
+ * console in that moment leave a socket behind each, and the process does not exit. So it is closed.
+ */
+const isConnecting = ({ connecting }: ConnectionSocket): boolean => connecting;
+
+/**
  * Resets a connection. Synchronous: nothing is read from it, or written to it, after this. Without effect on one that
  * is closed; a socket that has no RST, as a Unix socket, is closed.
  *
@@ -39,6 +47,7 @@ const isShuttingDown = ({ writableEnded, writableLength, writableFinished }: Con
 export function resetConnection(socket: ConnectionSocket): void {
   const { _handle: handle } = socket as SocketWithHandle;
   const tcp = handle?._parent ?? handle;
-  if (typeof tcp?.reset === 'function' && !isShuttingDown(socket)) tcp.close = (done) => tcp.reset?.(done);
+  const isRefused = isConnecting(socket) || isShuttingDown(socket);
+  if (typeof tcp?.reset === 'function' && !isRefused) tcp.close = (done) => tcp.reset?.(done);
   socket.destroy();
 }

@@ -4,8 +4,10 @@ import {
   connect as connectTcp,
   createServer as createTcpServer,
   type AddressInfo,
+  type LookupFunction,
   type Server,
   type Socket,
+  type TcpNetConnectOpts,
 } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
@@ -141,6 +143,25 @@ test.each(STATES)('a TCP connection that is reset $state ends', async ({ client,
   );
   expect(ended.client).toMatch(client);
   expect(ended.received).toBeLessThan(MUCH.length);
+});
+
+/** libuv refuses a reset before there is a TCP connection: the socket was never closed, and the process did not exit. */
+test.each([
+  { kind: 'TCP', open: (to: TcpNetConnectOpts): Socket => connectTcp(to) },
+  { kind: 'TLS', open: (to: TcpNetConnectOpts): Socket => connectTls(to) },
+])('a $kind connection that is reset before it is there closes', async ({ open }) => {
+  const server = createTcpServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  running.push(server);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const lookup: LookupFunction = () => undefined;
+  for (const to of [{ host: '127.0.0.1' }, { host: 'console.example.com', lookup }]) {
+    const socket = open({ port, ...to });
+    let isClosed = false;
+    socket.once('close', () => (isClosed = true));
+    resetConnection(socket);
+    await expect.poll(() => isClosed).toBe(true);
+  }
 });
 
 test('a Unix socket, which has no RST, is closed', async () => {
