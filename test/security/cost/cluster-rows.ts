@@ -143,7 +143,7 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
   {
     operation: 'cluster: a request beyond those that an account may have in flight',
     worst: 'the others are watches',
-    bound: SMALL,
+    bound: { ...SMALL, cpuMs: 20 },
     limiter: 'inFlight',
     times: 1,
     request: (stage) =>
