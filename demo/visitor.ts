@@ -28,7 +28,7 @@ export interface VisitorCredentials {
 
 const MAX_STEPS = 30;
 /** How often the visitor tries again where a page says that it may. */
-const MAX_AGAIN = 5;
+const MAX_AGAIN = 15;
 
 export class Visitor {
   readonly #credentials: VisitorCredentials;
@@ -105,7 +105,13 @@ export class Visitor {
       ...(cookies.length === 0 ? {} : { cookie: cookies.map(({ name, value }) => `${name}=${value}`).join('; ') }),
       ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded', origin: url.origin }),
     };
-    const answer = await send(url, { method: form === undefined ? 'GET' : 'POST', headers }, form?.toString());
+    const ask = (): Promise<IncomingMessage> =>
+      send(url, { method: form === undefined ? 'GET' : 'POST', headers }, form?.toString());
+    // As a browser does, which loads a page again whose connection ended without a response, and sends no form again.
+    const answer = await ask().catch((error: NodeJS.ErrnoException) => {
+      if (form !== undefined || error.code !== 'ECONNRESET') throw error;
+      return ask();
+    });
     this.#keep(url, answer.headers['set-cookie']);
     const { location, 'retry-after': retryAfter } = answer.headers;
     return { status: answer.statusCode ?? 0, html: await text(answer), retryAfter, location };

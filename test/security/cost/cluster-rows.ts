@@ -1,6 +1,7 @@
 /** Kubernetes requests until they are sent to a cluster, and what else the listeners serve. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { clusterAudience } from '../../../src/core/core.ts';
-import { EXEC, Holding, PODS, WEBSOCKET, type HeldRequest } from './held.ts';
+import { EXEC, Holding, PODS, Unavailable, WEBSOCKET, type HeldRequest } from './held.ts';
 import type { Holder } from './holders.ts';
 import { bearer, JSON_TYPE, LONG, PAGE, SMALL, type CostRow, type Request } from './row.ts';
 import { IN_FLIGHT, OF_ACCOUNT, type CostStage, type Sent } from './stage.ts';
@@ -62,18 +63,26 @@ interface Others {
 const FIRST_CUT = 100;
 const OF_CONNECTION = 100;
 
-/** What one session has open. */
-async function open(stage: CostStage, holder: Holder | undefined, { count, held }: Others) {
+/** What one session has open. A replica of a busy machine has no lease for a moment: then all are opened again. */
+async function open(
+  stage: CostStage,
+  holder: Holder | undefined,
+  { count, held }: Others,
+): Promise<{ readonly token: string; readonly after: () => void }> {
   const holding = new Holding(stage);
   const token = (await holder?.token(clusterAudience('demo'))) ?? '';
   const sent = { ...held, headers: { ...held.headers, ...bearer(token) } };
   const each = Array.from({ length: count }, (_, index) =>
     holding.http2(String(Math.floor(index / OF_CONNECTION)), sent),
   );
-  // A replica of a busy machine has no lease for a moment. Then nor has it for what is measured.
-  await Promise.allSettled(each);
+  const opened = await Promise.allSettled(each);
   await stage.quiet();
-  return { token, after: () => holding.close() };
+  const isUnavailable = (one: PromiseSettledResult<unknown>): boolean =>
+    one.status === 'rejected' && one.reason instanceof Unavailable;
+  if (holding.lost === 0 && !opened.some(isUnavailable)) return { token, after: () => holding.close() };
+  holding.close();
+  await pause(500);
+  return open(stage, holder, { count, held });
 }
 
 /** A request of an account that has so many others open. */
