@@ -234,13 +234,19 @@ describe('dual control', () => {
       expect(annotation(at.stage.named('approval-asked')[0], 'approval')).toBe(approval);
     });
 
-    test('the same request succeeds where it was written after all, and another one with that approval does not', async () => {
+    /** A request of the second admin that was written, and whose response was lost on the way back. */
+    async function writtenAndLost() {
       const at = await signedInAs('root', DUAL);
       const second = await alsoAt(at.stage, 'ann');
       const { approval } = asked(await post(at, 'revocations', lab).expect(409));
       loseNext(at.stage, true);
       const order = { ...lab, approval, requestId: randomUUID() };
       await post(second, 'revocations', order).expect(503);
+      return { at, second, approval, order };
+    }
+
+    test('the same request succeeds where it was written after all, and another one with that approval does not', async () => {
+      const { at, second, order } = await writtenAndLost();
       const { number } = await at.stage.store.log.position();
       await post(second, 'revocations', { ...order, requestId: randomUUID() }).expect(409);
       await post(second, 'revocations', { ...order, provider: 'corp' }).expect(409);
@@ -249,12 +255,7 @@ describe('dual control', () => {
     });
 
     test('the same request of another admin does nothing, whatever approval comes with it', async () => {
-      const at = await signedInAs('root', DUAL);
-      const second = await alsoAt(at.stage, 'ann');
-      const { approval } = asked(await post(at, 'revocations', lab).expect(409));
-      loseNext(at.stage, true);
-      const order = { ...lab, approval, requestId: randomUUID() };
-      await post(second, 'revocations', order).expect(503);
+      const { at, second, approval, order } = await writtenAndLost();
       const orders: string[] = [];
       const { guard } = at.stage;
       const revoke = guard.revoke.bind(guard);
