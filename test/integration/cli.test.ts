@@ -132,7 +132,18 @@ describe('signing in', () => {
 
   test('a command that waits for a sign-in that is rejected fails with the same message, and opens no tab', async () => {
     at.fakeServer.signInError = { error: 'access_denied', error_description: 'not today' };
-    const ended = await Promise.all(Array.from({ length: 5 }, () => at.getToken()));
+    const held = Promise.withResolvers<void>();
+    at.fakeServer.hold = held.promise;
+    const started = Array.from({ length: 5 }, () =>
+      at.machine.startUnderShell('get-token', '--server', at.fakeServer.web, '--cluster', 'prod'),
+    );
+    let waiting = 0;
+    for (const { stderr } of started)
+      stderr?.on('data', (chunk: Buffer) => (waiting += Number(chunk.includes('another sign-in is in progress'))));
+    const all = Promise.all(started.map((one) => at.machine.ended(one)));
+    await expect.poll(() => waiting, WAIT).toBe(4);
+    held.resolve();
+    const ended = await all;
     expect(ended.map((one) => one.code)).toEqual(Array(5).fill(3));
     for (const one of ended) expect(one.stderr).toContain('not today');
     expect(at.fakeServer.counts.authorizations).toBe(1);

@@ -50,7 +50,7 @@ export class FakeServer {
   iss: string | undefined;
   /** The response of the token endpoint to a refresh instead of a token. */
   refreshAnswer: { status: number; body: Json } | undefined;
-  /** While set, a refresh gets its response when this resolves. */
+  /** While set, a sign-in or a refresh gets its response when this resolves. */
   hold: Promise<void> | undefined;
   onRefresh: (() => void) | undefined;
   adminAnswer: ((method: string, path: string) => AdminAnswer | Promise<AdminAnswer>) | undefined;
@@ -117,7 +117,7 @@ export class FakeServer {
   #handleWeb(req: IncomingMessage, res: ServerResponse): void {
     const url = new URL(req.url ?? '/', this.web);
     if (url.pathname === '/.well-known/openid-configuration') return json(res, 200, this.#discovery());
-    if (url.pathname === '/oauth/authorize') return this.#authorize(url, res);
+    if (url.pathname === '/oauth/authorize') return void this.#authorize(url, res);
     if (url.pathname === '/step-up/done') return void res.end('It is proven.');
     if (url.pathname.startsWith('/step-up/') && this.stepUpPage !== undefined)
       return void res.writeHead(302, { location: this.stepUpPage(url.pathname) }).end();
@@ -136,8 +136,9 @@ export class FakeServer {
     };
   }
 
-  #authorize(url: URL, res: ServerResponse): void {
+  async #authorize(url: URL, res: ServerResponse): Promise<void> {
     this.counts.authorizations += 1;
+    await this.hold;
     const query = url.searchParams;
     const redirectUri = query.get('redirect_uri') ?? '';
     const wrong =

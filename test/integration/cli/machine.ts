@@ -33,7 +33,11 @@ export class Machine {
 
   /** Each run has its own parent process, as with kubectl. */
   run(...args: readonly string[]): Promise<Ended> {
-    return this.ended(this.start(['sh', '-c', '"$0" "$@"; exit $?', process.execPath, entry, ...args]));
+    return this.ended(this.startUnderShell(...args));
+  }
+
+  startUnderShell(...args: readonly string[]): ChildProcess {
+    return this.start(['sh', '-c', '"$0" "$@"; exit $?', process.execPath, entry, ...args]);
   }
 
   /** Writes a command that runs this program, for a kubeconfig. */
