@@ -71,11 +71,19 @@ export interface OutboundRequest {
 
 export type Outbound = (url: string, request: OutboundRequest) => Promise<Response>;
 
+const FORBIDDEN_IPV4 = [
+  ['0.0.0.0', 8],
+  ['169.254.0.0', 16], // link-local, the metadata services of most clouds among them
+  ['100.100.100.200', 32], // Alibaba Cloud's metadata service
+  ['224.0.0.0', 3], // multicast, reserved, broadcast
+] as const;
+
 const forbidden = new BlockList();
-forbidden.addSubnet('0.0.0.0', 8);
-forbidden.addSubnet('169.254.0.0', 16); // link-local, the metadata services of most clouds among them
-forbidden.addAddress('100.100.100.200'); // Alibaba Cloud's metadata service
-forbidden.addSubnet('224.0.0.0', 3); // multicast, reserved, broadcast
+for (const [network, bits] of FORBIDDEN_IPV4) {
+  forbidden.addSubnet(network, bits);
+  // The same through a NAT64 gateway (RFC 6052 §2.1): a name server of the attacker's may answer with it.
+  forbidden.addSubnet(`64:ff9b::${network}`, 96 + bits, 'ipv6');
+}
 forbidden.addSubnet('fe80::', 10, 'ipv6');
 forbidden.addAddress('fd00:ec2::254', 'ipv6'); // AWS's metadata service
 forbidden.addSubnet('ff00::', 8, 'ipv6');

@@ -89,6 +89,7 @@ export class DataPlane {
     this.#endpoints = new EndpointRequests({
       turns: this.#turns,
       unread: this.#unread,
+      connections: deps.limits.connections,
       bodyMs: this.#timing.machineBodyMs,
       unreadMs: this.#timing.unreadLocalMs,
       reject: (client, connection, rejection) =>

@@ -46,7 +46,7 @@ export function createOpsListener(parts: OpsParts, more: ServerOptions = {}): Se
       );
     },
   );
-  keepSpace(server);
+  closeFirstOpened(server);
   return server;
 }
 
@@ -55,7 +55,7 @@ export function createOpsListener(parts: OpsParts, more: ServerOptions = {}): Se
  * as there may be, and sends a request on each every few seconds: the kubelet's probe would get none, and the kubelet
  * would restart a replica that is well. A probe takes a few milliseconds, in which no one opens as many others.
  */
-function keepSpace(server: Server): void {
+function closeFirstOpened(server: Server): void {
   const open = new Set<Socket>();
   server.on('connection', (socket) => {
     open.add(socket);

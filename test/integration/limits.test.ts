@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { compileMapping, mapClaims } from '../../src/core/identity/claims.ts';
 import { ALICE, call, open, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
@@ -235,6 +236,22 @@ describe('connections', () => {
         () => 'not accepted',
       );
     await expect.poll(accepted).toBe('accepted');
+  });
+
+  it('are left for others by requests of which the bodies never come', async () => {
+    const plane = await startPlane({ limits: { connections: 20 } });
+    onTestFinished(() => plane.close());
+    const post = 'POST /-/oauth/token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n';
+    const sockets: Socket[] = [];
+    for (let each = 0; each < 40; each++) {
+      const { socket } = await rawConnection(plane, null);
+      onTestFinished(() => void socket.destroy());
+      sockets.push(socket);
+      socket.on('error', () => undefined).resume();
+      socket.write(post);
+      // A fifth of the connections may have such a request.
+      await expect.poll(() => sockets.filter(({ destroyed }) => !destroyed).length).toBeLessThanOrEqual(4);
+    }
   });
 });
 

@@ -28,6 +28,16 @@ export type PendingLevel = 'connection' | 'address' | 'all';
  */
 export const MOST_PENDING: Readonly<Record<PendingLevel, number>> = { connection: 100, address: 500, all: 2_000 };
 
+/**
+ * The same at a listener with few connections: one of HTTP/1.1 has one request, so that an attacker's unfinished ones
+ * would otherwise take them all.
+ * @param connections that the listener may have at a time
+ */
+export const mostPendingAt = (connections: number): Readonly<Record<PendingLevel, number>> => ({
+  ...MOST_PENDING,
+  all: Math.min(MOST_PENDING.all, Math.ceil(connections / 5)),
+});
+
 export interface PendingRequest {
   /** Its identity is compared. */
   readonly connection: object;

@@ -8,7 +8,7 @@
  * is missing (an empty DATA frame, padding, a chunk of one byte at a time), the time limit is the same.
  */
 import type { Awaitable } from '../../core/awaitable.ts';
-import { MOST_BODY_BYTES, MOST_PENDING, PendingRequests } from '../../core/http/pending-requests.ts';
+import { MOST_BODY_BYTES, mostPendingAt, PendingRequests } from '../../core/http/pending-requests.ts';
 import type { Turns } from '../../timing/timing.ts';
 import { valuesOf } from '../raw-headers.ts';
 import { bodyTooLarge, bodyTooSlow, tooManyPending } from '../rejections.ts';
@@ -27,6 +27,8 @@ const MOST_REJECTING = 500;
 export interface EndpointRequestsOptions {
   readonly turns: Turns;
   readonly unread: UnreadResponses;
+  /** Connections that the listener may have. */
+  readonly connections: number;
   /** Time for the body. Milliseconds. */
   readonly bodyMs: number;
   /** Milliseconds that the client may read nothing of its response. */
@@ -39,11 +41,12 @@ export interface EndpointRequestsOptions {
 
 export class EndpointRequests {
   readonly #options: EndpointRequestsOptions;
-  readonly #pending = new PendingRequests(MOST_PENDING);
+  readonly #pending: PendingRequests;
   #rejecting = 0;
 
   constructor(options: EndpointRequestsOptions) {
     this.#options = options;
+    this.#pending = new PendingRequests(mostPendingAt(options.connections));
   }
 
   /** How many are open. */

@@ -8,7 +8,7 @@
  */
 import type { Request, RequestHandler, Response } from 'express';
 import { whenWhole } from '../../core/http/pending-body.ts';
-import { MOST_BODY_BYTES, MOST_PENDING, PendingRequests } from '../../core/http/pending-requests.ts';
+import { MOST_BODY_BYTES, mostPendingAt, PendingRequests } from '../../core/http/pending-requests.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -27,7 +27,7 @@ interface Rejected {
 /** It must run behind the context of a request, and before anything that reads its body. */
 export function limitPending(
   deps: Pick<WebDeps, 'audit' | 'clock' | 'config'>,
-  { most = MOST_PENDING, bodyMs = BODY_MS } = {},
+  { most = mostPendingAt(deps.config.limits.connections), bodyMs = BODY_MS } = {},
 ): RequestHandler {
   const pending = new PendingRequests(most);
   return (req, res, next) => {

@@ -81,15 +81,21 @@ describe('a request to a provider', () => {
     await expect(outbound()(`http://localhost:${port}/long`, get)).rejects.toThrow(/larger than/);
   });
 
-  it.each(['127.0.0.1', '[::1]', '[::ffff:127.0.0.1]', '169.254.169.254', '0.0.0.0', '[fd00:ec2::254]', '224.0.0.1'])(
-    'is not sent to %s for a provider that is not on loopback',
-    async (host) => {
-      const issuer = new URL(`https://${host}:${port}`);
-      await expect(
-        createOutbound({ issuer: new URL('https://login.example.com'), hosts: [issuer.hostname] })(issuer.href, get),
-      ).rejects.toThrow('not an address of an identity provider');
-    },
-  );
+  it.each([
+    '127.0.0.1',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+    '169.254.169.254',
+    '0.0.0.0',
+    '[fd00:ec2::254]',
+    '224.0.0.1',
+    '[64:ff9b::a9fe:a9fe]',
+  ])('is not sent to %s for a provider that is not on loopback', async (host) => {
+    const issuer = new URL(`https://${host}:${port}`);
+    await expect(
+      createOutbound({ issuer: new URL('https://login.example.com'), hosts: [issuer.hostname] })(issuer.href, get),
+    ).rejects.toThrow('not an address of an identity provider');
+  });
 
   it.each(['169.254.169.254', '127.0.0.1', 'localhost'])('is not sent to %s behind a proxy either', async (host) => {
     const proxy = { url: `http://127.0.0.1:${port}`, setting: 'x', noProxy: '', credentials: () => '', ca: () => '' };

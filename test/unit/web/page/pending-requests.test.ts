@@ -23,7 +23,7 @@ async function pages(options: Parameters<typeof limitPending>[1] = {}): Promise<
   const deps = {
     audit: { record: (event: AuditEvent) => void audited.push(event) },
     clock: { nowMs: () => 0 },
-    config: { contact: 'it@example.com' },
+    config: { contact: 'it@example.com', limits: { connections: 10_000 } },
   } as unknown as Parameters<typeof limitPending>[0];
   const app = express();
   app.use((req, res, next) => {
