@@ -51,7 +51,7 @@ const endpoint: RequestListener = (req, res) => {
 };
 
 async function start(options: PlaneOptions = {}): Promise<void> {
-  plane = await startPlane({ machineHandler: endpoint, ...options });
+  plane = await startPlane({ limits: { connections: 10_000 }, machineHandler: endpoint, ...options });
 }
 
 const head = (stream: number, more: Record<string, string> = {}, flags = END_HEADERS, method = 'POST'): Buffer =>
