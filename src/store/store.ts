@@ -173,6 +173,16 @@ export interface SessionSecret {
   readonly refreshToken?: string;
 }
 
+/** What a re-check at the provider has brought. */
+export interface SessionChange {
+  readonly identity: Identity;
+  /** Absent: what is stored stays. */
+  readonly knownAs?: readonly string[] | undefined;
+  readonly secret: SessionSecret;
+  /** False: the re-check is not finished, and `checkedAt` stays. */
+  readonly checked?: false;
+}
+
 export type NewSession = Omit<
   SessionRecord,
   'version' | 'lastUsedAt' | 'lastRequestAt' | 'checkedAt' | 'parentIdleAt' | 'grants'
@@ -295,14 +305,10 @@ export interface SessionStore {
   readSecret(id: string): Promise<SessionSecret | undefined>;
   /**
    * Stores the result of a re-check at the provider, and moves `checkedAt`. If the identity differs, the same
-   * script increments `version` and writes an `identity-changed` entry. Nothing happens (undefined) if the session
-   * has ended meanwhile.
-   * @param change.checked false: the re-check is not finished, and `checkedAt` stays
+   * script increments `version` and writes an `identity-changed` entry; if `knownAs` alone differs, a notice as `prove`
+   * does. Nothing happens (undefined) if the session has ended meanwhile.
    */
-  update(
-    id: string,
-    change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
-  ): Promise<SessionRecord | undefined>;
+  update(id: string, change: SessionChange): Promise<SessionRecord | undefined>;
   /**
    * Notes that the user has authenticated again at the provider, for this session (step-up). Writes a notice with
    * `cacheKey(id)`, so that each replica knows it at its next request; streams go on. A time before the stored one changes

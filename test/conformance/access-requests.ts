@@ -10,12 +10,15 @@ import {
   MOST_OPEN_OF_ACCOUNT,
   type AccessRequest,
 } from '../../src/core/access/request.ts';
+import { cacheKey, sessionKey } from '../../src/core/credential/revocation.ts';
 import {
   anAccessRequest,
   approved,
   approver,
   asked,
+  changes,
   denied,
+  entriesAfter,
   granted,
   grantsOf,
   grantTarget,
@@ -37,6 +40,25 @@ export function requestsConform(open: OpenStore): void {
     expect(await store.access.find('unknown')).toBeUndefined();
     expect(reasonOf(await store.access.create(request))).toBe('request_changed');
     expect(await store.sessions.read('session-1')).not.toHaveProperty('grants');
+  });
+
+  it('are of a user who is known by the names of the last re-check, which ends no stream', async () => {
+    const subject = await opened(open);
+    const { store } = subject;
+    const before = await store.sessions.read('session-1');
+    if (before === undefined) throw new Error('there is no session');
+    const { position } = await store.log.join(300);
+    const { identity } = before;
+    const knownAs = ['a.smith@example.com'];
+    for (const change of [{ identity, knownAs }, { identity, knownAs }, { identity }]) {
+      const updated = await store.sessions.update('session-1', { ...change, secret: {} });
+      expect(updated).toMatchObject({ identity, knownAs, version: before.version + 1 });
+    }
+    const changed = { ...identity, groups: [] };
+    await store.sessions.update('session-1', { identity: changed, secret: {} });
+    expect(await store.sessions.read('session-1')).toMatchObject({ identity: changed, knownAs });
+    const keys = [cacheKey('session-1'), sessionKey('session-1')];
+    expect(changes(await entriesAfter(store, position))).toEqual(keys.map((key) => `identity-changed ${key}`));
   });
 
   it('takes none of a session that is over or delegated, of another account, of a locked one, or too late', async () => {

@@ -1,10 +1,11 @@
-import { sameIdentity, type Account, type Identity } from '../../core/identity/identity.ts';
+import { type Account } from '../../core/identity/identity.ts';
 import { cacheKey, sessionKey, targets, type RevocationTarget } from '../../core/credential/revocation.ts';
 import type { SessionGrant } from '../../core/access/request.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { sessionExists } from '../errors.ts';
 import { MOST_SESSIONS_OF_AN_ACCOUNT } from '../lifetimes.ts';
 import { isPossible, withAncestors } from '../delegated.ts';
+import { changesBy } from '../session-change.ts';
 import type { GrantInSession } from '../granted.ts';
 import { lastUseOf, USE_SECONDS } from '../last-use.ts';
 import { isAscending, lastUseScore, orderOf, MOST_TALLIED, Page } from '../pages.ts';
@@ -17,6 +18,7 @@ import type {
   SessionPage,
   SessionQuery,
   SessionRecord,
+  SessionChange,
   SessionGroup,
   SessionSecret,
   SessionStore,
@@ -132,18 +134,15 @@ export class MemorySessions implements SessionStore {
     return structuredClone(this.#live(id)?.secret);
   }
 
-  async update(
-    id: string,
-    change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
-  ): Promise<SessionRecord | undefined> {
+  async update(id: string, change: SessionChange): Promise<SessionRecord | undefined> {
     const session = this.#live(id);
     if (session === undefined) return undefined;
     session.secret = structuredClone(change.secret);
     if (change.checked !== false) session.record = { ...session.record, checkedAt: this.#seconds() };
-    if (session.record.delegation === undefined && !sameIdentity(session.record.identity, change.identity)) {
-      const identity = structuredClone(change.identity);
-      session.record = { ...session.record, identity, version: session.record.version + 1 };
-      this.#parts.log().notify({ kind: 'identity-changed', key: sessionKey(id) });
+    const changes = changesBy(session.record, change);
+    if (changes !== undefined) {
+      session.record = { ...session.record, ...structuredClone(changes.parts) };
+      this.#parts.log().notify({ kind: 'identity-changed', key: changes.isIdentity ? sessionKey(id) : cacheKey(id) });
     }
     return this.#withAncestors(session.record);
   }

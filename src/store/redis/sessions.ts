@@ -1,8 +1,8 @@
-import { sameIdentity, type Identity } from '../../core/identity/identity.ts';
 import { sessionExists } from '../errors.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import { isAscending, orderOf, MOST_TALLIED, Page } from '../pages.ts';
 import { isPossible, labelOf, withAncestors } from '../delegated.ts';
+import { changesBy } from '../session-change.ts';
 import type {
   DelegatedLabel,
   MintOutcome,
@@ -13,6 +13,7 @@ import type {
   SessionPage,
   SessionQuery,
   SessionRecord,
+  SessionChange,
   SessionGroup,
   SessionSecret,
   SessionStore,
@@ -126,21 +127,19 @@ export class RedisSessions implements SessionStore {
     return secret as SessionSecret | undefined;
   }
 
-  async update(
-    id: string,
-    change: { readonly identity: Identity; readonly secret: SessionSecret; readonly checked?: false },
-  ): Promise<SessionRecord | undefined> {
+  async update(id: string, change: SessionChange): Promise<SessionRecord | undefined> {
     const hash = sessionDigest(id);
     for (let attempt = 0; attempt < UPDATE_ATTEMPTS; attempt += 1) {
       const record = await this.read(id);
       if (record === undefined) return undefined;
+      const changes = changesBy(record, change);
       const reply = await this.#run(scripts.updateSession, [
         hash,
         record.version,
         await this.#sealSecret(hash, change.secret),
-        ...(await this.#identityChange(hash, record, change.identity)),
+        ...(await this.#changedRecord(hash, record, changes?.parts)),
         change.checked === false ? 'no' : 'yes',
-        hash,
+        changes?.isIdentity === true ? hash : cacheDigest(id),
       ]);
       if (reply[0] === 'STALE') continue;
       const outcome = await this.#outcome(hash, reply);
@@ -283,12 +282,17 @@ export class RedisSessions implements SessionStore {
     return record;
   }
 
-  /** Returns the arguments of an update that depend on whether the identity has changed. */
-  async #identityChange(hash: string, record: SessionRecord, identity: Identity): Promise<(string | number)[]> {
-    if (record.delegation !== undefined || sameIdentity(record.identity, identity)) return ['', '', 0];
+  /** Returns the arguments of an update that depend on what has changed. */
+  async #changedRecord(
+    hash: string,
+    record: SessionRecord,
+    parts: Partial<SessionRecord> | undefined,
+  ): Promise<(string | number)[]> {
+    if (parts === undefined) return ['', '', 0];
+    const changed = { ...sealedPart(record), ...parts };
     return [
-      await this.#sealRecord(hash, { ...sealedPart(record), identity, version: record.version + 1 }),
-      digest(identity.username),
+      await this.#sealRecord(hash, changed),
+      digest(changed.identity.username),
       cleanUpAfter(record.expiresAt - this.#seconds()),
     ];
   }

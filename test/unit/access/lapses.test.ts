@@ -148,6 +148,15 @@ it('an approver who is revoked while the last one decides is seen by the same wr
   expect(open).toMatchObject({ state: 'open', decisions: [{ lapsed: 'session' }, { account: 'corp/bob' }] });
 });
 
+// Whoever asked has had their address entered at the other provider since.
+it('an approver who has the address of whoever asked by now is the requester', async () => {
+  await stage.signIn('bob2', { groups: ['corp:leads'], provider: 'other', knownAs: ['bob2@example.com'] });
+  const { identity } = await recordOf('bob2');
+  await stage.store.sessions.update('bob2', { identity, knownAs: ['alice@example.com'], secret: {} });
+  const { requests } = stage.access(TWO);
+  expect(await problem(requests.approve(await stage.caller('bob2'), id))).toBe('403 own_request');
+});
+
 it('an approval that counts no longer can be given again', async () => {
   await revoke({ kind: 'session', session: 'dave' });
   const { requests, endings } = stage.access(TWO);

@@ -119,6 +119,12 @@ describe('the re-check', () => {
     expect(await recheck('s2')).toMatchObject({ kind: 'refused', record: { id: 's1' } });
   });
 
+  it('keeps the names by which the provider knows the user now, which is no other identity', async () => {
+    provider.answer = (signIn) => ({ ...signIn, knownAs: ['alice', 'bob@example.com'] });
+    expect(await replica()('s1')).toMatchObject({ kind: 'same', record: { knownAs: ['alice', 'bob@example.com'] } });
+    expect(await store.sessions.read('s1')).toMatchObject({ knownAs: ['alice', 'bob@example.com'] });
+  });
+
   it('asks no provider about a user whose provider gave no refresh token', async () => {
     await store.sessions.update('s1', { identity: ALICE, secret: {} });
     now += 60_000;
