@@ -141,6 +141,16 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     expect((await exchange(job, token)).status).toBe(200);
   });
 
+  // SPIRE's JWT-SVIDs have none unless a plugin adds it.
+  it('may have a token without an id, which opens one session for one key all the same', async () => {
+    const token = await issuer.token({ jti: undefined });
+    const answers = [await exchange(job, token), await exchange(job, token)];
+    expect(answers).toMatchObject([{ status: 200 }, { status: 200 }]);
+    expect(new Set(answers.map(sessionOf)).size).toBe(1);
+    expect((await exchange(thief, token)).status).toBe(400);
+    expect((await lastEvent('workload-refused'))?.annotations['portcullis.dev/reason']).toBe('certificate_mismatch');
+  });
+
   it('is given to exactly one of two keys that send the token at the same time', async () => {
     const token = await issuer.token();
     const answers = await Promise.all([job, thief, job, thief].map((client) => exchange(client, token)));
@@ -160,7 +170,8 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
       'subject_token_audience',
     ],
     ['has no end', () => issuer.token({ exp: undefined }), 'subject_token_claims'],
-    ['has no id', () => issuer.token({ jti: undefined }), 'subject_token_claims'],
+    ['has an id that is no text', () => issuer.token({ jti: 7 }), 'subject_token_claims'],
+    ['has an empty id', () => issuer.token({ jti: '' }), 'subject_token_claims'],
     ['has no time of issue', () => issuer.token({ iat: undefined }), 'subject_token_claims'],
     ['has no subject', () => issuer.token({ sub: undefined }), 'subject_token_claims'],
     ['has a subject with a line break', () => issuer.token({ sub: 'a\nb' }), 'subject_token_claims'],

@@ -118,6 +118,6 @@ function describeRejection(reason: SubjectTokenRejection): string {
     case 'subject_token_audience':
       return 'is not for this server alone: its audience must be our public URL and nothing else';
     case 'subject_token_claims':
-      return 'lacks sub, jti, iat or exp, or one of them cannot be used';
+      return 'lacks sub, iat or exp, or one of them or jti cannot be used';
   }
 }

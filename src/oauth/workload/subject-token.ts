@@ -5,6 +5,7 @@
  * without an expiry; or one that was meant for us and for another recipient, who could present it here. All of
  * these are rejected. Nothing of a token is ever repeated in a message or in the audit log.
  */
+import { createHash } from 'node:crypto';
 import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyGetKey } from 'jose';
 import { textProblem } from '../../core/identity/names.ts';
 import { no, ok, type Result } from '../../core/result.ts';
@@ -35,7 +36,7 @@ export type SubjectTokenRejection =
 export interface SubjectToken {
   readonly issuer: string;
   readonly subject: string;
-  /** `jti`. */
+  /** `jti`, or the digest of a token that has none. */
   readonly tokenId: string;
   /** Epoch seconds. */
   readonly issuedAt: number;
@@ -82,20 +83,34 @@ export async function verifySubjectToken(
       algorithms: ALGORITHMS,
       clockTolerance: expected.clockSkew,
       currentDate: new Date(expected.nowMs),
-      requiredClaims: ['sub', 'jti', 'iat', 'exp'],
+      requiredClaims: ['sub', 'iat', 'exp'],
     });
     payload = verified.payload;
   } catch (error) {
     return no(rejectionOf(error));
   }
-  return readClaims(payload, expected);
+  return readClaims(payload, digestOf(token), expected);
 }
+
+/**
+ * Returns the id of a token without `jti`, which RFC 7519 §4.1.7 has optional and SPIRE's JWT-SVIDs do not have: the
+ * digest of what is signed, header and payload.
+ *
+ * An attacker who has read a used token sends another text of it, to open a second session. Whoever sees a signature by
+ * ECDSA can write another valid one, and the last character of base64url has bits without a meaning. So the signature
+ * is no part of it; of the rest no character can be changed.
+ */
+const digestOf = (token: string): string =>
+  createHash('sha256')
+    .update(token.slice(0, token.lastIndexOf('.')))
+    .digest('base64url');
 
 function readClaims(
   payload: JWTPayload,
+  digest: string,
   { issuer, nowMs, clockSkew }: Expected,
 ): Result<SubjectToken, SubjectTokenRejection> {
-  const { sub, jti, iat, exp, aud } = payload;
+  const { sub, jti = digest, iat, exp, aud } = payload;
   // A recipient of a token with two audiences is an attacker at the other one, so a token has one audience.
   if (Array.isArray(aud) && aud.length !== 1) return no('subject_token_audience');
   if (typeof iat !== 'number' || typeof exp !== 'number') return no('subject_token_claims');

@@ -26,6 +26,22 @@ const RULE: WorkloadRule = {
 
 type Parts = Parameters<typeof createWorkloadExchange>[0]['store'];
 
+/** The order of P-256: with (r, s) a signature, (r, n - s) is one too. */
+const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+function mirrored(signature: string): string {
+  const bytes = Buffer.from(signature, 'base64url');
+  const s = BigInt(`0x${bytes.subarray(32).toString('hex')}`);
+  const other = Buffer.from((ORDER - s).toString(16).padStart(64, '0'), 'hex');
+  return Buffer.concat([bytes.subarray(0, 32), other]).toString('base64url');
+}
+
+/** Base64url of 64 bytes has four bits at its end that mean nothing. */
+function looselyEncoded(signature: string): string {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  return signature.slice(0, -1) + (alphabet[alphabet.indexOf(signature.at(-1) ?? '') + 1] ?? '');
+}
+
 describe('a workload token at the exchange', () => {
   let keys: { readonly publicKey: CryptoKey; readonly privateKey: CryptoKey };
   let now: number;
@@ -74,6 +90,26 @@ describe('a workload token at the exchange', () => {
     }
     expect(ids.size).toBe(3);
     expect(await store.sessions.count()).toBe(3);
+  });
+
+  // Whoever sees such a token may write it in another way, whose signature is as good.
+  it('knows a token without an id in each of its texts', async () => {
+    await guard.start();
+    const first = await request({ jti: undefined });
+    const [header, payload, signature = ''] = first.subjectToken.split('.');
+    const texts = [
+      first.subjectToken,
+      ...[mirrored(signature), looselyEncoded(signature)].map((other) => [header, payload, other].join('.')),
+    ];
+    expect(new Set(texts).size).toBe(3);
+    const ids = new Set<string>();
+    for (const subjectToken of texts) {
+      const outcome = await exchange()({ ...first, subjectToken });
+      ids.add(outcome.ok ? outcome.value.id : outcome.reason.reason);
+    }
+    expect(ids.size).toBe(1);
+    const other = await exchange()(await request({ jti: undefined, nonce: 'x' }));
+    expect(other.ok && !ids.has(other.value.id)).toBe(true);
   });
 
   it.each([0, 60, 300])('is taken where its issuer’s clock is off by at most %d s', async (clockSkew) => {
