@@ -1,5 +1,6 @@
 /** Reports for each provider whether it responded when it was last asked. */
 import { AppError } from '../core/errors.ts';
+import { isMalformed } from '../core/identity/claims.ts';
 import type { IdentityProvider } from './types.ts';
 import { ProviderErrorResponse } from './provider-response.ts';
 
@@ -11,8 +12,8 @@ const cameWithBrowser = ({ cause }: AppError): boolean =>
   cause instanceof ProviderErrorResponse && cause.status === undefined;
 
 /**
- * @param report called after each request that shows something; a provider that rejects one user at a re-check has
- *   responded, and is available
+ * @param report called after each request that shows something; a provider that rejects one user at a re-check, or
+ *   sends claims of one that are malformed, has responded, and is available
  */
 export function withAvailabilityReports(
   provider: IdentityProvider,
@@ -25,7 +26,8 @@ export function withAvailabilityReports(
       return result;
     } catch (error) {
       if (error instanceof AppError && error.code === 'provider_unavailable') {
-        if (!cameWithBrowser(error)) report(false, error);
+        // Threat: a user whose own claims are malformed makes the provider look down for all, again and again.
+        if (!cameWithBrowser(error)) report(isMalformed(error.reason), error);
       } else if (error instanceof AppError && countsAsResponse(error)) report(true, error);
       throw error;
     }

@@ -11,9 +11,10 @@
  * `sign_in_refused` (the provider or a rule rejects the user; `reason` names the rule) and `provider_unavailable`
  * (down, invalid response, unknown key). Nothing is half-created by either.
  *
- * - Sign-in: `oidc.ts` (of every OpenID provider), `discovery.ts`, `client-authentication.ts`, `fresh-sign-in.ts`,
- *   `form-encoding.ts`, `vendors/` (their differences, groups), `github/`.
- * - Refresh: `refresh.ts` (when a failure ends a session), `refresh-observer.ts`, `unstored-tokens.ts`.
+ * - Sign-in: `oidc.ts` (of every OpenID provider), `discovery.ts`, `kept-response.ts`, `client-authentication.ts`,
+ *   `fresh-sign-in.ts`, `form-encoding.ts`, `vendors/` (their differences, groups), `github/`.
+ * - Refresh: `refresh.ts` (when a failure ends a session), `refresh-observer.ts`, `unstored-tokens.ts`,
+ *   `malformed-claims.ts` (at a re-check).
  * - Sign-out: `logout.ts`, `logout-token.ts`.
  * - Errors and clocks: `errors.ts`, `provider-response.ts`, `provider-clock.ts`, `availability.ts`,
  *   `provider-health.ts`.

@@ -95,27 +95,29 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   };
 
   const finish: IdentityProvider['finish'] = async (callback, challenge) => {
-    const config = await configuration();
-    const tokens = await oidc
-      .authorizationCodeGrant(config, callback, {
-        expectedState: challenge.state,
-        expectedNonce: challenge.nonce,
-        pkceCodeVerifier: challenge.codeVerifier,
-        idTokenExpected: true,
-        ...maxProofAge(challenge, options.clock.nowMs()),
-      })
-      .catch(async (thrown: unknown) => {
-        const { state, nonce, codeVerifier } = challenge;
-        const tried = methodsTried(challenge);
-        const sent = ['code', 'state'].flatMap((parameter) => callback.searchParams.getAll(parameter));
-        const error = await readErrorResponse(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
-        const rejection = callbackError(name, error, tried?.at(-1));
-        const isLast = tried === undefined || freshSignIn.next(tried) === undefined;
-        throw isLast || !canTryAnotherMethod(error, tried.at(-1))
-          ? rejection
-          : new FreshProofMissing(rejection, { ...challenge, asked: tried });
-      });
-    streak.tokenGiven();
+    const { state, nonce, codeVerifier } = challenge;
+    const redeem = (config: oidc.Configuration): Promise<Tokens> =>
+      oidc
+        .authorizationCodeGrant(config, callback, {
+          expectedState: state,
+          expectedNonce: nonce,
+          pkceCodeVerifier: codeVerifier,
+          idTokenExpected: true,
+          ...maxProofAge(challenge, options.clock.nowMs()),
+        })
+        .catch(async (thrown: unknown) => {
+          const sent = ['code', 'state'].flatMap((parameter) => callback.searchParams.getAll(parameter));
+          throw await readErrorResponse(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
+        });
+    const tokens = await following(redeem).catch((error: unknown) => {
+      const tried = methodsTried(challenge);
+      const rejection = callbackError(name, error, tried?.at(-1));
+      const isLast = tried === undefined || freshSignIn.next(tried) === undefined;
+      throw isLast || !canTryAnotherMethod(error, tried.at(-1))
+        ? rejection
+        : new FreshProofMissing(rejection, { ...challenge, asked: tried });
+    });
+    streak.reset();
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
     assertNotFromFuture(name, idToken, { nowMs: options.clock.nowMs(), clockSkew: options.clockSkew });

@@ -18,10 +18,10 @@ import { isLostResponse, mayBeRejection, refreshRejected, isExplicitRejection, t
  */
 const MAX_IN_A_ROW = 5;
 
-/** The latest results of one provider's token endpoint; one for each provider and replica. */
+/** The latest rejections of users by one provider; one for each provider and replica. */
 export interface RejectionStreak {
-  /** A token was issued: our client is known there, and the endpoint works. */
-  tokenGiven(): void;
+  /** A user was not rejected: the provider works. */
+  reset(): void;
   /** @returns whether one more user may be considered rejected */
   readonly mayGrow: boolean;
   grow(): void;
@@ -30,7 +30,7 @@ export interface RejectionStreak {
 export function rejectionStreak(): RejectionStreak {
   let inARow = 0;
   return {
-    tokenGiven: () => void (inARow = 0),
+    reset: () => void (inARow = 0),
     get mayGrow() {
       return inARow < MAX_IN_A_ROW;
     },
@@ -57,7 +57,8 @@ export async function refreshTokens<T>(deps: RefreshDeps<T>): Promise<T> {
     if (mayBeRejection(error)) return confirmRejection(deps, error);
     throw tokenEndpointError(provider, error);
   });
-  streak.tokenGiven();
+  // A token was issued: our client is known there, and the endpoint works.
+  streak.reset();
   return tokens;
 }
 

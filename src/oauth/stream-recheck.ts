@@ -12,6 +12,7 @@ import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { isCoveredBy } from '../core/credential/revocation.ts';
 import { AppError } from '../core/errors.ts';
+import { isMalformed } from '../core/identity/claims.ts';
 import type { CutReason, RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionRecord, SessionStore } from '../store/store.ts';
 import { ProviderCircuitBreaker } from './provider-circuit-breaker.ts';
@@ -169,7 +170,8 @@ class StreamRechecker implements StreamRecheck {
       }
       // Another replica is asking.
       if (error.reason === 'recheck_busy') return;
-      if (breaker.recordFailure(clock.nowMs()))
+      // Malformed claims are one user's. Threat: with such claims, that user would have the others checked too late.
+      if (!isMalformed(error.reason) && breaker.recordFailure(clock.nowMs()))
         log.error({ err: error, provider: record.provider }, 'identity provider unavailable');
       if (clock.nowMs() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);
     }

@@ -14,6 +14,7 @@ import { createGithubProvider, type GithubProviderOptions } from '../idp/github/
 import type { IdentityProviders } from '../idp/idp.ts';
 import { createClientKeys } from '../idp/client-keys.ts';
 import { createIssuerKeys } from '../idp/issuer-keys.ts';
+import { toleratingMalformedClaims } from '../idp/malformed-claims.ts';
 import { createOutbound, type Outbound, type Reach } from '../idp/outbound.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
 import { createVendorProvider, type VendorProviderOptions } from '../idp/vendors/vendors.ts';
@@ -164,10 +165,12 @@ export type ProviderParts =
   | { readonly kind: 'oidc'; readonly options: VendorProviderOptions };
 
 export function identityProviders(config: Config, following: ProvidersFollowing, logger: Logger): IdentityProviders {
+  const longestMs = config.sessions.recheckGrace * 1000;
   return new Map(
     config.providers.map((provider) => {
       const { kind, options } = providerParts(config, provider, { following, logger });
-      return [provider.name, kind === 'github' ? createGithubProvider(options) : createVendorProvider(options)];
+      const created = kind === 'github' ? createGithubProvider(options) : createVendorProvider(options);
+      return [provider.name, toleratingMalformedClaims(created, { clock: options.clock, longestMs })];
     }),
   );
 }

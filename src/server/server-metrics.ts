@@ -44,7 +44,7 @@ export function observedProviders(
         const times = err === undefined ? undefined : tally.add(`${name} ${err.reason}`);
         if (err === undefined || times === undefined) return;
         const facts = { provider: name, reason: err.reason, times, err };
-        if (answered) logger.info(facts, 'the identity provider rejected a user at a re-check');
+        if (err.code === 'sign_in_refused') logger.info(facts, 'the identity provider rejected a user at a re-check');
         else logger.error(facts, 'the identity provider gave no usable response');
       }),
     ]),

@@ -4,7 +4,14 @@
  * The claims come from the provider and, in part, from the user (display names, e-mail addresses). Claims that cannot
  * be mapped beyond doubt are rejected; nothing is truncated, cleaned or left out.
  */
-import type { Claims, ClaimsProvider, CompiledRule, ClaimsMapping, IdentityRejection } from './types.ts';
+import type {
+  Claims,
+  ClaimsMapping,
+  ClaimsProvider,
+  CompiledRule,
+  IdentityRejection,
+  IdentityRejectionReason,
+} from './types.ts';
 import type { Account, Identity } from './identity.ts';
 import {
   celUser,
@@ -131,6 +138,31 @@ export function mapClaims(
   const userRejection = firstRejection(mapping.userRules, (expression) => expression.evaluate(user, budget));
   return userRejection === undefined ? ok(identity) : no(userRejection);
 }
+
+/**
+ * Reasons for which a claim is missing or of another type than the mapping needs. A rule that does not pass is not among
+ * them, nor a value that is as it should be and cannot be used: those say something of the user.
+ */
+const MALFORMED: ReadonlySet<string> = new Set<IdentityRejectionReason>([
+  'expression_error',
+  'email_verification_unknown',
+  'groups_not_strings',
+  'extra_not_strings',
+  'username_not_string',
+  'username_empty',
+  'group_not_string',
+  'group_empty',
+  'uid_not_string',
+  'uid_empty',
+  'extra_not_string',
+  'extra_empty',
+]);
+
+/**
+ * Returns whether a rejection is about the shape of the claims, and not about the user: it may be a failure of the provider.
+ * @param reason of an `IdentityRejection`, or any other
+ */
+export const isMalformed = (reason: string): boolean => MALFORMED.has(reason);
 
 /** Returns the rejection of the first rule that fails. A rule passes only with the boolean `true`. */
 function firstRejection(rules: readonly CompiledRule[], evaluate: Evaluate): IdentityRejection | undefined {

@@ -60,3 +60,15 @@ it('notes nothing of an error that a browser brings to the callback, which the p
   await expect(asked).rejects.toMatchObject({ reason: 'provider_error' });
   expect(notes).toEqual([]);
 });
+
+// A user with such claims would have the provider reported as down for all.
+it('notes an answer where the claims of a user are malformed', async () => {
+  const malformed: IdentityProvider = {
+    ...provider(),
+    recheck: () => Promise.reject(new AppError('provider_unavailable', 'no', { reason: 'groups_not_strings' })),
+  };
+  const notes: boolean[] = [];
+  const asked = withAvailabilityReports(malformed, (answered) => notes.push(answered)).recheck('s', 'refresh');
+  await expect(asked).rejects.toMatchObject({ reason: 'groups_not_strings' });
+  expect(notes).toEqual([true]);
+});

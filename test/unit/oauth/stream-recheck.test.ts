@@ -333,6 +333,19 @@ describe('users with open streams', () => {
     expect(corp.asked).toHaveLength(50);
   });
 
+  it('are checked in time although the claims of one of them are malformed', async () => {
+    await stream('alice', 'corp', 'rt');
+    now += 2_000;
+    await stream('bob', 'corp', 'rt');
+    corp.answer = async () => {
+      throw new AppError('provider_unavailable', 'no', { reason: 'groups_not_strings' });
+    };
+    await pass(EVERY - 2);
+    expect(corp.asked).toEqual(['alice']);
+    await pass(2);
+    expect(corp.asked).toEqual(['alice', 'bob']);
+  });
+
   it('do not all come upon a provider that fails', async () => {
     for (let index = 0; index < 50; index += 1) await stream(`c${index}`, 'corp', 'rt');
     corp.answer = away;
