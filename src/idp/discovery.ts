@@ -1,4 +1,4 @@
-/** A provider's metadata (OpenID Connect Discovery), read again every hour, and the client that follows it. */
+/** A provider's metadata (OpenID Connect Discovery), and the client that follows it as it changes. */
 import * as oidc from 'openid-client';
 import type { Clock } from '../contracts/clock.ts';
 import { isRecent } from '../core/time.ts';
@@ -16,18 +16,24 @@ import {
   type OutboundOptions,
   type Reach,
 } from './outbound.ts';
-import { InvalidResponse, requestError } from './errors.ts';
+import { InvalidResponse, isAboutClaims, isGone, requestError } from './errors.ts';
+import { keepingResponse, keptResponses, type KeptResponse } from './kept-response.ts';
 import { readErrorResponse } from './provider-response.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 import { limitedToStep } from './step-limit.ts';
 
-/** How long a provider's metadata is used before it is read again. */
+/** For how long metadata that cannot be read again is used. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
 /**
- * How long a provider's keys are used. Within it a removed key still counts, and a new one does not. An attacker
- * who sends tokens with invented key ids causes no more than one request to the provider in that time.
+ * How old a provider's metadata and keys may be. A removed key counts no longer than that. Metadata is read again beside
+ * the request that finds it too old, so that a provider whose discovery hangs keeps no one out who needs nothing new.
  */
-const KEYS_TTL_MS = 30_000;
+const FRESH_MS = 30_000;
+/**
+ * How often metadata and keys are read again because of a token that does not fit them. An attacker who sends logout
+ * tokens with invented key ids causes no more than one reading in that time.
+ */
+const COOLDOWN_MS = 30_000;
 
 export interface DiscoveryOptions extends ClientAuthenticationOptions, Reach {
   readonly issuer: string;
@@ -43,15 +49,28 @@ export interface DiscoveryOptions extends ClientAuthenticationOptions, Reach {
 export interface Discovery {
   /** Returns the client that follows the provider's metadata. */
   readonly configuration: () => Promise<oidc.Configuration>;
+  /** The same, after metadata and keys were read again, unless that was done a moment ago. */
+  readonly renewed: () => Promise<oidc.Configuration>;
+  /**
+   * Makes one request, and verifies its response. A provider changes its algorithm, keys or endpoints from one moment to
+   * the next: where the response does not fit what is known of it, all is read again, and the same response is
+   * verified by that. Where the endpoint is gone, it is asked at its new address.
+   *
+   * An attacker gains nothing by a token that does not fit: it has to fit what the provider publishes, by a signature
+   * with a private key.
+   * @param ask rejects with the result of `readErrorResponse`; called twice at most
+   */
+  readonly following: <T>(ask: (config: oidc.Configuration) => Promise<T>) => Promise<T>;
   /**
    * Reads discovery and the keys again, whatever is cached of them.
-   * @throws AppError `provider_unavailable` where either cannot be read, or the token endpoint is not where we ask
+   * @throws AppError `provider_unavailable` where either cannot be read, or the token endpoint is not where `asked` was
    */
-  readonly assertItself: () => Promise<void>;
+  readonly assertItself: (asked: oidc.Configuration) => Promise<void>;
 }
 
 /** @param observed wraps the client's requests */
 export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: Outbound) => Outbound): Discovery {
+  const { clock } = options;
   const outboundOptions: OutboundOptions = {
     issuer: new URL(options.issuer),
     hosts: options.hosts,
@@ -61,19 +80,56 @@ export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: 
   const outbound = limitedToStep(createOutbound(outboundOptions));
   // One for the lifetime of the provider: it remembers how the provider takes the secret.
   const client = createClientAuthentication(options, outboundOptions);
-  const read = (): Promise<oidc.ServerMetadata> => discover(options, outboundOptions, { outbound, client });
-  const metadata = cached(DISCOVERY_TTL_MS, options.clock, read);
-  return {
+  const metadata = keptMetadata(clock, () => discover(options, outboundOptions, { outbound, client }));
+
+  let held:
+    | { readonly config: oidc.Configuration; readonly of: oidc.ServerMetadata; readonly since: number }
+    | undefined;
+  const configuration = async (): Promise<oidc.Configuration> => {
+    const known = await metadata.current();
     // openid-client keeps keys for five minutes with the client that read them, so the client is created again.
-    configuration: cached(KEYS_TTL_MS, options.clock, async () => {
-      const known = await metadata();
-      return clientOf(options, known, { outbound: observed(client.proving(outbound, known)), client });
-    }),
-    async assertItself() {
-      const [known, current] = [await metadata(), await read()];
+    if (held?.of !== known || !isRecent(held.since, clock.nowMs(), FRESH_MS)) {
+      const asking = keptResponses(observed(client.proving(outbound, known)), known.jwks_uri);
+      held = { config: clientOf(options, known, { outbound: asking, client }), of: known, since: clock.nowMs() };
+    }
+    return held.config;
+  };
+
+  let renewal: { readonly done: Promise<void>; readonly since: number } | undefined;
+  const renewed = async (): Promise<oidc.Configuration> => {
+    if (renewal === undefined || !isRecent(renewal.since, clock.nowMs(), COOLDOWN_MS)) {
+      // The keys may be new although discovery cannot be read.
+      const done = metadata.read().then(dropClient, dropClient);
+      renewal = { done, since: clock.nowMs() };
+    }
+    await renewal.done;
+    return configuration();
+  };
+  const dropClient = (): void => void (held = undefined);
+
+  return {
+    configuration,
+    renewed,
+    async following(ask) {
+      const used = await configuration();
+      const kept: KeptResponse = {};
+      return keepingResponse(kept, async () => {
+        try {
+          return await ask(used);
+        } catch (error) {
+          const isUnverified = kept.response !== undefined && !isAboutClaims(error);
+          if (!isUnverified && !isGone(error)) throw error;
+          const now = await renewed().catch(() => used);
+          if (now === used || (!isUnverified && isAtSameEndpoints(now, used))) throw error;
+          return ask(now);
+        }
+      });
+    },
+    async assertItself(asked) {
+      const current = await metadata.read();
       try {
-        // Discovery is cached for an hour: the response may have come from the endpoint's old address.
-        if (current.token_endpoint !== known.token_endpoint)
+        // The response may have come from the endpoint's old address.
+        if (current.token_endpoint !== asked.serverMetadata().token_endpoint)
           throw new InvalidResponse('discovery names another token endpoint');
         await assertKeys(current.jwks_uri ?? '', outbound);
       } catch (error) {
@@ -81,6 +137,11 @@ export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: 
       }
     },
   };
+}
+
+function isAtSameEndpoints(left: oidc.Configuration, right: oidc.Configuration): boolean {
+  const [now, before] = [left.serverMetadata(), right.serverMetadata()];
+  return now.token_endpoint === before.token_endpoint && now.userinfo_endpoint === before.userinfo_endpoint;
 }
 
 interface ClientContext {
@@ -97,18 +158,41 @@ async function assertKeys(jwksUri: string, outbound: Outbound): Promise<void> {
     throw new InvalidResponse('the keys are not a key set');
 }
 
-/** @returns the result of `make`, for `ttlMs`. A failure is not cached: the next user tries again. */
-function cached<T>(ttlMs: number, clock: Clock, make: () => Promise<T>): () => Promise<T> {
-  let held: { readonly promise: Promise<T>; readonly since: number } | undefined;
-  return () => {
-    if (held !== undefined && isRecent(held.since, clock.nowMs(), ttlMs)) return held.promise;
-    const promise = make();
-    const entry = { promise, since: clock.nowMs() };
-    held = entry;
-    promise.catch(() => {
-      if (held === entry) held = undefined;
-    });
-    return promise;
+interface KeptMetadata {
+  /** Returns what is known. What is too old is read again, and counts from the next time on. @throws as `read` */
+  current(): Promise<oidc.ServerMetadata>;
+  /** Reads it now. A failure leaves what is known as it is. */
+  read(): Promise<oidc.ServerMetadata>;
+}
+
+function keptMetadata(clock: Clock, discovered: () => Promise<oidc.ServerMetadata>): KeptMetadata {
+  let known: { readonly metadata: oidc.ServerMetadata; readonly since: number; readonly count: number } | undefined;
+  let latest = { since: 0, count: 0 };
+  /** Where nothing is known, all wait for one reading. A failure is not cached: the next user tries again. */
+  let first: Promise<oidc.ServerMetadata> | undefined;
+
+  const read = async (): Promise<oidc.ServerMetadata> => {
+    const own = (latest = { since: clock.nowMs(), count: latest.count + 1 });
+    const metadata = await discovered();
+    // A slow response, which is older, came after this one.
+    if (known !== undefined && known.count > own.count) return known.metadata;
+    // The same object where it says the same, so that the keys are not read again with it.
+    const before = known?.metadata;
+    const current = before !== undefined && JSON.stringify(before) === JSON.stringify(metadata) ? before : metadata;
+    known = { metadata: current, ...own };
+    return current;
+  };
+  return {
+    read,
+    async current() {
+      const nowMs = clock.nowMs();
+      if (known === undefined || !isRecent(known.since, nowMs, DISCOVERY_TTL_MS)) {
+        first ??= read().finally(() => (first = undefined));
+        return first;
+      }
+      if (!isRecent(latest.since, nowMs, FRESH_MS)) read().catch(() => undefined);
+      return known.metadata;
+    },
   };
 }
 

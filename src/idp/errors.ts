@@ -199,9 +199,11 @@ export function callbackError(provider: string, error: unknown, method: FreshSig
 }
 
 /** Returns whether the connection broke before a response came: the provider may have done what it was asked. */
-export function isLostResponse(error: unknown): boolean {
+export const isLostResponse = (error: unknown): boolean => hasCode(error, CONNECTION_LOST);
+
+function hasCode(error: unknown, codes: ReadonlySet<string>): boolean {
   for (let each = error; each instanceof Error; each = each.cause) {
-    if ('code' in each && CONNECTION_LOST.has(String(each.code))) return true;
+    if ('code' in each && codes.has(String(each.code))) return true;
   }
   return false;
 }
@@ -238,6 +240,31 @@ export function requestError(provider: string, error: unknown): AppError {
     (error instanceof oidc.ClientError && !TIMED_OUT.has(error.code ?? ''));
   return unavailable(provider, isResponse ? 'provider_answer_invalid' : 'provider_unreachable', error);
 }
+
+/** Said at an address where an endpoint is no longer. */
+const STATUS_GONE = new Set([...STATUS_NO_ENDPOINT, 410]);
+const NOT_LISTENING = new Set(['ECONNREFUSED', 'ENOTFOUND']);
+
+/**
+ * Returns whether there is no endpoint at the address that was asked: nothing was done there, so that the same may be
+ * asked elsewhere.
+ * @param error as `readErrorResponse` returns it
+ */
+export function isGone(error: unknown): boolean {
+  if (error instanceof ProviderErrorResponse) return error.error === undefined && STATUS_GONE.has(error.status ?? 0);
+  return hasCode(error, NOT_LISTENING);
+}
+
+/** openid-client's codes for claims that are not as they should be, whoever has signed them. */
+const CLAIM_CODES = new Set([
+  'OAUTH_JWT_CLAIM_COMPARISON_FAILED',
+  'OAUTH_JWT_TIMESTAMP_CHECK_FAILED',
+  'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED',
+]);
+
+/** Returns whether a response was rejected for what it says: no other key or algorithm would make it better. */
+export const isAboutClaims = (error: unknown): boolean =>
+  error instanceof oidc.ClientError && CLAIM_CODES.has(error.code ?? '');
 
 /** openid-client's own codes for a request that took too long. */
 const TIMED_OUT = new Set(['OAUTH_TIMEOUT', 'OAUTH_ABORT']);

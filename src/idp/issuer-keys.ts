@@ -21,6 +21,7 @@ import {
 
 /** How long the address of the keys is used before discovery is read again. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
+/** How often address and keys are read again because of a token that does not fit them. */
 const COOLDOWN_MS = 30_000;
 const BACKOFF_MS = 10_000;
 
@@ -30,8 +31,16 @@ export interface IssuerKeysOptions extends Reach {
   /** Hosts beside the issuer's that discovery may name. */
   readonly hosts: readonly string[];
   readonly clock: Clock;
-  /** Returns where the keys are, where another part reads the discovery document. */
-  readonly jwksUri?: () => Promise<string>;
+  /**
+   * Returns where the keys are, where another part reads the discovery document.
+   * @param again what is known of it does not fit a token
+   */
+  readonly jwksUri?: (again: boolean) => Promise<string>;
+}
+
+interface Known {
+  readonly keys: Promise<JWTVerifyGetKey>;
+  readonly since: number;
 }
 
 /**
@@ -46,30 +55,56 @@ export function createIssuerKeys(options: IssuerKeysOptions): JWTVerifyGetKey {
     ...reachOf(options),
   };
   const outbound = createOutbound(outboundOptions);
-  let known: { readonly keys: Promise<JWTVerifyGetKey>; readonly since: number } | undefined;
+  let known: Known | undefined;
   let failure: { readonly since: number; readonly cause: unknown } | undefined;
 
   const isWithin = (ttlMs: number, since: number): boolean => isRecent(since, options.clock.nowMs(), ttlMs);
 
-  const keySet = (): Promise<JWTVerifyGetKey> => {
-    if (known !== undefined && isWithin(DISCOVERY_TTL_MS, known.since)) return known.keys;
-    const keys = (options.jwksUri?.() ?? discover(options.issuer, outbound)).then((jwksUri) =>
+  const readKeys = (again: boolean): Promise<JWTVerifyGetKey> => {
+    const keys = (options.jwksUri?.(again) ?? discover(options.issuer, outbound)).then((jwksUri) =>
       keysAt(jwksUri, outbound, outboundOptions),
     );
     known = { keys, since: options.clock.nowMs() };
     return keys;
   };
+
+  let renewedMs: number | undefined;
+  /**
+   * Reads address and keys again: the issuer may have moved its keys, or have new ones. @returns undefined where that
+   * was done a moment ago
+   */
+  const renewed = (before: Known): Promise<JWTVerifyGetKey> | undefined => {
+    // Many tokens at once: another one has had them read meanwhile.
+    if (known !== undefined && known !== before) return known.keys;
+    if (renewedMs !== undefined && isWithin(COOLDOWN_MS, renewedMs)) return undefined;
+    renewedMs = options.clock.nowMs();
+    return readKeys(true);
+  };
+  const failed = (error: unknown): unknown => {
+    if (isAboutToken(error)) return error;
+    known = undefined;
+    failure = { since: options.clock.nowMs(), cause: error };
+    return unavailable(options.issuer, error);
+  };
+
   return async (header, token) => {
     if (failure !== undefined && isWithin(BACKOFF_MS, failure.since)) throw unavailable(options.issuer, failure.cause);
+    const kept = known !== undefined && isWithin(DISCOVERY_TTL_MS, known.since) ? known : undefined;
     try {
       return await (
-        await keySet()
+        await (kept?.keys ?? readKeys(false))
       )(header, token);
     } catch (error) {
-      if (isAboutToken(error)) throw error;
-      known = undefined;
-      failure = { since: options.clock.nowMs(), cause: error };
-      throw unavailable(options.issuer, error);
+      const keys = kept === undefined ? undefined : renewed(kept);
+      if (keys === undefined) throw failed(error);
+      return keys
+        .then((find) => find(header, token))
+        .catch((later: unknown) => {
+          if (!isAboutToken(error) || isAboutToken(later)) throw failed(later);
+          // An attacker sends an invented key while discovery is unavailable: what is known stays for the others.
+          known = kept;
+          throw unavailable(options.issuer, later);
+        });
     }
   };
 }
@@ -90,7 +125,8 @@ async function discover(issuer: string, outbound: Outbound): Promise<string> {
 
 const keysAt = (jwksUri: string, outbound: Outbound, options: OutboundOptions): JWTVerifyGetKey =>
   createRemoteJWKSet(assertProviderUrl(jwksUri, options), {
-    cooldownDuration: COOLDOWN_MS,
+    // A token whose key is not among them has all read again, and no more often than that (`renewed`).
+    cooldownDuration: Infinity,
     [customFetch]: (url, { method, headers, signal }) =>
       outbound(url, { method, headers: Object.fromEntries(headers), signal }),
   });

@@ -38,13 +38,14 @@ export interface ProviderLogoutOptions extends Reach {
   readonly clock: Clock;
   readonly clockSkew?: number;
   readonly configuration: () => Promise<oidc.Configuration>;
+  readonly renewed: () => Promise<oidc.Configuration>;
 }
 
 export function createProviderLogout(options: ProviderLogoutOptions): ProviderLogout {
-  const { name, issuer, clientId, hosts, reach, clock, configuration } = options;
+  const { name, issuer, clientId, hosts, reach, clock, configuration, renewed } = options;
   const { clockSkew = DEFAULT_CLOCK_SKEW_SECONDS } = options;
-  const jwksUri = async (): Promise<string> => {
-    const { jwks_uri } = (await configuration()).serverMetadata();
+  const jwksUri = async (again: boolean): Promise<string> => {
+    const { jwks_uri } = (await (again ? renewed : configuration)()).serverMetadata();
     if (jwks_uri === undefined) throw new AppError('provider_unavailable', `${name} publishes no keys.`);
     return jwks_uri;
   };

@@ -12,7 +12,7 @@ import { mapClaims } from '../core/identity/claims.ts';
 import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf } from '../core/identity/identity.ts';
-import { cachedDiscovery, type DiscoveryOptions } from './discovery.ts';
+import { cachedDiscovery, type Discovery, type DiscoveryOptions } from './discovery.ts';
 import { callbackError, canTryAnotherMethod, requestError, freshSignInUnproven } from './errors.ts';
 import {
   createFreshSignInMethods,
@@ -53,7 +53,9 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const unstored = createUnstoredTokens();
   const observer = createRefreshObserver();
   const streak = rejectionStreak();
-  const { configuration, assertItself } = cachedDiscovery(connection, (outbound) => observer.observed(outbound));
+  const discovery = cachedDiscovery(connection, (outbound) => observer.observed(outbound));
+  const { configuration, following } = discovery;
+  const deps: SignInDeps = { ...options, following };
 
   const freshSignIn = createFreshSignInMethods(vendor.provesFreshness ? (options.freshness ?? 'auto') : 'none');
 
@@ -121,13 +123,14 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
     assertNotFromFuture(name, idToken, { nowMs: options.clock.nowMs(), clockSkew: options.clockSkew });
-    const signIn = await signInOf(options, config, { tokens, idToken, subject: vendor.subjectOf(idToken) });
+    const signIn = await signInOf(deps, { tokens, idToken, subject: vendor.subjectOf(idToken) });
     return { ...signIn, ...sessionThere(idToken, tokens.id_token) };
   };
 
   const recheck: IdentityProvider['recheck'] = async (subject, refreshToken, keep) => {
-    const config = await configuration();
-    const ask = async (): Promise<Tokens> => {
+    let asked = await configuration();
+    const refresh = (config: oidc.Configuration): Promise<Tokens> => {
+      asked = config;
       const token = unstored.of(refreshToken);
       const onNewToken = (came: string): void => unstored.remember(refreshToken, came);
       return observer
@@ -136,6 +139,8 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
           throw await readErrorResponse(thrown, [token, options.clientSecret?.()]);
         });
     };
+    const ask = (): Promise<Tokens> => following(refresh);
+    const assertItself = (): Promise<void> => discovery.assertItself(asked);
     const tokens = await refreshTokens({ provider: name, ask, assertItself, streak }).catch(async (error: AppError) => {
       // A new refresh token may have come all the same, with an ID token that cannot be verified now.
       if (error.code !== 'sign_in_refused') await unstored.stored(refreshToken, keep);
@@ -147,13 +152,13 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     const stored = await unstored.stored(refreshToken, keep);
     if (idToken !== undefined)
       assertNotFromFuture(name, idToken, { nowMs: options.clock.nowMs(), clockSkew: options.clockSkew });
-    return { ...(await signInOf(options, config, { tokens, idToken, subject })), refreshToken: stored };
+    return { ...(await signInOf(deps, { tokens, idToken, subject })), refreshToken: stored };
   };
 
   return {
     name,
     provesFreshness: freshSignIn.proves,
-    logout: createProviderLogout({ ...connection, reach: options.backchannelLogout ?? 'off', configuration }),
+    logout: createProviderLogout({ ...connection, reach: options.backchannelLogout ?? 'off', ...discovery }),
     prepare: () => inOneStep(prepare),
     begin: (wanted) => inOneStep(() => begin(wanted)),
     finish: (callback, challenge) => inOneStep(() => finish(callback, challenge)),
@@ -162,6 +167,8 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 }
 
 type Tokens = oidc.TokenEndpointResponse & oidc.TokenEndpointResponseHelpers;
+
+type SignInDeps = OidcProviderOptions & Pick<Discovery, 'following'>;
 
 interface TokenResult {
   readonly tokens: Tokens;
@@ -173,22 +180,18 @@ interface TokenResult {
  * Maps tokens to an identity. A refresh may come without an ID token (OpenID Connect Core §12.2): then UserInfo
  * has to have the claims.
  */
-async function signInOf(
-  options: OidcProviderOptions,
-  config: oidc.Configuration,
-  { tokens, idToken, subject }: TokenResult,
-): Promise<ProviderSignIn> {
-  const { name, vendor = OIDC } = options;
-  const more = vendor.userInfo ? await userInfo(name, config, tokens.access_token, idToken?.sub ?? subject) : {};
+async function signInOf(deps: SignInDeps, { tokens, idToken, subject }: TokenResult): Promise<ProviderSignIn> {
+  const { name, mapping, following, vendor = OIDC } = deps;
+  const more = vendor.userInfo ? await userInfo(name, following, tokens.access_token, idToken?.sub ?? subject) : {};
   const verified: Claims = { ...more, ...idToken };
   if (Object.keys(verified).length === 0) throw incomplete(name);
   const claims = (await vendor.complete?.(verified, tokens.access_token)) ?? verified;
-  const mapped = mapClaims(options.mapping, claims, accountOf(name, subject));
+  const mapped = mapClaims(mapping, claims, accountOf(name, subject));
   if (!mapped.ok) throw new AppError('sign_in_refused', mapped.reason.message, { reason: mapped.reason.reason });
   return {
     subject,
     identity: mapped.value,
-    knownAs: knownAsOf(options.mapping, claims, mapped.value),
+    knownAs: knownAsOf(mapping, claims, mapped.value),
     ...(tokens.refresh_token === undefined ? {} : { refreshToken: tokens.refresh_token }),
     ...(typeof claims['auth_time'] === 'number' ? { authTime: claims['auth_time'] } : {}),
   };
@@ -209,13 +212,18 @@ function maxProofAge({ freshSince }: SignInChallenge, nowMs: number): { readonly
  */
 async function userInfo(
   name: string,
-  config: oidc.Configuration,
+  following: Discovery['following'],
   accessToken: string,
   subject: string,
 ): Promise<Claims> {
-  if (config.serverMetadata().userinfo_endpoint === undefined) return {};
-  return oidc.fetchUserInfo(config, accessToken, subject).catch(async (thrown: unknown) => {
-    throw requestError(name, await readErrorResponse(thrown, [accessToken]));
+  const ask = async (config: oidc.Configuration): Promise<Claims> => {
+    if (config.serverMetadata().userinfo_endpoint === undefined) return {};
+    return oidc.fetchUserInfo(config, accessToken, subject).catch(async (thrown: unknown) => {
+      throw await readErrorResponse(thrown, [accessToken]);
+    });
+  };
+  return following(ask).catch((error: unknown) => {
+    throw requestError(name, error);
   });
 }
 

@@ -1,4 +1,4 @@
-import { jwtVerify } from 'jose';
+import { exportJWK, generateKeyPair, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createIssuerKeys } from '../../src/idp/issuer-keys.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../support/workload-issuer.ts';
@@ -23,8 +23,8 @@ describe('the keys of an issuer of which we are not a client', () => {
       ...options,
       clock: { nowMs: () => now },
     });
-  const verify = async (keys: ReturnType<typeof keysOf>): Promise<string> =>
-    jwtVerify(await issuer.token(), keys).then(
+  const verify = async (keys: ReturnType<typeof keysOf>, token?: string): Promise<string> =>
+    jwtVerify(token ?? (await issuer.token()), keys).then(
       () => 'verified',
       (error: { readonly reason?: string; readonly code?: string }) => String(error.reason ?? error.code),
     );
@@ -62,6 +62,36 @@ describe('the keys of an issuer of which we are not a client', () => {
     expect(await verify(keys)).toBe('issuer_keys_unavailable');
     now += 10_001;
     expect(await verify(keys)).toBe('verified');
+  });
+
+  it.each([
+    ['its old address has the old ones still', true],
+    ['its old address is gone', false],
+  ])('are read at their new address at once, where %s', async (_name, stays) => {
+    const keys = keysOf();
+    expect(await verify(keys)).toBe('verified');
+    const { privateKey, publicKey } = await generateKeyPair('ES256');
+    issuer.documents.set('/v2/jwks', { keys: [{ ...(await exportJWK(publicKey)), kid: 'k2' }] });
+    issuer.documents.set(DISCOVERY, { issuer: issuer.issuer, jwks_uri: `${issuer.issuer}/v2/jwks` });
+    if (!stays) issuer.documents.delete('/jwks');
+    const token = await issuer.token({}, { header: { alg: 'ES256', kid: 'k2' }, key: privateKey });
+    await expect(jwtVerify(token, keys)).resolves.toMatchObject({ payload: { iss: issuer.issuer } });
+  });
+
+  it('are read again once in half a minute because of invented ones, and stay while that fails', async () => {
+    const invented = async (): Promise<string> => verify(keys, await issuer.token({}, { header: { kid: 'invented' } }));
+    const keys = keysOf();
+    expect(await verify(keys)).toBe('verified');
+    issuer.down = true;
+    expect(await invented()).toBe('issuer_keys_unavailable');
+    expect(await verify(keys)).toBe('verified');
+    issuer.down = false;
+    issuer.asked.length = 0;
+    for (let count = 0; count < 3; count += 1) expect(await invented()).toBe('ERR_JWKS_NO_MATCHING_KEY');
+    expect(issuer.asked).toEqual([]);
+    now += 30_000;
+    for (let count = 0; count < 3; count += 1) expect(await invented()).toBe('ERR_JWKS_NO_MATCHING_KEY');
+    expect(issuer.asked).toEqual([DISCOVERY, '/jwks']);
   });
 
   it('are not delayed longer where the clock is set back meanwhile, nor is the discovery document cached for longer', async () => {

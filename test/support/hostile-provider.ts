@@ -2,12 +2,13 @@
  * An OpenID provider that lies on demand: every answer can be replaced by the one that a test is about. What it says without being told
  * otherwise is right.
  */
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { exportJWK, generateKeyPair, SignJWT, type JWTPayload } from 'jose';
+import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type CryptoKey, type JWTPayload } from 'jose';
 
 export interface Lies {
   readonly discovery?: (honest: Record<string, unknown>) => unknown;
@@ -19,6 +20,10 @@ export interface Lies {
   readonly unknownKey?: boolean;
   /** Its keys have changed: `jwks_uri` has the other one alone. */
   readonly rotated?: boolean;
+  /** It has changed its algorithm from ES256: its discovery lists this one alone, and `jwks_uri` has a key for it. */
+  readonly signs?: 'RS256' | 'HS256' | 'none';
+  /** UserInfo is signed as ID tokens are, and discovery lists the algorithm. */
+  readonly signedUserinfo?: boolean;
   /** Called for each token request. */
   readonly token?: (honest: Record<string, unknown>) => Reply;
   /** By path, in place of what it says there. */
@@ -59,6 +64,8 @@ export interface HostileProvider {
   /** Refresh tokens that were presented, in order. */
   readonly presented: string[];
   lie(lies: Lies): void;
+  /** A logout token as it makes them now. */
+  logoutToken(claims?: JWTPayload): Promise<string>;
   /** Shows this one from the next handshake on; each request has one of its own. */
   useCertificate(pair: Certificate): void;
   close(): Promise<void>;
@@ -78,10 +85,25 @@ const now = (): number => Math.floor(Date.now() / 1000);
  * @param host its name; it listens on loopback whatever that is
  */
 export async function startHostileProvider(tls?: Certificate, host = '127.0.0.1'): Promise<HostileProvider> {
-  const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
+  const [known, unknown, rsa] = await Promise.all([
+    generateKeyPair('ES256'),
+    generateKeyPair('ES256'),
+    generateKeyPair('RS256'),
+  ]);
   const jwks = async (): Promise<object> => {
     const [pair, kid] = lies.rotated === true ? [unknown, 'k2'] : [known, 'k1'];
-    return { keys: [{ ...(await exportJWK(pair.publicKey)), kid, alg: 'ES256', use: 'sig' }] };
+    const own = { ...(await exportJWK(pair.publicKey)), kid, alg: 'ES256', use: 'sig' };
+    return { keys: [lies.signs === undefined ? own : { ...(await exportJWK(rsa.publicKey)), kid: 'k3', use: 'sig' }] };
+  };
+  const signed = (claims: JWTPayload, typ?: string): Promise<string> | string => {
+    const header = typ === undefined ? {} : { typ };
+    const { signs } = lies;
+    if (signs === 'none') return new UnsecuredJWT(claims).encode();
+    const by = (alg: string, kid: string, key: CryptoKey | Uint8Array): Promise<string> =>
+      new SignJWT(claims).setProtectedHeader({ alg, kid, ...header }).sign(key);
+    if (signs === 'HS256') return by(signs, 'k3', new Uint8Array(32));
+    if (signs === 'RS256') return by(signs, 'k3', rsa.privateKey);
+    return lies.unknownKey === true ? by('ES256', 'k2', unknown.privateKey) : by('ES256', 'k1', known.privateKey);
   };
   let lies: Lies = {};
   const asked: string[] = [];
@@ -92,7 +114,7 @@ export async function startHostileProvider(tls?: Certificate, host = '127.0.0.1'
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const issuer = tls === undefined ? `http://localhost:${port}` : `https://${host}:${port}`;
-  const honest = {
+  const document = () => ({
     issuer,
     authorization_endpoint: `${issuer}/authorize`,
     token_endpoint: `${issuer}/token`,
@@ -100,9 +122,10 @@ export async function startHostileProvider(tls?: Certificate, host = '127.0.0.1'
     userinfo_endpoint: `${issuer}/userinfo`,
     response_types_supported: ['code'],
     subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: ['ES256'],
+    id_token_signing_alg_values_supported: [lies.signs ?? 'ES256'],
+    ...(lies.signedUserinfo === true ? { userinfo_signing_alg_values_supported: [lies.signs ?? 'ES256'] } : {}),
     authorization_response_iss_parameter_supported: true,
-  };
+  });
   const token = async (nonce: string | null): Promise<Record<string, unknown>> => {
     const there = now() + (lies.clock ?? 0);
     const claims = {
@@ -116,14 +139,14 @@ export async function startHostileProvider(tls?: Certificate, host = '127.0.0.1'
       iat: there,
       exp: there + 300,
     };
-    const idToken = await new SignJWT(lies.idToken?.(claims) ?? claims)
-      .setProtectedHeader({ alg: 'ES256', kid: lies.unknownKey === true ? 'k2' : 'k1' })
-      .sign(lies.unknownKey === true ? unknown.privateKey : known.privateKey);
+    const idToken = await signed(lies.idToken?.(claims) ?? claims);
     return { access_token: 'at', token_type: 'Bearer', expires_in: 300, refresh_token: 'rt-2', id_token: idToken };
   };
   const answer = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
-    const path = (req.url ?? '').split('?', 1)[0] ?? '';
-    asked.push(path);
+    const address = (req.url ?? '').split('?', 1)[0] ?? '';
+    // All of it is there as well, as at a provider that has moved.
+    const path = address.replace(/^\/v2\//, '/');
+    asked.push(address);
     if (secure !== undefined) res.setHeader('connection', 'close');
     const json = (value: unknown, status = 200): void => {
       res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
@@ -132,16 +155,20 @@ export async function startHostileProvider(tls?: Certificate, host = '127.0.0.1'
       res.writeHead(status, { 'content-type': type, ...headers }).end(body);
     };
     if (lies.clockOff !== undefined) res.setHeader('date', new Date(Date.now() + lies.clockOff).toUTCString());
-    if (lies.hangs?.(path) === true) return;
-    if (lies.resets?.(path) === true) return void req.socket.destroy();
+    if (lies.hangs?.(address) === true) return;
+    if (lies.resets?.(address) === true) return void req.socket.destroy();
     if (lies.slow !== undefined) await pause(lies.slow);
     if (lies.portal !== undefined) return send(lies.portal);
-    const reply = lies.replies?.[path];
+    const reply = lies.replies?.[address];
     if (reply !== undefined) return send(reply);
     if (lies.redirectTo !== undefined) return void res.writeHead(302, { location: lies.redirectTo }).end();
-    if (path === '/.well-known/openid-configuration') return json(lies.discovery?.(honest) ?? honest);
+    if (path === '/.well-known/openid-configuration') return json(lies.discovery?.(document()) ?? document());
     if (path === '/jwks') return json(await jwks());
-    if (path === '/userinfo') return json(lies.userinfo?.({ sub: '42' }) ?? { sub: '42' });
+    if (path === '/userinfo') {
+      const claims = lies.userinfo?.({ sub: '42' }) ?? { sub: '42' };
+      if (lies.signedUserinfo !== true) return json(claims);
+      return send({ status: 200, body: await signed(claims as JWTPayload), type: 'application/jwt' });
+    }
     // There is no question: every browser that comes is signed in, and the code is the nonce.
     const { searchParams: asks } = new URL(req.url ?? '', issuer);
     if (path === '/authorize') {
@@ -165,6 +192,19 @@ export async function startHostileProvider(tls?: Certificate, host = '127.0.0.1'
     asked,
     presented,
     lie: (next) => (lies = next),
+    async logoutToken(claims = {}) {
+      const events = { 'http://schemas.openid.net/event/backchannel-logout': {} };
+      const honest = {
+        iss: issuer,
+        aud: CLIENT_ID,
+        sub: '42',
+        iat: now(),
+        exp: now() + 120,
+        jti: randomUUID(),
+        events,
+      };
+      return signed({ ...honest, ...claims }, 'logout+jwt');
+    },
     useCertificate: (pair) => secure?.setSecureContext(pair),
     async close() {
       server.close();
