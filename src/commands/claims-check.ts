@@ -7,6 +7,7 @@
 import type { Config, ProviderConfig, WorkloadRule } from '../config/config.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
 import { compileMapping, mapClaims } from '../core/identity/claims.ts';
+import { groupsInOneText } from '../core/identity/claims-parts.ts';
 import { type Claims, type IdentityRejection } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../core/identity/identity.ts';
@@ -98,8 +99,14 @@ function userVerdict(config: Config, index: number, claims: Claims): ClaimsVerdi
   const account = accountOf(provider.name, subject.value);
   const mapped = mapClaims(mapping.value, claims, account);
   if (!mapped.ok) return rejected(verdict, at(base, mapped.reason));
-  return { ...verdict, allowed: true, account, identity: mapped.value, ...rightsOf(config, account, mapped.value) };
+  const claim = groupsInOneText(mapping.value, claims, mapped.value);
+  const notes = claim === undefined ? verdict.notes : [...verdict.notes, oneTextNote(claim, `${base}.groups`)];
+  const rights = rightsOf(config, account, mapped.value);
+  return { ...verdict, notes, allowed: true, account, identity: mapped.value, ...rights };
 }
+
+const oneTextNote = (claim: string, setting: string): string =>
+  `claims.${claim} is one text and counts as one group. If it has several, split it in ${setting}, such as claims.groups.split(";").map(g, g.trim()).`;
 
 function workloadVerdict(config: Config, index: number, claims: Claims): ClaimsVerdict {
   const rule = config.workload[index] as WorkloadRule;

@@ -9,9 +9,10 @@
 import * as oidc from 'openid-client';
 import { knownAsOf } from '../core/access/same-person.ts';
 import { mapClaims } from '../core/identity/claims.ts';
+import { groupsInOneText } from '../core/identity/claims-parts.ts';
 import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
-import { accountOf } from '../core/identity/identity.ts';
+import { accountOf, type Identity } from '../core/identity/identity.ts';
 import { cachedDiscovery, type Discovery, type DiscoveryOptions } from './discovery.ts';
 import { callbackError, canTryAnotherMethod, requestError, freshSignInUnproven } from './errors.ts';
 import {
@@ -55,7 +56,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   const streak = rejectionStreak();
   const discovery = cachedDiscovery(connection, (outbound) => observer.observed(outbound));
   const { configuration, following } = discovery;
-  const deps: SignInDeps = { ...options, following };
+  const deps: SignInDeps = { ...options, following, noteGroups: groupsNoted(options) };
 
   const freshSignIn = createFreshSignInMethods(vendor.provesFreshness ? (options.freshness ?? 'auto') : 'none');
 
@@ -168,7 +169,9 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
 
 type Tokens = oidc.TokenEndpointResponse & oidc.TokenEndpointResponseHelpers;
 
-type SignInDeps = OidcProviderOptions & Pick<Discovery, 'following'>;
+interface SignInDeps extends OidcProviderOptions, Pick<Discovery, 'following'> {
+  readonly noteGroups: (claims: Claims, identity: Identity) => void;
+}
 
 interface TokenResult {
   readonly tokens: Tokens;
@@ -188,12 +191,25 @@ async function signInOf(deps: SignInDeps, { tokens, idToken, subject }: TokenRes
   const claims = (await vendor.complete?.(verified, tokens.access_token)) ?? verified;
   const mapped = mapClaims(mapping, claims, accountOf(name, subject));
   if (!mapped.ok) throw new AppError('sign_in_refused', mapped.reason.message, { reason: mapped.reason.reason });
+  deps.noteGroups(claims, mapped.value);
   return {
     subject,
     identity: mapped.value,
     knownAs: knownAsOf(mapping, claims, mapped.value),
     ...(tokens.refresh_token === undefined ? {} : { refreshToken: tokens.refresh_token }),
     ...(typeof claims['auth_time'] === 'number' ? { authTime: claims['auth_time'] } : {}),
+  };
+}
+
+/** Logs once that groups came as one text, which counts as one group. */
+function groupsNoted({ name, mapping, log }: OidcProviderOptions): SignInDeps['noteGroups'] {
+  let logged = false;
+  return (claims, identity) => {
+    const claim = logged ? undefined : groupsInOneText(mapping, claims, identity);
+    if (claim === undefined) return;
+    logged = true;
+    const facts = { provider: name, claim, setting: 'providers[].groups' };
+    log?.warn(facts, 'groups came as one text and count as one group; if they are several, split them');
   };
 }
 

@@ -261,6 +261,21 @@ describe('a provider that cannot be trusted', () => {
     expect(said).toHaveLength(doubts.length);
   });
 
+  it('is named in the log once where groups that may be several came as one text, and count as one', async () => {
+    const said: object[] = [];
+    const log = { info: () => undefined, warn: (facts: object) => said.push(facts) };
+    const corp = provider(hostile.issuer, { log });
+    const groupsOf = async (groups: unknown): Promise<readonly string[]> => {
+      hostile.lie({ idToken: (honest) => ({ ...honest, groups }) });
+      return (await corp.recheck('42', 'rt-1')).identity.groups;
+    };
+    for (const harmless of ['dev', ['Domain Users', 'dev; ops'], undefined]) await groupsOf(harmless);
+    expect(said).toEqual([]);
+    expect(await groupsOf('dev; ops')).toEqual(['corp:dev; ops']);
+    await groupsOf('dev,ops');
+    expect(said).toEqual([{ provider: 'corp', claim: 'groups', setting: 'providers[].groups' }]);
+  });
+
   it('does not count as a fresh sign-in where auth_time is not a number', async () => {
     const corp = provider(hostile.issuer);
     const { challenge } = await corp.begin({ fresh: true });

@@ -129,6 +129,41 @@ export function mappedGroups(mapping: ClaimsMapping, evaluate: Evaluate, claims:
   return ok([...groups]);
 }
 
+/** What separates names in one text. */
+const SEPARATOR = /[\s;,]/;
+/** A claim such as `realm_access.roles` is in another one. */
+const MAX_TEXT_DEPTH = 3;
+
+/**
+ * Returns the claim whose text became one group, although it looks like several: a provider that sends `dev; ops` needs an
+ * expression that splits it. One group may have a space in its name, so it counts, and an operator is told.
+ * @returns the path of a claim, such as `realm_access.roles`, never its value; undefined where there is none
+ */
+export function groupsInOneText(
+  { groups, groupsPrefix }: Pick<ClaimsMapping, 'groups' | 'groupsPrefix'>,
+  claims: Claims,
+  mapped: Pick<Identity, 'groups'>,
+): string | undefined {
+  const textIn = (value: unknown, path: readonly string[]): string | undefined => {
+    if (typeof value === 'string') {
+      return SEPARATOR.test(value) && mapped.groups.includes(groupsPrefix + value) ? path.join('.') : undefined;
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value) || path.length > MAX_TEXT_DEPTH)
+      return undefined;
+    return firstOf(Object.entries(value), ([name, part]) => textIn(part, [...path, name]));
+  };
+  const read = Object.entries(claims).filter(([name]) => groups?.reads(name) === true);
+  return firstOf(read, ([name, value]) => textIn(value, [name]));
+}
+
+function firstOf<T>(items: readonly T[], find: (item: T) => string | undefined): string | undefined {
+  for (const item of items) {
+    const found = find(item);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
 /**
  * Rejects a subject that an account cannot have.
  *

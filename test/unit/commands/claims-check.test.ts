@@ -79,6 +79,19 @@ async function tried(name: string | undefined, claims: Claims, changes: object =
 const ALICE = { sub: '4711', email: 'alice@example.com', email_verified: true, hd: 'example.com' };
 
 describe('the user that claims would make', () => {
+  test.each([
+    ['claims.groups', 'claims.groups', { groups: 'dev; ops' }],
+    ['claims.realm.roles', 'claims.realm.roles', { realm: { roles: 'dev ops' } }],
+    [undefined, 'claims.groups', { groups: 'dev' }],
+    [undefined, 'claims.groups', { groups: ['dev; ops'], name: 'dev; ops' }],
+    [undefined, 'claims.groups.split("; ")', { groups: 'dev; ops' }],
+  ])('with a note that %s is one text and one group, where %s has %j', async (claim, groups, claims) => {
+    const corp = { ...PROVIDERS[0], rules: [], groups };
+    const { notes } = await judged('corp', { ...ALICE, ...claims }, { providers: [corp] });
+    const found = notes.filter((note) => note.includes('one group'));
+    expect(found.map((note) => note.split(' ', 1)[0])).toEqual(claim === undefined ? [] : [claim]);
+  });
+
   test('with names, uid, extra, clusters and role', async () => {
     const verdict = await judged('corp', { ...ALICE, groups: ['dev', 'platform'], desk: '7' });
     expect(verdict).toMatchObject({
