@@ -9,6 +9,7 @@ import * as oidc from 'openid-client';
 import type { AssertionAlg, ClientKey } from '../config/config.ts';
 import { formEncoded } from './form-encoding.ts';
 import { createOutbound, type CertificatePair, type Outbound, type OutboundOptions } from './outbound.ts';
+import { noteTries } from './provider-response.ts';
 import { limitedToStep } from './step-limit.ts';
 
 /** A method that the configuration names. No weaker one is ever tried in its place. */
@@ -100,6 +101,9 @@ function atTokenEndpoint(metadata: oidc.ServerMetadata, elsewhere: Outbound, the
 
 type SecretMethod = 'basic' | 'post';
 
+/** As providers and their discovery documents write them. */
+const NAMES: Readonly<Record<SecretMethod, string>> = { basic: 'client_secret_basic', post: 'client_secret_post' };
+
 /** `client_secret_basic` is the default of RFC 8414 §2 where a provider does not say. */
 function listedBy(metadata: oidc.ServerMetadata): readonly SecretMethod[] {
   const listed = metadata.token_endpoint_auth_methods_supported ?? ['client_secret_basic'];
@@ -131,17 +135,20 @@ function bySecret(
       const ask = async (method: SecretMethod): Promise<Normalized> =>
         normalized(await outbound(url, { ...request, ...proofOf(method, { clientId, secret: secret() }, request) }));
       const { response, rejected } = await ask(first);
-      if (!rejected || second === undefined) return response;
+      const tries = [`${NAMES[first]}: ${response.status}`];
+      if (!rejected) return response;
+      if (second === undefined) return noteTries(response, tries);
       // Set before the request: if its response is lost, the next request must not begin with the method that was
       // rejected.
       worked = second;
       const again = await ask(second);
+      tries.push(`${NAMES[second]}: ${again.response.status}`);
       if (again.rejected) worked = undefined;
       else if (second === 'post' && !logged) {
         logged = true;
         log?.info({ provider: name }, 'identity provider rejects client_secret_basic, using client_secret_post');
       }
-      return again.response;
+      return again.rejected ? noteTries(again.response, tries) : again.response;
     });
 }
 

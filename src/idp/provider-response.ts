@@ -24,6 +24,8 @@ interface ErrorResponseFields {
   readonly error_description?: string | undefined;
   /** The body is an HTML page: of a reverse proxy, a firewall or a captive portal, and not of a token endpoint. */
   readonly isPage?: boolean;
+  /** Each try to authenticate the client, with the status that it got. */
+  readonly tries?: readonly string[] | undefined;
 }
 
 /** An error response of the provider, in text that may be logged. */
@@ -37,16 +39,29 @@ export class ProviderErrorResponse extends Error {
   readonly error_description: string | undefined;
   readonly isPage: boolean;
 
-  constructor({ status, error, error_description, isPage = false }: ErrorResponseFields) {
+  constructor({ status, error, error_description, isPage = false, tries = [] }: ErrorResponseFields) {
     const from = status === undefined ? 'the browser came back' : `the provider answered ${status}`;
     const code = error ?? (isPage ? 'a page in place of an OAuth error' : 'no OAuth error code');
-    super(`${from} with ${code}${error_description === undefined ? '' : `: ${error_description}`}`);
+    const tried = tries.length === 0 ? '' : ` (${tries.join(', ')})`;
+    super(`${from} with ${code}${error_description === undefined ? '' : `: ${error_description}`}${tried}`);
     this.name = 'ProviderAnswer';
     this.status = status;
     this.error = error;
     this.error_description = error_description;
     this.isPage = isPage;
   }
+}
+
+/**
+ * By response, and not as a part of it: a provider could write such a part, too. openid-client has the response in
+ * its error.
+ */
+const triesOf = new WeakMap<Response, readonly string[]>();
+
+/** Notes how the client was authenticated for a response, for the log. @returns the response */
+export function noteTries(response: Response, tries: readonly string[]): Response {
+  triesOf.set(response, tries);
+  return response;
 }
 
 /**
@@ -57,7 +72,9 @@ export class ProviderErrorResponse extends Error {
 export async function readErrorResponse(thrown: unknown, secrets: Secrets): Promise<Error> {
   if (thrown instanceof oidc.AuthorizationResponseError) return errorResponseOf({}, thrown, secrets);
   // Its body has been read: it was JSON with an error code.
-  if (thrown instanceof oidc.ResponseBodyError) return errorResponseOf({ status: thrown.status }, thrown, secrets);
+  if (thrown instanceof oidc.ResponseBodyError) {
+    return errorResponseOf({ status: thrown.status, tries: triesOf.get(thrown.response) }, thrown, secrets);
+  }
   const response = responseIn(thrown);
   if (response === undefined || response.status < 400)
     return thrown instanceof Error ? thrown : new Error('not an error', { cause: thrown });
@@ -65,7 +82,7 @@ export async function readErrorResponse(thrown: unknown, secrets: Secrets): Prom
   const text = response.bodyUsed ? '' : await response.text().catch(() => '');
   const body = jsonObject(text);
   const isPage = body === undefined && isHtml(text, response.headers.get('content-type') ?? '');
-  return errorResponseOf({ status: response.status, isPage }, body ?? {}, secrets);
+  return errorResponseOf({ status: response.status, isPage, tries: triesOf.get(response) }, body ?? {}, secrets);
 }
 
 function responseIn(thrown: unknown): Response | undefined {
@@ -74,7 +91,7 @@ function responseIn(thrown: unknown): Response | undefined {
 }
 
 function errorResponseOf(
-  facts: Pick<ErrorResponseFields, 'status' | 'isPage'>,
+  facts: Pick<ErrorResponseFields, 'status' | 'isPage' | 'tries'>,
   fields: { readonly error?: unknown; readonly error_description?: unknown },
   secrets: Secrets,
 ): ProviderErrorResponse {

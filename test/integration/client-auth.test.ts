@@ -94,7 +94,10 @@ describe('a secret that is rejected with both methods', () => {
       stage.idp.tokenRequests.length = 0;
       stage.idp.client = { refusesBasic: each, refusesPost: each };
       const unknown = { code: 'provider_unavailable', reason: 'provider_client_refused' };
-      expect(await rejection(signIn(stage.idp, stage.provider))).toMatchObject(unknown);
+      const refused = await rejection(signIn(stage.idp, stage.provider));
+      expect(refused).toMatchObject(unknown);
+      const tries = `(client_secret_basic: ${each.status}, client_secret_post: ${each.status})`;
+      expect((refused.cause as Error).message).toContain(tries);
       expect(await rejection(stage.provider.recheck(user.subject, user.refreshToken ?? ''))).toMatchObject(unknown);
       // Each code and each refresh token is sent twice, and never a third time.
       expect(methods(stage)).toEqual(['basic', 'post', 'basic', 'post']);

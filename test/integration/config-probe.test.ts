@@ -120,7 +120,7 @@ describe('client authentication', () => {
 
   it.each([
     ['client_secret_basic', {}, {}],
-    ['client_secret_post', { refusesBasic: REJECTIONS['401 with a challenge'] }, {}],
+    ['client_secret_post, after client_secret_basic: 401', { refusesBasic: REJECTIONS['401 with a challenge'] }, {}],
     ['client_secret_post', {}, { clientAuth: 'post' }],
   ] as const)(
     'works by %s when the provider rejects %j and the configuration has %j',
@@ -141,6 +141,17 @@ describe('client authentication', () => {
       expect(isHopeless(report)).toBe(true);
     },
   );
+
+  it('is reported as rejected by both methods, each with its status', async () => {
+    const switches = {
+      refusesBasic: REJECTIONS['401 with a challenge'],
+      refusesPost: REJECTIONS['400 without a challenge'],
+    };
+    const idp = await probedIdp({ client }, (one) => (one.client = switches));
+    const { row } = await probed({ issuer: idp.issuer });
+    const seen = 'by client_secret_post: it answered 400, invalid_client: who are you?, after client_secret_basic: 401';
+    expect(row(check)).toMatchObject({ outcome: 'fails', seen });
+  });
 
   it('works by a key, and is reported as rejected with another key', async () => {
     const { pem, jwk } = newKey('ec');

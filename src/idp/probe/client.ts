@@ -55,6 +55,8 @@ interface Outcome {
   readonly error?: AppError;
   readonly code?: string | undefined;
   readonly seen: string;
+  /** The tries before the last one, with another method each, as a text. */
+  readonly before?: string;
 }
 
 async function outcomeOf({ listener, tokenEndpoint }: ClientProbe, request: Promise<unknown>): Promise<Outcome> {
@@ -63,13 +65,15 @@ async function outcomeOf({ listener, tokenEndpoint }: ClientProbe, request: Prom
     () => undefined,
     (error: unknown) => error as AppError,
   );
-  const last = listener.all.slice(before).findLast(({ url }) => url === tokenEndpoint);
+  const tries = listener.all.slice(before).filter(({ url }) => url === tokenEndpoint);
+  const last = tries.at(-1);
   if (last === undefined) return { kind: 'silent', ...(error && { error }), seen: connectionMessage(error) };
   const body = metadataOf(await last.response.clone().text(), (text) => listener.redacted(text)) ?? {};
   const code = textIn(body, 'error');
   const parts = [code ?? 'no OAuth error code', textIn(body, 'error_description')].filter((each) => each !== undefined);
   const seen = `it answered ${last.status}, ${short(parts.join(': '))}`;
-  const rest = { ...(error && { error }), code, seen };
+  const others = tries.filter(({ proof }) => proof !== last.proof).map(({ proof, status }) => `${proof}: ${status}`);
+  const rest = { ...(error && { error }), code, seen, ...(others.length > 0 && { before: others.join(', ') }) };
   if (last.status < 300) return { kind: 'token', ...rest, seen: `it answered ${last.status}` };
   const { reason = '' } = error instanceof AppError ? error : {};
   if (ACCEPTED.has(reason)) return { kind: 'accepted', ...rest };
@@ -86,13 +90,14 @@ const isAboutGrant = ({ code }: Outcome): boolean =>
 function clientRow({ listener, tokenEndpoint, method, metadata }: ClientProbe, outcome: Outcome): ProbeRow {
   const check = 'client authentication';
   const by = listener.all.findLast(({ url }) => url === tokenEndpoint)?.proof ?? method;
+  const before = outcome.before === undefined ? '' : `, after ${outcome.before}`;
   const listed = listIn(metadata, 'token_endpoint_auth_methods_supported');
   const takes = listed === undefined ? '' : ` It lists ${shown(listed)}.`;
   switch (outcome.kind) {
     case 'accepted':
-      return needed.works(check, by === 'none' ? 'as a public client, by PKCE alone' : `by ${by}`);
+      return needed.works(check, by === 'none' ? 'as a public client, by PKCE alone' : `by ${by}${before}`);
     case 'refused':
-      return needed.fails(check, `by ${by}: ${outcome.seen}`, `${CORRECT[by] ?? CORRECT['none']}${takes}`);
+      return needed.fails(check, `by ${by}: ${outcome.seen}${before}`, `${CORRECT[by] ?? CORRECT['none']}${takes}`);
     case 'token':
       return needed.fails(
         check,
