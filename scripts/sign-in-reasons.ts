@@ -1,6 +1,9 @@
 /** Why a sign-in, a renewal or a logout from a provider fails, except for claims without an identity. A test compares it with the sources. */
 export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
-  ['provider_refused', 'the provider rejects the user, or the user declined there'],
+  [
+    'provider_refused',
+    'the provider rejects the user, or the user declined there: `access_denied` says no more than that, and the log has the provider’s description, where it sends one',
+  ],
   [
     'provider_refresh_refused',
     'the provider no longer confirms the user: disabled, signed out there, required at its page again (a second factor, consent), or the refresh token has expired. As well as `invalid_grant`, any other 4xx counts, where the provider returns it twice and its discovery and keys can be read: see [how a rejection is told from an outage](../providers/oidc.md#how-a-rejection-is-told-from-an-outage)',

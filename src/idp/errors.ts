@@ -129,6 +129,10 @@ const REQUEST_REJECTED = new Set([
   'unsupported_response_type',
 ]);
 
+/** RFC 6749 §4.1.2.1: "the resource owner or authorization server denied the request", with one code for both. */
+const accessDenied = (provider: string): string =>
+  `You declined at ${provider}, or ${provider} does not let you use this application. If you declined, start again and allow it there; if not, ask its administrator.`;
+
 const callbackCode = (error: unknown): string | undefined =>
   error instanceof ProviderErrorResponse && error.status === undefined ? (error.error ?? '') : undefined;
 
@@ -175,10 +179,11 @@ export function callbackError(provider: string, error: unknown, method: FreshSig
   if (error instanceof ProviderErrorResponse) {
     const code = callbackCode(error);
     if (requiresUser(error) || USER_REJECTED.has(code ?? '')) {
-      return new AppError('sign_in_refused', `${provider} did not sign you in. Ask its administrator, or try again.`, {
-        reason: 'provider_refused',
-        cause: error,
-      });
+      const message =
+        code === 'access_denied'
+          ? accessDenied(provider)
+          : `${provider} did not sign you in. Ask its administrator, or try again.`;
+      return new AppError('sign_in_refused', message, { reason: 'provider_refused', cause: error });
     }
     if (code !== undefined && REQUEST_REJECTED.has(code)) {
       // The code is one of four; the provider's description is untrusted input, and is in the log alone.

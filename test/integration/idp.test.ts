@@ -158,7 +158,7 @@ describe('a real provider', () => {
     expect(await rejection(corp.finish(callback, challenge))).toMatchObject({ code: 'sign_in_expired' });
   });
 
-  it('rejects a user who cancelled at the provider', async () => {
+  it('rejects a user who declined at the provider, and says who may have done it', async () => {
     const { challenge } = await corp.begin();
     const callback = new URL(
       `${CALLBACK}?error=access_denied&state=${challenge.state}&iss=${encodeURIComponent(idp.issuer)}`,
@@ -166,6 +166,8 @@ describe('a real provider', () => {
     expect(await rejection(corp.finish(callback, challenge))).toMatchObject({
       code: 'sign_in_refused',
       reason: 'provider_refused',
+      // The code is the same for both, so the message names both.
+      message: expect.stringMatching(/^You declined at corp, or corp does not let you use this application\./),
     });
   });
 });

@@ -295,7 +295,15 @@ describe('signing in for kubectl', () => {
     await browser.get('/login/uid1/choose').expect(200);
     await browser.get('/login/uid1/refuse?error=access_denied').expect(303);
     await browser.get('/login/uid1/refuse?error=anything').expect(303);
-    expect(stage.authorizations.refused.map(({ error }) => error)).toEqual(['access_denied', 'access_denied']);
+    await browser.get('/login/uid1/refuse').expect(303);
+    await browser.get('/login/uid1/refuse?error=temporarily_unavailable').expect(303);
+    // Who ended it: the user, at this page, at the one that asks for consent, or because nothing else was left.
+    expect(stage.authorizations.refused.map(({ error, description }) => `${error}: ${description}`)).toEqual([
+      'access_denied: You cancelled the sign-in in the browser, after it had been rejected.',
+      'access_denied: You did not allow this program in the browser.',
+      'access_denied: You did not allow this program in the browser.',
+      'temporarily_unavailable: You cancelled the sign-in in the browser, because it could not be completed.',
+    ]);
     await browserAt(stage).get('/login/uid1/refuse?error=access_denied').expect(400);
   });
 

@@ -57,10 +57,7 @@ export function codeOf(
     throw mismatch('issuer_foreign');
   const error = callback.searchParams.get('error');
   if (error === 'access_denied') {
-    throw rejected(
-      'provider_refused',
-      `${provider} did not sign you in. Start again and agree to what is asked there.`,
-    );
+    throw rejected('provider_refused', `You declined at ${provider}. Start again and agree to what is asked there.`);
   }
   if (error !== null)
     throw unavailable(provider, 'provider_error', new Error(`the callback says ${error.slice(0, 60)}`));

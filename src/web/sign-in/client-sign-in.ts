@@ -19,10 +19,12 @@ import { finishSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { contextOf } from '../../http/request-context.ts';
 
-const ERROR_DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
-  ['access_denied', 'the sign-in was rejected or cancelled'],
-  ['temporarily_unavailable', 'the sign-in could not be completed'],
+/** What the program is told where the user gave up at an error page: who ended it, and not only that it ended. */
+const GIVEN_UP: ReadonlyMap<string, string> = new Map([
+  ['access_denied', 'You cancelled the sign-in in the browser, after it had been rejected.'],
+  ['temporarily_unavailable', 'You cancelled the sign-in in the browser, because it could not be completed.'],
 ]);
+const NOT_ALLOWED = 'You did not allow this program in the browser.';
 
 /** Returns the pending authorization, after a check that its uid is the one in the path. */
 async function pendingOf(deps: WebDeps, req: Request, res: Response): Promise<PendingAuthorization> {
@@ -113,13 +115,19 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
     });
 }
 
-/** The link "Give up" of an error page, so that the program that waits learns that no user will sign in. */
+/**
+ * The links *Cancel the sign-in* of an error page and *Do not allow it* of the page where a program is confirmed, so
+ * that the program that waits learns that no user will sign in.
+ */
 function refuse(deps: WebDeps): RequestHandler {
   return async (req, res) => {
     await pendingOf(deps, req, res);
-    const requested = parameter(req.query['error']) ?? '';
-    const error = ERROR_DESCRIPTIONS.has(requested) ? requested : 'access_denied';
-    await deps.authorizations.refuse(req, res, { error, description: ERROR_DESCRIPTIONS.get(error) ?? '' });
+    const error = parameter(req.query['error']) ?? '';
+    const description = GIVEN_UP.get(error);
+    await deps.authorizations.refuse(req, res, {
+      error: description === undefined ? 'access_denied' : error,
+      description: description ?? NOT_ALLOWED,
+    });
   };
 }
 
