@@ -106,7 +106,11 @@ export const OAUTH_ERRORS: readonly (readonly [code: string, status: string, whe
     '400',
     '`resource` is no cluster, one that was added after the sign-in, or one that the user may not use. Sign in again, or ask for access',
   ],
-  ['access_denied', '400', 'the user declined, or the provider or a rule rejected the user'],
+  [
+    'access_denied',
+    '400',
+    'the user declined, the provider or a rule rejected the user, or the provider and this server do not agree, which only an operator can fix: `error_description` says which',
+  ],
   ['authorization_pending', '400', 'device code: the code was not entered yet. Poll again after the interval'],
   ['slow_down', '400', 'device code: polled too often. Wait five seconds longer'],
   ['expired_token', '400', 'device code: it was not entered in time. Start again'],

@@ -20,7 +20,7 @@ export const ERROR_CODES: Causes<ErrorCode> = {
   sign_in_refused: 'The provider or a rule rejected this user. Use another account, or ask your platform team.',
   sign_in_expired: 'A sign-in, or a code of one, that is unknown, used or too old. Start again.',
   provider_unavailable:
-    'The identity provider cannot be reached, or its response cannot be trusted. Try again; then see [the runbook](../runbooks/provider-down.md).',
+    'The identity provider cannot be reached, or its response cannot be trusted. Try again; then see [the runbook](../runbooks/provider-down.md). Where the page says that only the platform team can fix it, trying again does not help: see [sign-ins fail](../runbooks/sign-in-failures.md).',
   store_unavailable:
     'Redis is unavailable or too slow; nothing is allowed meanwhile. Try again; then see [the runbook](../runbooks/redis-lost.md).',
   fenced:

@@ -43,7 +43,53 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
     'provider_clock_off',
     'the provider’s clock, or this server’s, is further off than `clockSkew`: the ID token is from the future, or a time of it fails for that reason. The audit event and the log say by how many seconds: see [clocks](../providers/oidc.md#clocks)',
   ],
-  ['provider_answer_invalid', 'the provider’s response fails a check: signature, issuer, audience, nonce or form'],
+  [
+    'provider_answer_invalid',
+    'the provider’s response has another form than it must have: no JSON, another status, a page; something in between may have sent it',
+  ],
+  ['discovery_issuer', 'the discovery document names another issuer: check `issuer`, a slash at its end too'],
+  ['discovery_incomplete', 'the discovery document lacks an endpoint or the address of the keys'],
+  ['discovery_host', 'the discovery document has an address on another host: check it, then list the host in `hosts`'],
+  [
+    'id_token_issuer',
+    'the ID token is of another issuer than the discovery document: correct the provider’s own address there (frontend URL, `iss`)',
+  ],
+  ['id_token_audience', 'the ID token is for another client, or for others as well: check `clientId`'],
+  ['id_token_authorized_party', 'the ID token is for several clients, and `azp` names another one: check `clientId`'],
+  [
+    'id_token_nonce',
+    'the ID token has no `nonce`, or not that of this sign-in: the provider leaves it out or changes it; or, where it happens to one user, an attacker has brought the response of another sign-in',
+  ],
+  [
+    'id_token_expired',
+    'the ID token is past its `exp`, and by its `iat` the clocks agree: the provider gives it no lifetime worth the name',
+  ],
+  ['id_token_not_yet_valid', 'the ID token is not valid yet (`nbf`), and by its `iat` the clocks agree'],
+  [
+    'id_token_algorithm',
+    'the ID token is signed in no way that is accepted: with a shared secret (HS256), not at all, or by an algorithm that the discovery document does not list. Set the client to RS256, ES256 or another one with a public key',
+  ],
+  [
+    'id_token_key_unknown',
+    'the ID token is signed with a key that the provider does not publish; right after a change of keys it passes within half a minute',
+  ],
+  [
+    'id_token_signature',
+    'the signature of the ID token is wrong: the token was changed, or another key has the same id',
+  ],
+  ['id_token_encrypted', 'the ID token is encrypted: switch that off for this client'],
+  ['id_token_malformed', 'the ID token lacks a claim that it must have, or one has another type; or it is no JWT'],
+  ['id_token_missing', 'the token response has no ID token: `scopes` lack `openid`, or it is no OpenID provider'],
+  [
+    'userinfo_subject',
+    'UserInfo is about another user than the ID token: the provider has another `sub` there; or, where it happens to one user, an attacker has brought the access token of another user',
+  ],
+  ['userinfo_invalid', 'UserInfo is signed, and its signature, issuer or audience is wrong'],
+  ['code_missing', 'the provider sent the browser back with neither a code nor an error'],
+  [
+    'issuer_missing',
+    'the provider sent the browser back without `iss`, which its discovery document announces (RFC 9207)',
+  ],
   ['provider_answer_incomplete', 'the provider did not say who signed in'],
   ['provider_rate_limited', 'GitHub’s rate limit is reached'],
   [
@@ -54,8 +100,11 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['provider_code_refused', 'the provider’s code was used or is too old'],
   ['provider_mismatch', 'another provider responded than the one that was chosen'],
   ['callback_foreign', 'the provider’s response came to another address than the callback'],
-  ['state_mismatch', 'the provider’s response belongs to another sign-in'],
-  ['issuer_foreign', 'the response names another issuer'],
+  ['state_mismatch', 'the provider’s response belongs to another sign-in, which may be an attacker’s (CSRF)'],
+  [
+    'issuer_foreign',
+    'the browser came back with the `iss` of another issuer: the provider’s own address is wrong there, or an attacker leads users to another provider than they chose (mix-up, RFC 9207)',
+  ],
   ['provider_unknown', 'there is no provider of that name'],
   ['provider_removed', 'the session’s provider is no longer configured'],
   ['interaction_unknown', 'the program’s sign-in has expired, or was started in another browser'],

@@ -26,11 +26,31 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   /** Precise reason for the audit log, in snake_case; never shown to the caller. */
   readonly reason: string;
+  /** Waiting and trying again do not help: only an operator can fix the cause. */
+  readonly needsOperator: boolean;
 
-  constructor(code: ErrorCode, message: string, options: { reason?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { reason?: string; cause?: unknown; needsOperator?: boolean } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'AppError';
     this.code = code;
     this.reason = options.reason ?? code;
+    this.needsOperator = options.needsOperator ?? false;
   }
 }
+
+/** Returns, as a field of the log, what an operator has to fix; nothing for an error that may pass by itself. */
+export const causeField = ({ needsOperator, cause }: AppError): { readonly cause?: string } =>
+  needsOperator && cause instanceof Error ? { cause: cause.message } : {};
+
+/**
+ * Returns an error's message for a program whose user no page can tell whom to ask. The command line splits it again
+ * (`cli/session/rejection.ts`).
+ */
+export const programMessage = (
+  { message }: AppError,
+  { contact, requestId }: { readonly contact: string; readonly requestId: string },
+): string => `${message} Whom to ask: ${contact} Request id: ${requestId}`;

@@ -17,6 +17,7 @@ import {
   type Reach,
 } from './outbound.ts';
 import { InvalidResponse, isAboutClaims, isGone, requestError } from './errors.ts';
+import { FailedCheck } from './failed-check.ts';
 import { keepingResponse, keptResponses, type KeptResponse } from './kept-response.ts';
 import { readErrorResponse } from './provider-response.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
@@ -210,17 +211,27 @@ async function discover(
     // openid-client lets Microsoft's hosts name another issuer. An attacker with another tenant could use that, so
     // both must be the same (Discovery §4.3).
     if (URL.parse(metadata.issuer)?.href !== outboundOptions.issuer.href)
-      throw new InvalidResponse('discovery names another issuer');
+      throw new FailedCheck('discovery_issuer', 'discovery names another issuer');
     const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = metadata;
     if (authorization_endpoint === undefined || token_endpoint === undefined || jwks_uri === undefined) {
-      throw new InvalidResponse('discovery lacks authorization_endpoint, token_endpoint or jwks_uri');
+      const lacks = 'discovery lacks authorization_endpoint, token_endpoint or jwks_uri';
+      throw new FailedCheck('discovery_incomplete', lacks);
     }
     for (const endpoint of [authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint]) {
-      if (endpoint !== undefined) assertProviderUrl(endpoint, outboundOptions);
+      if (endpoint !== undefined) assertOwn(endpoint, outboundOptions);
     }
     return metadata;
   } catch (error) {
     throw requestError(options.name, await readErrorResponse(error, []));
+  }
+}
+
+/** @throws FailedCheck where a URL of discovery is not of this provider: `hosts` is wrong, or discovery is */
+function assertOwn(endpoint: string, options: OutboundOptions): void {
+  try {
+    assertProviderUrl(endpoint, options);
+  } catch (cause) {
+    throw new FailedCheck('discovery_host', cause instanceof Error ? cause.message : 'no URL', { cause });
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
+import { failedCheck, type CheckedResponse } from './failed-check.ts';
 import type { FreshSignInMethod } from './types.ts';
 import { ProviderErrorResponse } from './provider-response.ts';
 import { clockSkewError, clockSkewShownBy } from './provider-clock.ts';
@@ -103,6 +104,18 @@ const unavailable = (provider: string, reason: string, cause: unknown): AppError
     { reason, cause },
   );
 
+/**
+ * The error that only an operator can fix: a setting at the provider and one of ours do not fit together. One
+ * message for all of them, because an attacker who brings another sign-in's response must not learn which check
+ * was in the way.
+ */
+export const misconfigured = (provider: string, reason: string, cause: unknown): AppError =>
+  new AppError(
+    'provider_unavailable',
+    `${provider} and this server do not agree, so your sign-in cannot be verified. Waiting does not help: only your platform team can fix it.`,
+    { reason, cause, needsOperator: true },
+  );
+
 /** The metadata or the keys that a provider publishes are invalid. */
 export class InvalidResponse extends Error {}
 
@@ -188,7 +201,11 @@ export function callbackError(provider: string, error: unknown, method: FreshSig
     if (code !== undefined && REQUEST_REJECTED.has(code)) {
       // The code is one of four; the provider's description is untrusted input, and is in the log alone.
       const message = `${provider} rejected the request for this sign-in, not your user (${code}).${method === undefined ? '' : REQUESTED_BY[method]} Tell your platform team: the log has what the provider said.`;
-      return new AppError('provider_unavailable', message, { reason: 'provider_request_refused', cause: error });
+      return new AppError('provider_unavailable', message, {
+        reason: 'provider_request_refused',
+        cause: error,
+        needsOperator: true,
+      });
     }
     if (code !== undefined) return unavailable(provider, 'provider_error', error);
     if (error.error === 'invalid_grant') {
@@ -223,7 +240,7 @@ const CONNECTION_LOST = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
 export function tokenEndpointError(provider: string, error: unknown): AppError {
   if (error instanceof ProviderErrorResponse) {
     if (isExplicitRejection(error)) return refreshRejected(provider, error);
-    if (rejectsClient(error)) return unavailable(provider, 'provider_client_refused', error);
+    if (rejectsClient(error)) return misconfigured(provider, 'provider_client_refused', error);
   }
   return requestError(provider, error);
 }
@@ -233,10 +250,12 @@ export function tokenEndpointError(provider: string, error: unknown): AppError {
  * 6750 §3.1) and not the client.
  * @param error as `readErrorResponse` returns it
  */
-export function requestError(provider: string, error: unknown): AppError {
+export function requestError(provider: string, error: unknown, of: CheckedResponse = 'sign-in'): AppError {
   if (error instanceof AppError) return error;
   const skew = clockSkewShownBy(error);
   if (skew !== undefined) return clockSkewError(provider, skew);
+  const check = failedCheck(error, of);
+  if (check !== undefined) return (check.mayPass ? unavailable : misconfigured)(provider, check.reason, check);
   if (error instanceof ProviderErrorResponse && error.error !== undefined)
     return unavailable(provider, 'provider_error', error);
   const isResponse =

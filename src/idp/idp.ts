@@ -16,8 +16,8 @@
  * - Refresh: `refresh.ts` (when a failure ends a session), `refresh-observer.ts`, `unstored-tokens.ts`,
  *   `malformed-claims.ts` (at a re-check).
  * - Sign-out: `logout.ts`, `logout-token.ts`.
- * - Errors and clocks: `errors.ts`, `provider-response.ts`, `provider-clock.ts`, `availability.ts`,
- *   `provider-health.ts`.
+ * - Errors and clocks: `errors.ts`, `failed-check.ts` (which check of a response failed), `provider-response.ts`,
+ *   `provider-clock.ts`, `availability.ts`, `provider-health.ts`.
  * - Requests: `outbound.ts` (where they may go; `egress` takes them there), `step-limit.ts`, `issuer-keys.ts`,
  *   `client-keys.ts` (of registered clients of ours).
  * - `probe/`: `portcullis config probe`.

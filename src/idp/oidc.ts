@@ -239,7 +239,7 @@ async function userInfo(
     });
   };
   return following(ask).catch((error: unknown) => {
-    throw requestError(name, error);
+    throw requestError(name, error, 'userinfo');
   });
 }
 

@@ -54,7 +54,7 @@ import { workloadGrant } from './workload/grant.ts';
 export interface AuthorizationServerDeps extends RotatingKeys {
   readonly config: Pick<
     Config,
-    'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits' | 'delegation'
+    'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits' | 'delegation' | 'contact'
   >;
   readonly store: Store;
   /** One for the process: it keeps two re-checks of one session apart. */
@@ -213,7 +213,8 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     provider.on('device_authorization.error', (ctx, error) => tokenAudit.requestRejected(ctx, error.error));
     provider.on('revocation.error', (ctx, error) => tokenAudit.requestRejected(ctx, error.error));
     const { apiCa } = deps;
-    const shared = { audiences: allowedAudiences, factsOf, tokenAudit, endingMessage };
+    const { contact } = deps.config;
+    const shared = { audiences: allowedAudiences, factsOf, tokenAudit, endingMessage, contact };
     provider.use(tokenResponse({ ...shared, ...(apiCa === undefined ? {} : { apiCa }) }));
     provider.use(deviceResponse(deps.config, { limits: limits.device, tokenAudit }));
     provider.use(publicKeysResponse(deps));

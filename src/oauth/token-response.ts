@@ -5,7 +5,7 @@
  */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { SELF_AUDIENCE } from '../core/core.ts';
-import { AppError } from '../core/errors.ts';
+import { AppError, programMessage } from '../core/errors.ts';
 import { clockSkewOf } from '../idp/provider-clock.ts';
 import type { Audiences } from './audiences.ts';
 import { isDelegated } from './delegated-grants.ts';
@@ -18,6 +18,8 @@ export interface TokenResponseDeps {
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
   readonly tokenAudit: TokenAudit;
   readonly apiCa?: string;
+  /** `contact` of the configuration. */
+  readonly contact: string;
   /**
    * Returns the message for a user whose session a rejection by their provider has ended, by the key that it was
    * bound to.
@@ -122,6 +124,10 @@ function unavailable(ctx: KoaContextWithOIDC, error: AppError, deps: TokenRespon
   ctx.status = 503;
   ctx.set('retry-after', '1');
   if (ctx.accepts('json', 'html') === 'html' && ctx.method === 'GET') return;
-  ctx.body = { error: 'temporarily_unavailable', error_description: error.message };
+  const requestId = String(ctx.res.getHeader('x-request-id') ?? '');
+  const error_description = error.needsOperator
+    ? programMessage(error, { contact: deps.contact, requestId })
+    : error.message;
+  ctx.body = { error: 'temporarily_unavailable', error_description };
   if (ctx.oidc?.route === 'token') deps.tokenAudit.rejected(ctx, facts, error.reason, clockSkewOf(error));
 }

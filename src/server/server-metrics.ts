@@ -6,6 +6,7 @@ import type { Clock } from '../contracts/clock.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import type { MonitoredAuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
+import { causeField } from '../core/errors.ts';
 import { withAvailabilityReports } from '../idp/availability.ts';
 import type { IdentityProviders } from '../idp/idp.ts';
 import { bucketOf } from '../core/http/address.ts';
@@ -43,7 +44,7 @@ export function observedProviders(
         metrics.providerAnswered(name, answered);
         const times = err === undefined ? undefined : tally.add(`${name} ${err.reason}`);
         if (err === undefined || times === undefined) return;
-        const facts = { provider: name, reason: err.reason, times, err };
+        const facts = { provider: name, reason: err.reason, ...causeField(err), times, err };
         if (err.code === 'sign_in_refused') logger.info(facts, 'the identity provider rejected a user at a re-check');
         else logger.error(facts, 'the identity provider gave no usable response');
       }),

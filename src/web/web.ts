@@ -34,7 +34,7 @@ import type { WebDeps } from './dependencies.ts';
 import { deviceSignIn } from './device/device-sign-in.ts';
 import { createDrills, type RunDrill } from '../admin/drills.ts';
 import { sendErrorPage } from './page/error-page.ts';
-import { appErrorOf } from '../http/error-status.ts';
+import { logServerError } from './page/server-error-log.ts';
 import { createGuards } from './browser/guards.ts';
 import { createCallLimits, type CallLimits } from '../http/call-limits.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
@@ -84,12 +84,6 @@ function plainExpress(addressOf: ClientAddressOf): Express {
 const notFound: RequestHandler = () => {
   throw new AppError('not_found', 'There is no page at this address.');
 };
-
-function logServerError(deps: WebDeps, requestId: string, thrown: unknown): void {
-  const { error, status } = appErrorOf(thrown);
-  const fields = { requestId, code: error.code, reason: error.reason, err: thrown };
-  if (status >= 500) deps.logger.error(fields, 'request failed');
-}
 
 /**
  * Sends the error page. A response that has begun is broken off instead, because the client would take it for a

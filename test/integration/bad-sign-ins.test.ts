@@ -58,7 +58,7 @@ describe('the mix-up attack (RFC 9700 §4.4) by a malicious provider that the us
     const honest = await goThere(new URL(`${corp.issuer}/authorize${there.search}`));
     expect(honest.pathname).toBe('/callback/evil');
     const page = await comeBack(visit, honest);
-    expect(await outcomeOf(visit, page)).toEqual(refused(502, 'provider_answer_invalid'));
+    expect(await outcomeOf(visit, page)).toEqual(refused(502, 'issuer_foreign'));
     expect([redeemed(corp), redeemed(evil)]).toEqual([false, false]);
   });
 
@@ -69,7 +69,7 @@ describe('the mix-up attack (RFC 9700 §4.4) by a malicious provider that the us
     const stolen = await (await fetch(`${corp.issuer}/token`, { method: 'POST', body: form })).text();
     evil.lie({ token: () => ({ status: 200, body: stolen }) });
     const page = await comeBack(visit, back);
-    expect(await outcomeOf(visit, page)).toEqual(refused(502, 'provider_answer_invalid'));
+    expect(await outcomeOf(visit, page)).toEqual(refused(502, 'id_token_issuer'));
   });
 
   it('that claims the issuer of the honest provider in its metadata and its tokens is rejected', async () => {
@@ -79,7 +79,7 @@ describe('the mix-up attack (RFC 9700 §4.4) by a malicious provider that the us
     });
     const visit = await open();
     const page = await visit.browser.get('/login/start?provider=evil&to=me');
-    expect(await outcomeOf(visit, page)).toEqual(refused(502, 'provider_answer_invalid'));
+    expect(await outcomeOf(visit, page)).toEqual(refused(502, 'discovery_issuer'));
   });
 });
 
@@ -89,14 +89,9 @@ describe('a callback that does not belong to the login transaction is rejected',
       'without an issuer, although the metadata announces one',
       (url) => url.searchParams.delete('iss'),
       502,
-      'provider_answer_invalid',
+      'issuer_missing',
     ],
-    [
-      'with a foreign issuer',
-      (url) => url.searchParams.set('iss', 'https://evil.example'),
-      502,
-      'provider_answer_invalid',
-    ],
+    ['with a foreign issuer', (url) => url.searchParams.set('iss', 'https://evil.example'), 502, 'issuer_foreign'],
     [
       'with two issuers',
       (url) => url.searchParams.append('iss', 'https://evil.example'),
@@ -107,12 +102,12 @@ describe('a callback that does not belong to the login transaction is rejected',
       'with the right issuer and an extra slash',
       (url) => url.searchParams.set('iss', `${corp.issuer}/`),
       502,
-      'provider_answer_invalid',
+      'issuer_foreign',
     ],
     ['with an unknown state', (url) => url.searchParams.set('state', 'guessed'), 400, 'state_unknown'],
     ['without a state', (url) => url.searchParams.delete('state'), 400, 'state_missing'],
     ['with two states', (url) => url.searchParams.append('state', 'guessed'), 400, 'state_missing'],
-    ['without a code', (url) => url.searchParams.delete('code'), 502, 'provider_answer_invalid'],
+    ['without a code', (url) => url.searchParams.delete('code'), 502, 'code_missing'],
     ['at another provider’s path', (url) => (url.pathname = '/callback/evil'), 403, 'provider_mismatch'],
     ['at the path of no provider', (url) => (url.pathname = '/callback/other'), 403, 'provider_mismatch'],
     ['with an error because the user declined', (url) => errorInstead(url, 'access_denied'), 403, 'provider_refused'],
@@ -146,7 +141,7 @@ describe('a callback that does not belong to the login transaction is rejected',
     const second = await goThere(await start(visit));
     // The code is the nonce that the ID token will have.
     second.searchParams.set('code', first.searchParams.get('code') ?? '');
-    expect(await outcomeOf(visit, await comeBack(visit, second))).toEqual(refused(502, 'provider_answer_invalid', 1));
+    expect(await outcomeOf(visit, await comeBack(visit, second))).toEqual(refused(502, 'id_token_nonce', 1));
   });
 
   it('with a code that was redeemed in an earlier login transaction, at a real provider', async () => {
@@ -173,29 +168,57 @@ describe('a response that cannot be trusted is rejected', () => {
       const input = `${encoded(header)}.${String(honest['id_token']).split('.')[1] ?? ''}`;
       return { status: 200, body: JSON.stringify({ ...honest, id_token: `${input}.${sign(input)}` }) };
     };
-  const rows: readonly (readonly [string, (jwks: string) => Lies])[] = [
-    ['an ID token with alg none', () => ({ token: forged({ alg: 'none' }, () => '') })],
+  const signedUserInfo = `${encoded({ alg: 'ES256', kid: 'k1' })}.${encoded({ sub: '42' })}.${'A'.repeat(86)}`;
+  const rows: readonly (readonly [string, string, (jwks: string) => Lies])[] = [
+    ['an ID token with alg none', 'id_token_algorithm', () => ({ token: forged({ alg: 'none' }, () => '') })],
     [
       'an ID token with HS256 and the public keys as the secret',
+      'id_token_algorithm',
       (jwks) => ({
         token: forged({ alg: 'HS256', kid: 'k1' }, (input) =>
           createHmac('sha256', jwks).update(input).digest('base64url'),
         ),
       }),
     ],
-    ['an ID token signed with a key that is not published', () => ({ unknownKey: true })],
-    ['an ID token for another client', () => ({ idToken: (honest) => ({ ...honest, aud: 'somebody-else' }) })],
-    ['an ID token of another issuer', () => ({ idToken: (honest) => ({ ...honest, iss: evil.issuer }) })],
-    ['no ID token', () => ({ token: ({ id_token: _none, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) })],
-    ['a UserInfo response about another user', () => ({ userinfo: () => ({ sub: '43' }) })],
-    ['a subject that is a number', () => ({ idToken: (honest) => ({ ...honest, sub: 42 as unknown as string }) })],
+    ['an ID token signed with a key that is not published', 'id_token_key_unknown', () => ({ unknownKey: true })],
+    [
+      'an ID token whose signature was changed',
+      'id_token_signature',
+      () => ({ token: forged({ alg: 'ES256', kid: 'k1' }, () => 'A'.repeat(86)) }),
+    ],
+    [
+      'an ID token for another client',
+      'id_token_audience',
+      () => ({ idToken: (honest) => ({ ...honest, aud: 'somebody-else' }) }),
+    ],
+    [
+      'an ID token of another issuer',
+      'id_token_issuer',
+      () => ({ idToken: (honest) => ({ ...honest, iss: evil.issuer }) }),
+    ],
+    [
+      'no ID token',
+      'id_token_missing',
+      () => ({ token: ({ id_token: _none, ...rest }) => ({ status: 200, body: JSON.stringify(rest) }) }),
+    ],
+    ['a UserInfo response about another user', 'userinfo_subject', () => ({ userinfo: () => ({ sub: '43' }) })],
+    [
+      'a signed UserInfo response that its discovery does not announce',
+      'userinfo_invalid',
+      () => ({ replies: { '/userinfo': { status: 200, type: 'application/jwt', body: signedUserInfo } } }),
+    ],
+    [
+      'a subject that is a number',
+      'id_token_malformed',
+      () => ({ idToken: (honest) => ({ ...honest, sub: 42 as unknown as string }) }),
+    ],
   ];
-  it.each(rows)('%s', async (_name, lies) => {
+  it.each(rows)('%s', async (_name, reason, lies) => {
     const jwks = await (await fetch(`${corp.issuer}/jwks`)).text();
     const visit = await open();
     const callback = await goThere(await start(visit));
     corp.lie(lies(jwks));
-    expect(await outcomeOf(visit, await comeBack(visit, callback))).toEqual(refused(502, 'provider_answer_invalid'));
+    expect(await outcomeOf(visit, await comeBack(visit, callback))).toEqual(refused(502, reason));
   });
 
   it.each([

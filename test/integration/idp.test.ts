@@ -109,17 +109,13 @@ describe('a real provider', () => {
   });
 
   it.each([
-    [
-      'a state that is not the one we sent',
-      (url: URL) => url.searchParams.set('state', 'other'),
-      'provider_answer_invalid',
-    ],
+    ['a state that is not the one we sent', (url: URL) => url.searchParams.set('state', 'other'), 'state_mismatch'],
     [
       'an issuer to which we did not send the user (RFC 9207)',
       (url: URL) => url.searchParams.set('iss', 'https://evil.example'),
-      'provider_answer_invalid',
+      'issuer_foreign',
     ],
-    ['no issuer at all', (url: URL) => url.searchParams.delete('iss'), 'provider_answer_invalid'],
+    ['no issuer at all', (url: URL) => url.searchParams.delete('iss'), 'issuer_missing'],
     [
       'a code that the provider did not issue',
       (url: URL) => url.searchParams.set('code', 'guessed'),
@@ -288,26 +284,29 @@ describe('a provider that cannot be trusted', () => {
     expect(await rejection(corp.finish(callback, challenge))).toMatchObject({ code: 'provider_unavailable' });
   });
 
-  const discoveries: readonly [string, NonNullable<Lies['discovery']>][] = [
-    ['names another issuer', (honest) => ({ ...honest, issuer: 'https://evil.example' })],
+  const discoveries: readonly [string, string, NonNullable<Lies['discovery']>][] = [
+    ['names another issuer', 'discovery_issuer', (honest) => ({ ...honest, issuer: 'https://evil.example' })],
     [
       'has its token endpoint on a foreign host',
+      'discovery_host',
       (honest) => ({ ...honest, token_endpoint: 'https://evil.example/token' }),
     ],
     [
       'has its keys at the cloud metadata service',
+      'discovery_host',
       (honest) => ({ ...honest, jwks_uri: 'http://169.254.169.254/latest' }),
     ],
     [
       'sends users to a javascript: address',
+      'discovery_host',
       (honest) => ({ ...honest, authorization_endpoint: 'javascript:alert(1)' }),
     ],
-    ['is not an object', () => 'nonsense'],
-    ['lacks the endpoints', ({ issuer }) => ({ issuer })],
+    ['is not an object', 'provider_answer_invalid', () => 'nonsense'],
+    ['lacks the endpoints', 'discovery_incomplete', ({ issuer }) => ({ issuer })],
   ];
-  it.each(discoveries)('is not used when its discovery document %s', async (_name, discovery) => {
+  it.each(discoveries)('is not used when its discovery document %s', async (_name, reason, discovery) => {
     hostile.lie({ discovery });
-    expect(await rejection(provider(hostile.issuer).begin())).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(provider(hostile.issuer).begin())).toMatchObject({ code: 'provider_unavailable', reason });
     expect(hostile.asked).toEqual(['/.well-known/openid-configuration']);
   });
 

@@ -57,7 +57,7 @@ describe('an ID token', () => {
     ['of a clock ten minutes ahead', { clock: 600 }, { ...OFF, cause: { clockSkewSeconds: about(600) } }],
     ['of a clock two minutes ahead', { clock: 120 }, { ...OFF, cause: { clockSkewSeconds: about(120) } }],
     ['that has expired at ten minutes behind', { clock: -600 }, { ...OFF, cause: { clockSkewSeconds: about(-600) } }],
-    ['that expired as soon as it was made', { clock: 0, life: -90 }, { reason: 'provider_answer_invalid' }],
+    ['that expired as soon as it was made', { clock: 0, life: -90 }, { reason: 'id_token_expired' }],
   ])('%s is rejected at a sign-in and at a refresh', async (_name, sky, expected) => {
     expect(await rejection(signIn(sky))).toMatchObject(expected);
     expect(await rejection(renew(sky))).toMatchObject(expected);

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { AppError } from '../../src/core/errors.ts';
 import {
   annotation,
   beginAt,
@@ -305,6 +306,26 @@ describe('signing in for kubectl', () => {
       'temporarily_unavailable: You cancelled the sign-in in the browser, because it could not be completed.',
     ]);
     await browserAt(stage).get('/login/uid1/refuse?error=access_denied').expect(400);
+  });
+
+  test('ends the program at once where the sign-in cannot even begin, and waiting does not help', async () => {
+    const stage = await openStage();
+    const broken = new AppError('provider_unavailable', 'Only your platform team can fix it.', {
+      reason: 'discovery_issuer',
+      cause: new Error('discovery names another issuer'),
+      needsOperator: true,
+    });
+    stage.corp.begin = () => Promise.reject(broken);
+    const told = await pendingAt(stage, 'uid1').get('/login/uid1/start?provider=corp').expect(303);
+    const id = told.headers['x-request-id'];
+    const description = `Only your platform team can fix it. Whom to ask: #platform-help Request id: ${id}`;
+    expect(stage.authorizations.refused).toEqual([{ error: 'access_denied', description }]);
+    expect(annotation(stage.named('sign-in-refused').at(-1), 'reason')).toBe('discovery_issuer');
+    const cause = 'discovery names another issuer';
+    expect(stage.logged).toMatchObject([{ requestId: id, reason: 'discovery_issuer', cause }]);
+    // No program waits for another browser: it sees the page.
+    await browserAt(stage).get('/login/uid1/start?provider=corp').expect(400);
+    expect(stage.authorizations.refused).toHaveLength(1);
   });
 
   test('shows that the tab may be closed', async () => {

@@ -13,7 +13,7 @@ interface Rejection {
 }
 
 /** @param description untrusted text of a server */
-function parseRejection(description: string): Rejection {
+export function parseRejection(description: string): Rejection {
   const text = plainText(description, LONGEST);
   const parts = /^(.+) (Whom to ask: .+) (Request id: [\w.-]{1,128})$/.exec(text);
   if (parts === null) return { what: text, facts: [] };

@@ -10,7 +10,7 @@ import type { DeviceNameParameter } from './device-name.ts';
 import { sendRequest, type HttpRequest, type HttpResponse } from '../http/http-client.ts';
 import { numberAt, recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { rejectionError } from './rejection.ts';
+import { parseRejection, rejectionError } from './rejection.ts';
 import {
   isTokenText,
   type Binding,
@@ -257,10 +257,13 @@ function requestError(client: TokenClient, response: HttpResponse, sent: readonl
     return cliError('forbidden', what, `ask your platform team for access; if it is new: ${login}`, { reason: error });
   }
   if (response.status >= 500 || response.status === 429) {
-    const what = `${client.server} is unavailable (${response.status}). ${description}`.trim();
-    return cliError('upstream_unavailable', what, 'try again in a moment; you stay signed in', {
-      reason: 'server_unavailable',
-    });
+    const { what, facts } = parseRejection(description);
+    const message = [`${client.server} is unavailable (${response.status}). ${what}`.trim(), ...facts].join('\n  ');
+    const next =
+      facts.length > 0
+        ? 'ask there and give the request id; you stay signed in'
+        : 'try again in a moment; you stay signed in';
+    return cliError('upstream_unavailable', message, next, { reason: 'server_unavailable' });
   }
   const what =
     `${client.server} rejected the request (${plainText(error, 60) || response.status}). ${description}`.trim();

@@ -2,6 +2,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import type { SignInChallenge } from '../types.ts';
+import { misconfigured } from '../errors.ts';
 import { rejected, unavailable } from './errors.ts';
 
 /** 256 bits; as a PKCE verifier 43 characters, the least that RFC 7636 §4.1 allows. */
@@ -59,12 +60,20 @@ export function codeOf(
   if (error === 'access_denied') {
     throw rejected('provider_refused', `You declined at ${provider}. Start again and agree to what is asked there.`);
   }
-  if (error !== null)
-    throw unavailable(provider, 'provider_error', new Error(`the callback says ${error.slice(0, 60)}`));
+  if (error !== null) {
+    const cause = new Error(`the callback says ${error.slice(0, 60)}`);
+    throw (APP_REJECTED.has(error) ? misconfigured : unavailable)(provider, 'provider_error', cause);
+  }
   const code = only(callback, 'code');
   if (code === undefined || code === '') throw unavailable(provider, 'provider_answer_invalid');
   return code;
 }
+
+/**
+ * About the app, whoever signs in.
+ * @see https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-authorization-request-errors
+ */
+const APP_REJECTED: ReadonlySet<string> = new Set(['application_suspended', 'redirect_uri_mismatch']);
 
 /** Returns a parameter that occurs exactly once (RFC 6749 §3.1). */
 function only(url: URL, name: string): string | undefined {

@@ -12,6 +12,7 @@ import * as z from 'zod';
 import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
+import { misconfigured } from '../errors.ts';
 import { refreshRejected, rejected, unavailable } from './errors.ts';
 
 /** A token that expires within this is refreshed before it is used. */
@@ -143,7 +144,9 @@ function tokenError(provider: string, { status, body }: TokenResponse): AppError
         cause,
       );
     case 'incorrect_client_credentials':
-      return unavailable(provider, 'provider_client_refused', cause);
+      return misconfigured(provider, 'provider_client_refused', cause);
+    case 'redirect_uri_mismatch':
+      return misconfigured(provider, 'provider_error', cause);
     case undefined:
       return unavailable(provider, status === 200 ? 'provider_answer_invalid' : 'provider_error', cause);
     default:

@@ -9,7 +9,7 @@ import { contextOf, type Actor } from '../../http/request-context.ts';
 import { roleOf } from '../../admin/roles.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
-import { errorMessages } from '../page/error-page.ts';
+import { errorMessageOf } from '../page/error-page.ts';
 import { html } from '../page/html.ts';
 import { sendAdminPage, type Section } from './admin-frame.ts';
 
@@ -20,6 +20,9 @@ const NEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
   provider_unavailable: 'Try again in a minute. The page Health shows which provider does not respond.',
   internal: 'Try again. The server’s log has the error under the request id.',
 };
+
+const NEEDS_OPERATOR =
+  'Trying again does not help. The server’s log and the audit log have the cause under the request id.';
 
 const SECTIONS: readonly (readonly [RegExp, Section])[] = [
   [/^\/admin\/(?:locks|unlock)/, 'locks'],
@@ -55,13 +58,13 @@ export function sendAdminError(deps: WebDeps, req: Request, res: Response, throw
   const role = roleOf(user, deps.config);
   if (role === undefined || !isGood(user)) return false;
   const { error, status } = appErrorOf(thrown);
-  const { title, next } = errorMessages[error.code];
+  const { title, next } = errorMessageOf(error);
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const body = html`<h1>${title}</h1>
     <div class="notice bad"><p role="alert">${messageOf(error)}</p></div>
     <div class="card">
-      <p>${NEXT[error.code] ?? next}</p>
+      <p>${error.needsOperator ? NEEDS_OPERATOR : (NEXT[error.code] ?? next)}</p>
       <dl class="facts small">
         <dt>Request id</dt>
         <dd><code>${requestId}</code></dd>

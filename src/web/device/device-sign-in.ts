@@ -27,6 +27,7 @@ import { beginLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../s
 import type { Html } from '../page/html.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
 import { record, auditFailures } from '../../http/audit-events.ts';
+import { reportMisconfiguration } from '../sign-in/rejection.ts';
 import { auditTooMany, finishSignIn, signInStep } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
@@ -133,20 +134,29 @@ async function sendConfirmPage(
 }
 
 function start(service: DeviceService): RequestHandler {
-  const { deps, cookie } = service;
+  const { deps, devices, cookie } = service;
   return async (req, res) => {
     const context = contextOf(req);
     const provider = parameter(req.query['provider']);
-    await signInStep(deps, context, { path: '/device/start', provider }, async () => {
-      const ticket = parameter(req.query['ticket']) ?? '';
-      const value = cookie.read(req) ?? '';
-      await requestFor(service, context, await codeOf(service, req, ticket));
-      const purpose: LoginPurpose = { for: 'device', browser: cookie.browserOf(value), ticket };
-      // Always fresh: otherwise one click would be enough where the user is signed in at the provider already.
-      const url = await beginLogin(deps, context, { provider, purpose, fresh: true });
-      cookie.keep(res, value);
-      seeOther(res, url.href);
-    });
+    let userCode = '';
+    try {
+      await signInStep(deps, context, { path: '/device/start', provider }, async () => {
+        const ticket = parameter(req.query['ticket']) ?? '';
+        const value = cookie.read(req) ?? '';
+        userCode = await codeOf(service, req, ticket);
+        await requestFor(service, context, userCode);
+        const purpose: LoginPurpose = { for: 'device', browser: cookie.browserOf(value), ticket };
+        // Always fresh: otherwise one click would be enough where the user is signed in at the provider already.
+        const url = await beginLogin(deps, context, { provider, purpose, fresh: true });
+        cookie.keep(res, value);
+        seeOther(res, url.href);
+      });
+    } catch (thrown) {
+      // The device learns it at its next poll, and the user from the page here.
+      const report = (description: string): Promise<void> => devices.refuse(userCode, description);
+      await reportMisconfiguration(deps, res, context, { thrown, report });
+      throw thrown;
+    }
   };
 }
 

@@ -1,6 +1,6 @@
 /** The page for an error: what happened, what to do next, and the request id for the platform team. */
 import type { AuthorizationError } from '../../contracts/authorization.ts';
-import type { ErrorCode } from '../../core/errors.ts';
+import { AppError, type ErrorCode } from '../../core/errors.ts';
 import type { Response } from 'express';
 import { sendPage } from './response.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
@@ -40,6 +40,15 @@ export const errorMessages: Readonly<Record<ErrorCode, ErrorMessage>> = {
   internal: { title: 'Something went wrong', next: 'Try again; if this continues, tell your platform team.' },
 };
 
+/** What only the platform team can fix is no outage: a user who waits for it waits in vain. */
+const NEEDS_OPERATOR: ErrorMessage = {
+  title: 'This sign-in is not set up correctly',
+  next: 'Only your platform team can fix this. Give them the request id.',
+};
+
+export const errorMessageOf = ({ code, needsOperator }: Pick<AppError, 'code' | 'needsOperator'>): ErrorMessage =>
+  needsOperator ? NEEDS_OPERATOR : errorMessages[code];
+
 interface Link {
   readonly href: string;
   readonly text: string;
@@ -49,14 +58,17 @@ interface Link {
  * Returns the links of the page. A pending authorization can be tried again, or handed back to the program that
  * waits for it.
  */
-function nextLinks(code: ErrorCode, context: RequestContext): readonly Link[] {
+function nextLinks(
+  { code, needsOperator }: Pick<AppError, 'code' | 'needsOperator'>,
+  context: RequestContext,
+): readonly Link[] {
   const uid = context.authorization;
   if (uid === undefined) {
     return [code === 'unauthenticated' ? { href: '/login', text: 'Sign in' } : { href: '/', text: 'Front page' }];
   }
-  const giveUp = code === 'sign_in_refused' ? 'access_denied' : 'temporarily_unavailable';
+  const giveUp = code === 'sign_in_refused' || needsOperator ? 'access_denied' : 'temporarily_unavailable';
   return [
-    { href: `/login/${uid}/choose`, text: 'Try again' },
+    { href: `/login/${uid}/choose`, text: needsOperator ? 'Sign in in another way' : 'Try again' },
     { href: `/login/${uid}/refuse?error=${giveUp}`, text: 'Cancel the sign-in' },
   ];
 }
@@ -97,11 +109,11 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
  */
 export function sendErrorPage(res: Response, context: RequestContext, thrown: unknown, contact: string): void {
   const { error, status } = appErrorOf(thrown);
-  const { title, next } = errorMessages[error.code];
+  const { title, next } = errorMessageOf(error);
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const { requestId } = context;
-  const links = nextLinks(error.code, context);
+  const links = nextLinks(error, context);
   const body = errorCard({ title, message: error.message, next, contact, requestId, links });
   sendPage(res, status, { title, narrow: true, body });
 }
@@ -112,9 +124,9 @@ export function sendErrorPage(res: Response, context: RequestContext, thrown: un
  * @param contact of the configuration
  */
 export function errorDocument({ cause, requestId, again }: AuthorizationError, contact: string): string {
-  const { code, message } =
-    'thrown' in cause ? appErrorOf(cause.thrown).error : { code: 'sign_in_expired' as const, message: cause.detail };
-  const { title, next } = errorMessages[code];
+  const error = 'thrown' in cause ? appErrorOf(cause.thrown).error : new AppError('sign_in_expired', cause.detail);
+  const { message } = error;
+  const { title, next } = errorMessageOf(error);
   const frontPage = { href: '/', text: 'Front page' };
   const links = again === undefined ? [frontPage] : [{ href: again, text: 'Try again' }, frontPage];
   const body = errorCard({ title, message, next, contact, requestId, links });
@@ -140,7 +152,7 @@ export function sendTooMany(
   res.setHeader('Retry-After', String(retrySeconds));
   const { title, message } = TOO_MANY[of];
   const next = `Try again in ${retrySeconds} seconds.`;
-  const links = nextLinks('conflict', context);
+  const links = nextLinks({ code: 'conflict', needsOperator: false }, context);
   const body = errorCard({ title, message, next, contact, requestId: context.requestId, links });
   sendPage(res, 429, { title, narrow: true, body });
 }

@@ -14,6 +14,7 @@ import type { WebDeps } from '../dependencies.ts';
 import type { PendingAuthorization } from '../../contracts/authorization.ts';
 import { html } from '../page/html.ts';
 import { beginLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
+import { reportMisconfiguration } from './rejection.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
 import { finishSignIn, signInStep } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
@@ -86,13 +87,27 @@ function start(deps: WebDeps): RequestHandler {
   return async (req, res) => {
     const context = contextOf(req);
     const provider = parameter(req.query['provider']);
-    await signInStep(deps, context, { path: '/login/start', provider }, async () => {
-      const { uid, fresh = false } = await pendingOf(deps, req, res);
-      const url = await beginLogin(deps, context, { provider, purpose: { for: 'client', uid }, fresh });
-      seeOther(res, url.href);
-    });
+    try {
+      await signInStep(deps, context, { path: '/login/start', provider }, async () => {
+        const { uid, fresh = false } = await pendingOf(deps, req, res);
+        const url = await beginLogin(deps, context, { provider, purpose: { for: 'client', uid }, fresh });
+        seeOther(res, url.href);
+      });
+    } catch (thrown) {
+      const report = refusing(deps, req, res);
+      if (!(await reportMisconfiguration(deps, res, context, { thrown, report }))) throw thrown;
+    }
   };
 }
+
+/**
+ * Client and redirect_uri were checked when the authorization began, so the authorization server knows where to send
+ * the browser.
+ */
+const refusing =
+  (deps: WebDeps, req: Request, res: Response) =>
+  (description: string): Promise<void> =>
+    deps.authorizations.refuse(req, res, { error: 'access_denied', description });
 
 function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
   return (req, res) =>
@@ -107,9 +122,7 @@ function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
           deviceName: pending.deviceName,
           browser: await browsers.current(req),
           handOver: (session) => deps.authorizations.grant(req, res, session),
-          // Client and redirect_uri were checked when the authorization began, so the authorization server knows
-          // where to send the browser.
-          report: (description) => deps.authorizations.refuse(req, res, { error: 'access_denied', description }),
+          report: refusing(deps, req, res),
         };
       },
     });

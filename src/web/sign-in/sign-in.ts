@@ -314,9 +314,8 @@ export async function finishSignIn(
       await complete(deps, req, res, returned);
     });
   } catch (thrown) {
-    const isReported =
-      returned?.report !== undefined && (await reportRejection(deps, context, { thrown, report: returned.report }));
-    if (!isReported || !res.headersSent) throw thrown;
+    const { report } = returned ?? {};
+    if (report === undefined || !(await reportRejection(deps, res, context, { thrown, report }))) throw thrown;
   }
 }
 

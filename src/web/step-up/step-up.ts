@@ -28,7 +28,7 @@ import type { Html } from '../page/html.ts';
 import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import { beginLogin, consumeLogin, type LoginPurpose, type LoginTransaction } from '../sign-in/login-transaction.ts';
 import { redeemCallback } from '../sign-in/redeem.ts';
-import { reportRejection } from '../sign-in/rejection.ts';
+import { reportMisconfiguration, reportRejection } from '../sign-in/rejection.ts';
 import { auditTooMany } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { codePage, deniedPage, donePage } from './step-up-page.ts';
@@ -178,11 +178,16 @@ async function redirectToProvider(service: Service, req: Request, res: Response,
 function start(service: Service): RequestHandler<{ id: string }> {
   return async (req, res) => {
     const step: Step = { path: '/step-up/start' };
-    await run(service, req, step, async () => {
-      const pending = await service.stepUps.find(req.params.id, { typed: true });
-      step.subject = { pending };
-      await redirectToProvider(service, req, res, step.subject);
-    });
+    try {
+      await run(service, req, step, async () => {
+        const pending = await service.stepUps.find(req.params.id, { typed: true });
+        step.subject = { pending };
+        await redirectToProvider(service, req, res, step.subject);
+      });
+    } catch (thrown) {
+      const { subject } = step;
+      if (!(await isReported(service, res, contextOf(req), { thrown, subject }, reportMisconfiguration))) throw thrown;
+    }
   };
 }
 
@@ -260,19 +265,20 @@ function proofOf(context: RequestContext, login: LoginTransaction, user: Provide
   return { account, groups, startedAt: login.startedAt, ...(authTime === undefined ? {} : { authTime }) };
 }
 
-/** Tells the program that waits why its user was rejected. @returns true where that has sent the response, too */
+/** Tells the program that waits why its user was rejected. @returns whether that has sent the response, too */
 async function isReported(
   { deps, stepUps }: Service,
   res: Response,
   context: RequestContext,
   { thrown, subject }: { readonly thrown: unknown; readonly subject: Subject | undefined },
+  send = reportRejection,
 ): Promise<boolean> {
   if (subject === undefined || 'own' in subject) return false;
   const report = async (description: string): Promise<void> => {
     const program = await stepUps.refuse(subject.pending, description);
     if (program !== undefined) seeOther(res, program);
   };
-  return (await reportRejection(deps, context, { thrown, report })) && res.headersSent;
+  return send(deps, res, context, { thrown, report });
 }
 
 /**

@@ -64,10 +64,14 @@ describe('the reference of error codes', () => {
     const modules = 'src/{idp,oauth,web/sign-in,web/browser,web/device}/**/*.ts';
     const reasons = [
       ...literals(modules, /reason: '([a-z_]+)'/g),
-      ...literals(modules, /(?:unavailable|rejected|refused)\((?:\w+, )?\s*'([a-z_]+)'/g),
+      ...literals(modules, /(?:unavailable|rejected|refused|misconfigured)\((?:\w+, )?\s*'([a-z_]+)'/g),
+      ...literals(
+        'src/idp/{failed-check,discovery}.ts',
+        /'((?:id_token|userinfo|discovery|issuer|code|state)_[a-z_]+)'/g,
+      ),
     ];
     expect(reasons).toEqual(
-      expect.arrayContaining(['provider_mismatch', 'provider_unreachable', 'organization_missing']),
+      expect.arrayContaining(['provider_mismatch', 'provider_unreachable', 'organization_missing', 'id_token_nonce']),
     );
     expect(reasons.filter((reason) => !text.includes(`\n- \`${reason}\`: `))).toEqual([]);
   });

@@ -55,6 +55,10 @@ describe('a callback', () => {
 
   it('is an outage, and no rejection of the user, where our secret is wrong', async () => {
     const error = await rejection(on.signIn(on.provider({ clientSecret: () => 'stale' })));
-    expect(error).toMatchObject({ code: 'provider_unavailable', reason: 'provider_client_refused' });
+    expect(error).toMatchObject({
+      code: 'provider_unavailable',
+      reason: 'provider_client_refused',
+      needsOperator: true,
+    });
   });
 });
