@@ -13,11 +13,19 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['organization_sso_required', 'an organisation at GitHub asks for its single sign-on first'],
   [
     'fresh_sign_in_needed',
-    'a sign-in that had to be fresh was not: the provider did not ask the user to authenticate again',
+    'a sign-in that had to be fresh was not: `auth_time` in the ID token is a moment before it was asked for. `auth-time` has it',
   ],
   [
     'auth_time_missing',
-    'a sign-in had to be fresh, and the ID token has no `auth_time`: switch it on at the provider, or see [how a fresh sign-in is asked for](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for)',
+    'a sign-in had to be fresh, and the ID token has no `auth_time`, or one that is no time of a sign-in (0, milliseconds), which `auth-time` has: switch it on at the provider, or see [how a fresh sign-in is asked for](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for)',
+  ],
+  [
+    'auth_time_future',
+    'a sign-in had to be fresh, and `auth_time` in the ID token is ahead of this server’s clock by more than `clockSkew`: check the clocks of both; `auth-time` has it',
+  ],
+  [
+    'auth_time_malformed',
+    '`auth_time` in the ID token is a text, `null`, below 0 or another thing than a number, as `auth-time` says: no user of this provider can sign in until it sends a number, or none',
   ],
   [
     'provider_request_refused',

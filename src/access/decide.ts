@@ -39,7 +39,7 @@ export async function decide(
     throw rejection('own_request', 'You have asked for this yourself. A colleague must decide; you can withdraw it.');
   }
   const decider = await recheckedUser(deps, caller);
-  assertFreshUser(deps, decider, deps.config.access.freshness);
+  assertFreshUser(deps, decider, deps.config.access.freshness, 'approval');
   const requester = await requesterOf(deps, request, decision);
   let stored: StoredRequest | undefined = found;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {

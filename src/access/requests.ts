@@ -244,7 +244,7 @@ async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promis
   const holder = session === requester.record.id ? requester : await recheckedUser(deps, caller, session);
   const role = roleFor(deps, order, holder.identity);
   // The proof is of whoever asks now; the session that gets it may have been open since the morning.
-  assertFreshUser(deps, requester, role.freshness);
+  assertFreshUser(deps, requester, role.freshness, 'request');
   await assertNotTwice(deps, role, holder);
   const request = requestOf(deps, { role, order, reason, requester, holder, address: caller.context.address });
   caller.actor.assertValid();

@@ -9,6 +9,7 @@ import { roleOf, workloadRule } from '../admin/roles.ts';
 import type { AccessCaller } from '../admin/access-requests.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import { AppError } from '../core/errors.ts';
+import { unprovableMessage } from '../core/identity/fresh-sign-in.ts';
 import { frequencyText, freshnessOf, type Freshness } from '../core/identity/freshness.ts';
 import { assertAuditable } from '../http/audit-events.ts';
 import { fencedError } from '../http/error-status.ts';
@@ -118,15 +119,14 @@ export function assertFreshUser(
   deps: Pick<AccessDeps, 'config' | 'providers' | 'clock'>,
   { record }: KnownUser,
   withinSeconds: number | 'off' | undefined,
+  purpose: 'approval' | 'request',
 ): void {
   if (withinSeconds === undefined || withinSeconds === 'off') return;
   switch (freshness(deps, record, withinSeconds)) {
     case 'fresh':
       return;
-    case 'unprovable': {
-      const message = `${record.provider} does not say when you signed in there, so this sign-in is not enough. Sign in with another provider.`;
-      throw rejection('freshness_unprovable', message);
-    }
+    case 'unprovable':
+      throw rejection('freshness_unprovable', unprovableMessage(record.provider, purpose));
     case 'stale': {
       const message = `For this you must sign in again ${frequencyText(withinSeconds)}. Sign in again (portcullis step-up), then repeat it.`;
       const options = { maxAgeSeconds: withinSeconds, members: { maxAge: String(withinSeconds) } };

@@ -8,6 +8,7 @@
  * with now, and the guard checks before and after whether the session is still valid.
  */
 import { frequencyText, freshnessOf } from '../core/identity/freshness.ts';
+import { unprovableMessage } from '../core/identity/fresh-sign-in.ts';
 import type { AdminConfig } from './dependencies.ts';
 import { nowSeconds, type Clock } from '../contracts/clock.ts';
 import type { Actor } from '../http/request-context.ts';
@@ -32,8 +33,7 @@ function staleError(withinSeconds: number): AdminError {
  * provider was changed or removed since the session began.
  */
 function unprovableError(provider: string): AdminError {
-  const message = `${provider} does not say when you signed in there, so this sign-in allows no change. Sign in with another provider: those whose groups are in admin.groups say it.`;
-  return new AdminError('freshness_unprovable', 'forbidden', message);
+  return new AdminError('freshness_unprovable', 'forbidden', unprovableMessage(provider, 'admin'));
 }
 
 /**

@@ -5,6 +5,8 @@
  */
 import * as oidc from 'openid-client';
 import { AppError } from '../core/errors.ts';
+import { malformedMessage } from '../core/identity/fresh-sign-in.ts';
+import { malformedAuthTimeIn, UnprovenSignIn } from './auth-time.ts';
 import { failedCheck, type CheckedResponse } from './failed-check.ts';
 import type { FreshSignInMethod } from './types.ts';
 import { ProviderErrorResponse } from './provider-response.ts';
@@ -119,21 +121,6 @@ export const misconfigured = (provider: string, reason: string, cause: unknown):
 /** The metadata or the keys that a provider publishes are invalid. */
 export class InvalidResponse extends Error {}
 
-/**
- * Returns what is wrong with the proof in an ID token that was to show when the user authenticated: `auth_time` is
- * `stale`, or `missing` although it was requested (OpenID Connect Core §3.1.2.1). Both errors of openid-client
- * carry the claims that they are about.
- */
-function authTimeDefect(error: unknown): 'stale' | 'missing' | undefined {
-  if (!(error instanceof oidc.ClientError) || !(error.cause instanceof Error)) return undefined;
-  const facts: unknown = error.cause.cause;
-  if (typeof facts !== 'object' || facts === null || !('claims' in facts)) return undefined;
-  if ('claim' in facts) return facts.claim === 'auth_time' ? 'stale' : undefined;
-  const { claims } = facts;
-  const isMissing = typeof claims === 'object' && claims !== null && !('auth_time' in claims) && 'sub' in claims;
-  return isMissing ? 'missing' : undefined;
-}
-
 /** The provider rejects the authorization request, whoever the user is (RFC 6749 §4.1.2.1). */
 const REQUEST_REJECTED = new Set([
   'invalid_request',
@@ -150,30 +137,11 @@ const callbackCode = (error: unknown): string | undefined =>
   error instanceof ProviderErrorResponse && error.status === undefined ? (error.error ?? '') : undefined;
 
 /**
- * Returns whether another method of asking for a fresh sign-in may succeed where this one did not.
- *
- * Not where the ID token has no `auth_time` although `max_age` asked for it: the user has typed their password for
- * nothing already, and would again at each further step.
+ * Returns whether the provider rejected the parameters of the request, so that another method of asking for a fresh
+ * sign-in may succeed.
  * @param error as `readErrorResponse` returns it
  */
-export function canTryAnotherMethod(error: unknown, method: FreshSignInMethod | undefined): boolean {
-  if (callbackCode(error) === 'invalid_request') return true;
-  if (clockSkewShownBy(error) !== undefined) return false;
-  const proof = authTimeDefect(error);
-  return proof === 'stale' || (proof === 'missing' && method === 'login');
-}
-
-/** The error for a user whose provider shows no proof, with what they can do about it. */
-export function freshSignInUnproven(provider: string, proof: 'stale' | 'missing', cause?: unknown): AppError {
-  const message =
-    proof === 'stale'
-      ? `${provider} signed you in without asking you to authenticate again. Sign out there, wait a minute, then start again. ` +
-        'If that does not help, an admin here can lift it (portcullis unlock --fresh).'
-      : `You have to sign in freshly, and ${provider} does not say when you signed in. Tell your platform team: ` +
-        'an admin here can lift it (portcullis unlock --fresh), and providers[].freshness ends it for all.';
-  const reason = proof === 'stale' ? 'fresh_sign_in_needed' : 'auth_time_missing';
-  return new AppError('sign_in_refused', message, { reason, cause });
-}
+export const rejectsParameters = (error: unknown): boolean => callbackCode(error) === 'invalid_request';
 
 /** Tells a reader of the log how to find the setting that helps. */
 const REQUESTED_BY: Record<FreshSignInMethod, string> = {
@@ -215,9 +183,9 @@ export function callbackError(provider: string, error: unknown, method: FreshSig
       });
     }
   }
-  // A proof that only looks old because of a clock: another sign-in there would not help.
-  const proof = method === undefined || clockSkewShownBy(error) !== undefined ? undefined : authTimeDefect(error);
-  return proof === undefined ? tokenEndpointError(provider, error) : freshSignInUnproven(provider, proof, error);
+  const malformed = malformedAuthTimeIn(error);
+  if (malformed !== undefined) return new UnprovenSignIn(provider, malformed);
+  return tokenEndpointError(provider, error);
 }
 
 /** Returns whether the connection broke before a response came: the provider may have done what it was asked. */
@@ -254,6 +222,12 @@ export function requestError(provider: string, error: unknown, of: CheckedRespon
   if (error instanceof AppError) return error;
   const skew = clockSkewShownBy(error);
   if (skew !== undefined) return clockSkewError(provider, skew);
+  const malformed = malformedAuthTimeIn(error);
+  // At a re-check: one response does not end a session, so it is no rejection of the user.
+  if (malformed !== undefined) {
+    const message = malformedMessage(provider, malformed.seen);
+    return new AppError('provider_unavailable', message, { reason: 'auth_time_malformed' });
+  }
   const check = failedCheck(error, of);
   if (check !== undefined) return (check.mayPass ? unavailable : misconfigured)(provider, check.reason, check);
   if (error instanceof ProviderErrorResponse && error.error !== undefined)

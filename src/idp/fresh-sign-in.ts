@@ -13,6 +13,9 @@
 import type { ServerMetadata } from 'openid-client';
 import type { ProviderConfig } from '../config/config.ts';
 import { AppError } from '../core/errors.ts';
+import type { Unproven } from '../core/identity/auth-time.ts';
+import { ON_THE_SERVER } from '../core/identity/fresh-sign-in.ts';
+import { UnprovenSignIn } from './auth-time.ts';
 import { FRESH_SIGN_IN_METHODS, type FreshSignInMethod, type SignInChallenge } from './types.ts';
 
 /** `providers[].freshness`: the methods that are tried. `none`: the provider proves nothing, and is not asked. */
@@ -77,18 +80,41 @@ export function createFreshSignInMethods(setting: FreshnessSetting): FreshSignIn
   };
 }
 
-/**
- * Returns, as a sentence for the log, what in a provider's discovery document makes a fresh sign-in doubtful. The
- * document need not list everything (OpenID Connect Discovery §3), so this is a doubt and no verdict.
- */
+/** What in a provider's discovery document makes a fresh sign-in doubtful, for the log. */
+export interface FreshSignInDoubt {
+  readonly doubt: string;
+  /** What fails then. */
+  readonly fails: string;
+  /** What to do. */
+  readonly action: string;
+}
+
+const FAILS =
+  'after a revocation its users cannot sign in; admins among them cannot revoke, lock or unlock, approvers cannot approve, and no step-up succeeds';
+const TRY = 'try it before you need it: portcullis step-up';
+
+/** The document need not list everything (OpenID Connect Discovery §3), so this is a doubt and no verdict. */
 export function freshSignInDoubt({
   claims_supported,
   prompt_values_supported: prompts,
-}: ServerMetadata): string | undefined {
+}: ServerMetadata): FreshSignInDoubt | undefined {
   const lacks = (listed: unknown, wanted: string): boolean => Array.isArray(listed) && !listed.includes(wanted);
-  if (lacks(claims_supported, 'auth_time')) return 'claims_supported lacks auth_time';
-  return lacks(prompts, 'login') ? 'prompt_values_supported lacks login' : undefined;
+  if (lacks(claims_supported, 'auth_time')) {
+    const action = `have the provider put auth_time into its ID tokens, and ${TRY}; ${ON_THE_SERVER} work without it on the server’s own shell`;
+    return { doubt: 'claims_supported lacks auth_time', fails: FAILS, action };
+  }
+  if (!lacks(prompts, 'login')) return undefined;
+  const action = `set freshness: max_age for this provider, and ${TRY}`;
+  return { doubt: 'prompt_values_supported lacks login', fails: FAILS, action };
 }
+
+/**
+ * Returns whether another method may prove a fresh sign-in where this one did not. A moment that is missing after `max_age`
+ * asked for it, or lies in the future, stays so: the user has typed their password for nothing already, and would again at
+ * each further step.
+ */
+export const mayProveOtherwise = ({ defect }: Unproven, method: FreshSignInMethod | undefined): boolean =>
+  defect === 'stale' || (defect === 'missing' && method === 'login');
 
 /**
  * The provider showed no proof, or rejected the request, and can be asked by another method: the caller begins
@@ -96,9 +122,13 @@ export function freshSignInDoubt({
  */
 export class FreshProofMissing extends AppError {
   readonly after: SignInChallenge;
+  /** What the provider said instead. */
+  readonly unproven: Unproven | undefined;
 
-  constructor({ code, message, reason, cause }: AppError, after: SignInChallenge) {
+  constructor(rejection: AppError, after: SignInChallenge) {
+    const { code, message, reason, cause } = rejection;
     super(code, message, { reason, cause });
     this.after = after;
+    this.unproven = rejection instanceof UnprovenSignIn ? rejection.unproven : undefined;
   }
 }

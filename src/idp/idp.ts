@@ -12,7 +12,7 @@
  * (down, invalid response, unknown key). Nothing is half-created by either.
  *
  * - Sign-in: `oidc.ts` (of every OpenID provider), `discovery.ts`, `kept-response.ts`, `client-authentication.ts`,
- *   `fresh-sign-in.ts`, `form-encoding.ts`, `vendors/` (their differences, groups), `github/`.
+ *   `fresh-sign-in.ts`, `auth-time.ts`, `form-encoding.ts`, `vendors/` (their differences, groups), `github/`.
  * - Refresh: `refresh.ts` (when a failure ends a session), `refresh-observer.ts`, `unstored-tokens.ts`,
  *   `malformed-claims.ts` (at a re-check).
  * - Sign-out: `logout.ts`, `logout-token.ts`.

@@ -13,12 +13,14 @@ import { groupsInOneText } from '../core/identity/claims-parts.ts';
 import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Identity } from '../core/identity/identity.ts';
+import { createProofRecord, malformedAuthTimeIn, proofIn, UnprovenSignIn } from './auth-time.ts';
 import { cachedDiscovery, type Discovery, type DiscoveryOptions } from './discovery.ts';
-import { callbackError, canTryAnotherMethod, requestError, freshSignInUnproven } from './errors.ts';
+import { callbackError, rejectsParameters, requestError } from './errors.ts';
 import {
   createFreshSignInMethods,
   freshSignInDoubt,
   FreshProofMissing,
+  mayProveOtherwise,
   type FreshnessSetting,
 } from './fresh-sign-in.ts';
 import { FRESH_SIGN_IN_METHODS } from './types.ts';
@@ -64,7 +66,10 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     const config = await configuration();
     const method = fresh ? freshSignIn.next(after?.asked ?? []) : undefined;
     // The setting differs between the replicas of the two requests.
-    if (fresh && freshSignIn.proves && method === undefined) throw freshSignInUnproven(name, 'stale');
+    if (fresh && freshSignIn.proves && method === undefined) {
+      const message = `How ${name} is asked for a fresh sign-in has just changed here. Start again.`;
+      throw new AppError('sign_in_expired', message, { reason: 'fresh_sign_in_needed' });
+    }
     const challenge: SignInChallenge = {
       state: oidc.randomState(),
       nonce: oidc.randomNonce(),
@@ -90,15 +95,27 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
     return { challenge, url };
   };
 
+  let advertised: string | undefined;
+  const proofs = createProofRecord(() => advertised);
+
   const prepare = async (): Promise<void> => {
-    const doubt = freshSignInDoubt((await configuration()).serverMetadata());
-    if (!freshSignIn.proves || doubt === undefined) return;
-    const facts = { provider: name, doubt, setting: 'providers[].freshness' };
+    const metadata = (await configuration()).serverMetadata();
+    const found = freshSignIn.proves ? freshSignInDoubt(metadata) : undefined;
+    advertised = found?.doubt;
+    if (found === undefined) return;
+    const facts = { provider: name, ...found, setting: 'providers[].freshness' };
     options.log?.warn(facts, 'identity provider may not prove a fresh sign-in, which is needed after a revocation');
   };
 
   const finish: IdentityProvider['finish'] = async (callback, challenge) => {
-    const { state, nonce, codeVerifier } = challenge;
+    const { state, nonce, codeVerifier, freshSince } = challenge;
+    const tried = methodsTried(challenge);
+    const method = tried?.at(-1);
+    const rejected = (rejection: AppError, mayTryAnother: boolean): AppError =>
+      mayTryAnother && tried !== undefined && freshSignIn.next(tried) !== undefined
+        ? new FreshProofMissing(rejection, { ...challenge, asked: tried })
+        : rejection;
+    // Not `maxAge` of openid-client: `proofIn` compares `auth_time`, with the same moment.
     const redeem = (config: oidc.Configuration): Promise<Tokens> =>
       oidc
         .authorizationCodeGrant(config, callback, {
@@ -106,26 +123,30 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
           expectedNonce: nonce,
           pkceCodeVerifier: codeVerifier,
           idTokenExpected: true,
-          ...maxProofAge(challenge, options.clock.nowMs()),
         })
         .catch(async (thrown: unknown) => {
           const sent = ['code', 'state'].flatMap((parameter) => callback.searchParams.getAll(parameter));
           throw await readErrorResponse(thrown, [...sent, state, nonce, codeVerifier, options.clientSecret?.()]);
         });
     const tokens = await following(redeem).catch((error: unknown) => {
-      const tried = methodsTried(challenge);
-      const rejection = callbackError(name, error, tried?.at(-1));
-      const isLast = tried === undefined || freshSignIn.next(tried) === undefined;
-      throw isLast || !canTryAnotherMethod(error, tried.at(-1))
-        ? rejection
-        : new FreshProofMissing(rejection, { ...challenge, asked: tried });
+      const malformed = malformedAuthTimeIn(error);
+      if (malformed !== undefined) proofs.add(malformed, freshSince !== undefined);
+      throw rejected(callbackError(name, error, method), rejectsParameters(error));
     });
     streak.reset();
     const idToken = tokens.claims();
     if (idToken === undefined) throw incomplete(name);
-    assertNotFromFuture(name, idToken, { nowMs: options.clock.nowMs(), clockSkew: options.clockSkew });
-    const signIn = await signInOf(deps, { tokens, idToken, subject: vendor.subjectOf(idToken) });
-    return { ...signIn, ...sessionThere(idToken, tokens.id_token) };
+    const at = { nowMs: options.clock.nowMs(), clockSkew: options.clockSkew };
+    assertNotFromFuture(name, idToken, at);
+    const proof = proofIn(name, idToken, { ...at, freshSince });
+    if (freshSince !== undefined || freshSignIn.ordinary === 'any_age') proofs.add(proof, freshSince !== undefined);
+    const subject = vendor.subjectOf(idToken);
+    if (typeof proof !== 'number' && freshSince !== undefined) {
+      throw rejected(new UnprovenSignIn(name, proof, { subject }), mayProveOtherwise(proof, method));
+    }
+    const signIn = await signInOf(deps, { tokens, idToken, subject });
+    const proven = typeof proof === 'number' ? { authTime: proof } : { unproven: proof };
+    return { ...signIn, ...proven, ...sessionThere(idToken, tokens.id_token) };
   };
 
   const recheck: IdentityProvider['recheck'] = async (subject, refreshToken, keep) => {
@@ -159,6 +180,7 @@ export function createOidcProvider(options: OidcProviderOptions): IdentityProvid
   return {
     name,
     provesFreshness: freshSignIn.proves,
+    ...(freshSignIn.proves ? { freshSignInDoubt: () => proofs.doubt() } : {}),
     logout: createProviderLogout({ ...connection, reach: options.backchannelLogout ?? 'off', ...discovery }),
     prepare: () => inOneStep(prepare),
     begin: (wanted) => inOneStep(() => begin(wanted)),
@@ -197,7 +219,6 @@ async function signInOf(deps: SignInDeps, { tokens, idToken, subject }: TokenRes
     identity: mapped.value,
     knownAs: knownAsOf(mapping, claims, mapped.value),
     ...(tokens.refresh_token === undefined ? {} : { refreshToken: tokens.refresh_token }),
-    ...(typeof claims['auth_time'] === 'number' ? { authTime: claims['auth_time'] } : {}),
   };
 }
 
@@ -211,15 +232,6 @@ function groupsNoted({ name, mapping, log }: OidcProviderOptions): SignInDeps['n
     const facts = { provider: name, claim, setting: 'providers[].groups' };
     log?.warn(facts, 'groups came as one text and count as one group; if they are several, split them');
   };
-}
-
-/**
- * Returns the age limit of the proof. A user may take minutes from the password to the last page, so the proof
- * must be younger than this login transaction, not than this moment.
- * @param nowMs epoch milliseconds
- */
-function maxProofAge({ freshSince }: SignInChallenge, nowMs: number): { readonly maxAge?: number } {
-  return freshSince === undefined ? {} : { maxAge: Math.max(0, Math.floor(nowMs / 1000) - freshSince) };
 }
 
 /**

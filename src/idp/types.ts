@@ -1,4 +1,5 @@
 /** The shapes of this module. */
+import type { Unproven } from '../core/identity/auth-time.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { Result } from '../core/result.ts';
 import type { LogoutNotice, LogoutRejection } from './logout-token.ts';
@@ -30,8 +31,10 @@ export interface ProviderSignIn {
   readonly knownAs?: readonly string[];
   /** Absent where the provider gives none: the user cannot be re-checked then. */
   readonly refreshToken?: string;
-  /** `auth_time`, epoch seconds, where the provider has it. */
+  /** `auth_time`, epoch seconds, where it is a moment that can be true. */
   readonly authTime?: number;
+  /** What the provider says instead. */
+  readonly unproven?: Unproven;
   /** The provider's id of the session there in which the user signed in (`sid`), where it has one. */
   readonly providerSid?: string;
   /** As received: the provider requires it when the user signs out (`id_token_hint`). */
@@ -86,8 +89,7 @@ export interface IdentityProvider {
   }): Promise<{ readonly challenge: SignInChallenge; readonly url: URL }>;
   /**
    * Redeems the callback. `callback` is our public callback URL with the query as received.
-   * @throws AppError `sign_in_refused` (`fresh_sign_in_needed`) where a fresh sign-in was requested and the
-   *   provider shows none
+   * @throws UnprovenSignIn `sign_in_refused` where a fresh sign-in was requested and the provider shows none
    * @throws FreshProofMissing the same, where the provider can be asked by another method
    */
   finish(callback: URL, challenge: SignInChallenge): Promise<ProviderSignIn>;
@@ -97,6 +99,11 @@ export interface IdentityProvider {
    *   fail: providers that rotate take a second use of the old one for theft
    */
   recheck(subject: string, refreshToken: string, keep?: (newest: string) => Promise<void>): Promise<ProviderSignIn>;
+  /**
+   * Returns, as the end of a sentence, why a fresh sign-in may not be proven: by the latest sign-ins here, and before the first
+   * one by the provider's discovery document. Undefined where nothing speaks for that. Absent where none is ever proven.
+   */
+  freshSignInDoubt?(): string | undefined;
   /** Absent where the provider has nothing of the kind (GitHub). */
   readonly logout?: ProviderLogout;
 }

@@ -152,8 +152,9 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     if (proof.account !== own.account) throw rejections.otherAccount();
     const { authTime } = proof;
     const isProof = providers.get(own.provider) === true && authTime !== undefined;
-    if (!isProof || !isPlausible(authTime, nowSeconds(deps), deps.config.clockSkew)) {
-      throw rejections.notProven(own.provider);
+    const now = nowSeconds(deps);
+    if (!isProof || !isPlausible(authTime, now, deps.config.clockSkew)) {
+      throw rejections.notProven(own.provider, { authTime, now });
     }
     return authTime;
   }

@@ -1,5 +1,7 @@
 /** Every reason why a step-up is not begun or not finished. */
 import { AppError } from '../core/errors.ts';
+import type { Unproven } from '../core/identity/auth-time.ts';
+import { unprovableMessage, unprovenMessage } from '../core/identity/fresh-sign-in.ts';
 import { ProblemError } from '../http/problem.ts';
 
 const forbidden = (problem: string, message: string): ProblemError =>
@@ -12,10 +14,7 @@ export const workload = (): ProblemError =>
   forbidden('step_up_workload', 'A workload never steps up, because no user is there to sign in.');
 
 export const unprovable = (provider: string): ProblemError =>
-  forbidden(
-    'freshness_unprovable',
-    `${provider} does not say when you signed in there, so no sign-in at it counts. Sign in with another provider.`,
-  );
+  forbidden('freshness_unprovable', unprovableMessage(provider, 'step-up'));
 
 export const codesOff = (): ProblemError =>
   forbidden(
@@ -57,12 +56,16 @@ export const groupsChanged = (): AppError =>
     { reason: 'groups_changed' },
   );
 
-export const notProven = (provider: string): AppError =>
-  new AppError(
-    'sign_in_refused',
-    `${provider} did not say that you have signed in just now, so nothing has changed. Sign out there, wait a minute, then start again.`,
-    { reason: 'fresh_sign_in_needed' },
-  );
+/** @param at.authTime as the provider said it, which is none or in the future. @param at.now epoch seconds */
+export function notProven(
+  provider: string,
+  { authTime, now }: { readonly authTime: number | undefined; readonly now: number },
+): AppError {
+  const unproven: Unproven =
+    authTime === undefined ? { defect: 'missing', seen: 'absent' } : { defect: 'future', seen: String(authTime) };
+  const message = unprovenMessage(unproven, { provider, purpose: 'step-up', now });
+  return new AppError('sign_in_refused', message, { reason: 'fresh_sign_in_needed' });
+}
 
 export const sessionOver = (reason = 'session_unknown'): AppError =>
   new AppError('sign_in_expired', 'The session has ended meanwhile. Run “portcullis login”.', { reason });

@@ -18,7 +18,7 @@ import type { ConsoleParts } from './consoles/dependencies.ts';
 export type WebConfig = AdminConfig &
   Pick<Config, 'limits' | 'contact' | 'installUrl' | 'delegation'> & {
     readonly access: Pick<Config['access'], 'roles' | 'freshness'>;
-    readonly providers: readonly Pick<Config['providers'][number], 'name' | 'type'>[];
+    readonly providers: readonly Pick<Config['providers'][number], 'name' | 'type' | 'freshness'>[];
   };
 
 export type SignInOutcome = 'ok' | 'refused' | 'unavailable';

@@ -62,22 +62,30 @@ describe('the first sign-in after a revocation', () => {
   });
 
   test.each([
-    ['single sign-on again, because the parameters were stripped', (stage: Stage) => seconds(stage) - 3600],
-    ['a provider that does not send auth_time', () => undefined],
-  ])('ends with a message and an audit event, and is not repeated a third time: %s', async (_name, authTime) => {
-    const stage = await revokedStage();
-    const browser = browserAt(stage);
-    const again = await finishAt(browser, await beginAt(browser));
-    stage.corp.authTime = authTime(stage);
-    const back = await browser.get(`/callback/corp?code=alice&state=${stateAt(again)}`).expect(303);
-    const page = await browser.get(locationOf(back)).expect(403);
-    expect(page.text).toContain('A fresh sign-in is needed');
-    expect(stage.corp.begun).toEqual([false, true]);
-    const [event] = stage.named('sign-in-refused');
-    expect(annotation(event, 'reason')).toBe('fresh_sign_in_needed');
-    expect(event?.user.username).toBe('corp:alice@example.com');
-    expect(await sessionsOf(stage)).toBe(0);
-  });
+    [
+      'single sign-on again, because the parameters were stripped',
+      (stage: Stage) => seconds(stage) - 3600,
+      'fresh_sign_in_needed',
+    ],
+    ['a provider that does not send auth_time', () => undefined, 'auth_time_missing'],
+  ])(
+    'ends with a message and an audit event, and is not repeated a third time: %s',
+    async (_name, authTime, reason) => {
+      const stage = await revokedStage();
+      const browser = browserAt(stage);
+      const again = await finishAt(browser, await beginAt(browser));
+      stage.corp.authTime = authTime(stage);
+      const back = await browser.get(`/callback/corp?code=alice&state=${stateAt(again)}`).expect(303);
+      const page = await browser.get(locationOf(back)).expect(403);
+      expect(page.text).toContain('your next sign-in has to be a fresh one');
+      expect(page.text).toContain('portcullis unlock corp/sub-alice --fresh');
+      expect(stage.corp.begun).toEqual([false, true]);
+      const [event] = stage.named('sign-in-refused');
+      expect(annotation(event, 'reason')).toBe(reason);
+      expect(event?.user.username).toBe('corp:alice@example.com');
+      expect(await sessionsOf(stage)).toBe(0);
+    },
+  );
 
   test('does not pass by a login transaction that another replica began without the request, because its setting says that the provider proves nothing', async () => {
     const stage = await openStage();

@@ -254,7 +254,13 @@ describe('a provider that cannot be trusted', () => {
     hostile.lie({ discovery });
     const log = { info: () => undefined, warn: (facts: object) => said.push(facts) };
     await provider(hostile.issuer, { log }).prepare?.();
-    expect(said).toMatchObject(doubts.map((doubt) => ({ provider: 'corp', doubt, setting: 'providers[].freshness' })));
+    const facts = {
+      provider: 'corp',
+      setting: 'providers[].freshness',
+      fails: expect.stringContaining('cannot revoke'),
+    };
+    const action = expect.stringContaining('portcullis step-up');
+    expect(said).toMatchObject(doubts.map((doubt) => ({ ...facts, doubt, action })));
     await provider(hostile.issuer, { log, freshness: 'none' }).prepare?.();
     expect(said).toHaveLength(doubts.length);
   });
@@ -274,14 +280,17 @@ describe('a provider that cannot be trusted', () => {
     expect(said).toEqual([{ provider: 'corp', claim: 'groups', setting: 'providers[].groups' }]);
   });
 
-  it('does not count as a fresh sign-in where auth_time is not a number', async () => {
+  it('does not count as a fresh sign-in where auth_time is not a number, and is no outage', async () => {
     const corp = provider(hostile.issuer);
     const { challenge } = await corp.begin({ fresh: true });
     hostile.lie({ idToken: (honest) => ({ ...honest, auth_time: 'now' }) });
     const callback = new URL(CALLBACK);
     const query = { code: challenge.nonce, state: challenge.state, iss: hostile.issuer };
     callback.search = new URLSearchParams(query).toString();
-    expect(await rejection(corp.finish(callback, challenge))).toMatchObject({ code: 'provider_unavailable' });
+    expect(await rejection(corp.finish(callback, challenge))).toMatchObject({
+      code: 'sign_in_refused',
+      reason: 'auth_time_malformed',
+    });
   });
 
   const discoveries: readonly [string, string, NonNullable<Lies['discovery']>][] = [

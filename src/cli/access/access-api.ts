@@ -27,7 +27,10 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ['request_not_found', LIST],
   ['sign_in_again', 'portcullis login'],
   ['freshness_unprovable', 'sign in with another identity provider: portcullis login'],
-  ['fresh_sign_in_needed', 'sign out at your identity provider, then run the command again'],
+  [
+    'fresh_sign_in_needed',
+    'sign out at your identity provider, then run the command again; or have another approver decide',
+  ],
   ['own_request', 'send the link of the request to a colleague who approves it'],
   [
     'requests_of_account_too_many',

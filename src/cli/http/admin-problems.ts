@@ -1,5 +1,7 @@
 /** The next step after a rejection by the admin API, by the code of its problem document. */
 
+import { ON_THE_SERVER } from '../../core/identity/fresh-sign-in.ts';
+
 const NEXT: ReadonlyMap<string, string> = new Map([
   ['session_not_found', 'portcullis sessions lists the live ones'],
   [
@@ -19,7 +21,10 @@ const NEXT: ReadonlyMap<string, string> = new Map([
   ['approval_not_good', 'run the command without --approval, then have another admin use the new one'],
   ['revocation_not_written', 'run the same command again; portcullis replicas shows which replicas respond'],
   ['request_id_reused', 'run the command again'],
-  ['fresh_sign_in_needed', 'sign out at your identity provider, then run the command again'],
+  [
+    'fresh_sign_in_needed',
+    `sign out at your identity provider, then run the command again; on the server’s own shell, ${ON_THE_SERVER} need no sign-in`,
+  ],
   ['freshness_unprovable', 'sign in with another identity provider: portcullis login'],
   ['access_request_not_found', 'portcullis access list shows the requests that you may see'],
   ['access_not_allowed', 'ask an approver of the role: the request’s page names its groups'],

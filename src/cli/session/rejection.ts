@@ -24,11 +24,14 @@ export function parseRejection(description: string): Rejection {
 /**
  * @param description untrusted text of a server
  * @param otherwise the message where the server gives no details
+ * @param command to try again
  */
-export function rejectionError(description: string, otherwise: string, login: string): AppError {
+export function rejectionError(description: string, otherwise: string, command: string): AppError {
   const { what, facts } = parseRejection(description);
   const full = facts.length > 0;
   const message = full ? [`The sign-in was refused: ${what}`, ...facts].join('\n  ') : otherwise;
-  const next = full ? `ask there and give the request id, or use another account: ${login}` : login;
+  // A step-up is for the account of its session, and no other one will do.
+  const again = command.startsWith('portcullis step-up') ? 'try again' : 'use another account';
+  const next = full ? `ask there and give the request id, or ${again}: ${command}` : command;
   return cliError('sign_in_refused', message, next, { reason: 'sign_in_refused' });
 }

@@ -22,6 +22,7 @@ import { refuseDelegated } from './delegated.ts';
 import { withFileLock } from './file-lock.ts';
 import { howOften, signInFreshly } from './fresh-sign-in.ts';
 import { listenOnLoopback, type Callback } from './loopback.ts';
+import { rejectionError } from './rejection.ts';
 
 const PATH = '/-/step-up';
 
@@ -33,6 +34,9 @@ const DEVICE_MS = 30 * 60_000;
 const LOCK = { staleMs: 30_000, timeoutMs: 10 * 60_000 };
 /** Seconds between two polls. */
 const INTERVAL = { shortest: 1, usual: 5, longest: 60 };
+
+/** Characters of why a step-up was refused. */
+const LONGEST_DETAIL = 2000;
 
 const begunSchema = z.looseObject({
   id: z.string().regex(/^[\w-]{1,128}$/, 'it becomes part of an address'),
@@ -181,9 +185,9 @@ const unlessGone =
 function assertDone(entry: CacheEntry, body: JsonRecord): void {
   const { state } = parseResponse(stateSchema, body);
   if (state === 'done') return;
-  const detail = plainText(stringAt(body, 'detail') ?? '');
-  const why = detail === '' ? '' : `: ${detail}`;
-  throw cliError('sign_in_refused', `The step-up was refused${why}.`, again(entry), { reason: 'step_up_refused' });
+  const detail = plainText(stringAt(body, 'detail') ?? '', LONGEST_DETAIL);
+  const why = detail === '' ? '.' : `: ${detail}`;
+  throw rejectionError(detail, `The step-up was refused${why}`, again(entry));
 }
 
 const NEXT_STEPS: ReadonlyMap<string, string> = new Map([

@@ -47,6 +47,8 @@ export const AUDIT_FACTS = {
   'elapsed-ms': 'milliseconds until it was proven',
   'clock-skew':
     'seconds by which the provider’s clock is ahead of this server’s, negative if it is behind; for a logout token this includes its delay, and is only given for one that the provider has signed',
+  'auth-time':
+    'what the provider said of when the user authenticated (`auth_time`), where that proves no fresh sign-in: a number of seconds, `absent`, `null`, or what it is instead; a text that is no date is not written',
   'asked-by': 'username of the admin who asked first, if two were needed',
   'asked-by-account': 'account of that admin',
   lock: '`true`: the account was to be locked as well',

@@ -35,13 +35,13 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Signing in',
     when: 'a user has signed in, and a session was opened',
     code: '303',
-    facts: ['account', 'session', 'provider', 'client', 'fresh', 'device', 'device-name'],
+    facts: ['account', 'session', 'provider', 'client', 'fresh', 'auth-time', 'device', 'device-name'],
   },
   'sign-in-refused': {
     chapter: 'Signing in',
     when: 'a sign-in failed: because of a rule, a lock, the provider, a limit, or an invalid request',
     code: received,
-    facts: ['account', 'provider', 'reason', 'client', 'device', 'count', 'clock-skew'],
+    facts: ['account', 'provider', 'reason', 'client', 'device', 'count', 'clock-skew', 'auth-time'],
   },
   'sign-ins-displaced': {
     chapter: 'Signing in',
@@ -167,7 +167,7 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Access requests and step-up',
     when: 'a step-up was begun or finished and did not count: another account signed in, the provider proved nothing or has taken a group away, it was too late, or the session may not step up',
     code: received,
-    facts: ['account', 'session', 'provider', 'reason', 'delegated-session', 'actor', 'clock-skew'],
+    facts: ['account', 'session', 'provider', 'reason', 'delegated-session', 'actor', 'clock-skew', 'auth-time'],
   },
   logout: {
     chapter: 'Sessions and credentials',

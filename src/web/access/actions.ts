@@ -66,7 +66,7 @@ function decisionForms(actions: Actions): Html {
   if (freshness === 'unprovable') {
     return html`<p>
       Your identity provider does not say when you signed in there, so you cannot decide with this sign-in. Sign in with
-      another provider.
+      another provider, or ask another approver.
     </p>`;
   }
   if (freshness === 'stale') {

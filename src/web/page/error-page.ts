@@ -2,6 +2,7 @@
 import type { AuthorizationError } from '../../contracts/authorization.ts';
 import { AppError, type ErrorCode } from '../../core/errors.ts';
 import type { Response } from 'express';
+import { UnprovenSignIn } from '../../idp/auth-time.ts';
 import { sendPage } from './response.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { html, type Html } from './html.ts';
@@ -109,7 +110,9 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
  */
 export function sendErrorPage(res: Response, context: RequestContext, thrown: unknown, contact: string): void {
   const { error, status } = appErrorOf(thrown);
-  const { title, next } = errorMessageOf(error);
+  const { title, next: usual } = errorMessageOf(error);
+  // The message has the ways; another account is none of them.
+  const next = error instanceof UnprovenSignIn ? 'Ask your platform team, and give them the request id.' : usual;
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const { requestId } = context;

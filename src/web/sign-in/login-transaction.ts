@@ -86,6 +86,8 @@ const loginSchema = z
     provider: z.string(),
     /** The user has to authenticate again at the provider. */
     fresh: z.boolean(),
+    /** Because a session of the account was ended, whatever the purpose is. */
+    revoked: z.boolean().exactOptional(),
     challenge: challengeSchema,
     startedAt: z.object({ epoch: z.string(), number: z.number() }),
     address: z.string(),
@@ -132,11 +134,13 @@ export async function beginLogin(
     readonly provider: string | undefined;
     readonly purpose: LoginPurpose;
     readonly fresh?: boolean;
+    /** As in the stored form. */
+    readonly revoked?: boolean | undefined;
     /** The challenge of the transaction before, in which the provider showed no proof. */
     readonly after?: SignInChallenge;
   },
 ): Promise<URL> {
-  const { purpose, fresh = false, after } = start;
+  const { purpose, fresh = false, revoked = false, after } = start;
   const provider = providerNamed(deps, start.provider);
   // Read before anything is awaited: an account that is revoked from here on cannot finish this sign-in.
   const startedAt = logPosition(deps);
@@ -146,6 +150,7 @@ export async function beginLogin(
     way: purpose,
     provider: provider.name,
     fresh,
+    ...(revoked ? { revoked } : {}),
     challenge: { ...challenge },
     startedAt,
     address,

@@ -21,9 +21,12 @@ import { randomBytes } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
+import { readAuthTime, type Unproven } from '../../core/identity/auth-time.ts';
 import { isPlausible } from '../../core/identity/freshness.ts';
+import { unprovenWarning } from '../../core/identity/fresh-sign-in.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../idp/idp.ts';
+import { authTimeIn } from '../../idp/auth-time.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRejection, NewSession } from '../../store/store.ts';
 import { type SignInOutcome, type WebDeps } from '../dependencies.ts';
@@ -32,7 +35,7 @@ import { appErrorOf } from '../../http/error-status.ts';
 import { rememberProvider } from '../browser/provider-choices.ts';
 import { parameter, queryOf, seeOther } from '../page/response.ts';
 import { findLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
-import { beginAgain, redeemCallback } from './redeem.ts';
+import { beginAgain, redeemCallback, unprovenSignIn } from './redeem.ts';
 import { reportRejection } from './rejection.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
@@ -54,6 +57,8 @@ export interface OpenedSession {
   readonly expiresAt: number;
   /** The provider's ID token, for the sign-out there. */
   readonly idToken?: string | undefined;
+  /** What the provider said of when the user authenticated, where its admin or approver may prove no fresh sign-in. */
+  readonly unproven?: string;
 }
 
 /** The outcome of a sign-in: a session, or another redirect to the provider. */
@@ -126,19 +131,12 @@ function newSession(
  * Returns the error for a session that may not be opened. The user has just authenticated, so the message may give
  * the reason.
  */
-function openingRejected(reason: MintRejection, provider: string): AppError {
+function openingRejected(reason: Exclude<MintRejection, 'fresh_sign_in_needed'>): AppError {
   switch (reason) {
     case 'account_locked':
       return new AppError('sign_in_refused', 'Your account is locked here. Ask your platform team to unlock it.', {
         reason,
       });
-    case 'fresh_sign_in_needed': {
-      const text =
-        `A fresh sign-in is needed, because your sessions were ended or an admin’s change needs it, but ${provider} ` +
-        'did not confirm one. Sign out there, wait a minute, then start again. If that does not help, an admin can ' +
-        'lift this (portcullis unlock --fresh).';
-      return new AppError('sign_in_refused', text, { reason });
-    }
     case 'sessions_too_many': {
       const text = 'You have too many sessions. End some of them at /me, or ask your platform team to.';
       return new AppError('sign_in_refused', text, { reason });
@@ -173,21 +171,35 @@ async function openSession(deps: WebDeps, context: RequestContext, completed: Co
   const redeemed = await redeemCallback(deps, context, completed);
   if ('again' in redeemed) return redeemed;
   const { user } = redeemed;
+  const { subject } = user;
   const session = newSession(deps, completed, user);
   context.user = { identity: session.identity, account: session.account };
   // A user who was sent for a fresh sign-in must have proven it; otherwise the page that asked for it would send
   // this session off again.
-  if (login.fresh && session.authTime === undefined) throw openingRejected('fresh_sign_in_needed', provider.name);
+  const unproven = unprovenOf(deps, user, session);
+  if (login.fresh && session.authTime === undefined) throw unprovenSignIn(deps, login, { unproven, subject });
   const secret = user.refreshToken === undefined ? {} : { refreshToken: user.refreshToken };
   const opened = await deps.store.sessions.open(session, secret);
   if (!opened.ok) {
     // Only once: a provider that does not do as requested must not cause an endless loop of redirects.
-    if (opened.reason !== 'fresh_sign_in_needed' || login.fresh) throw openingRejected(opened.reason, provider.name);
-    return { again: await beginAgain(deps, context, login) };
+    if (opened.reason !== 'fresh_sign_in_needed') throw openingRejected(opened.reason);
+    const revoked = { ...login, revoked: true };
+    if (login.fresh) throw unprovenSignIn(deps, revoked, { unproven, subject });
+    return { again: await beginAgain(deps, context, revoked) };
   }
   const { id, account, identity, expiresAt } = session;
   const { idToken } = user;
-  return { session: { id, account, identity, provider: provider.name, position: opened.position, expiresAt, idToken } };
+  const facts = { id, account, identity, provider: provider.name, position: opened.position, expiresAt, idToken };
+  const warning = unprovenWarning(session, deps.config);
+  return { session: warning === undefined ? facts : { ...facts, unproven: unproven.seen } };
+}
+
+/** Returns what the provider said of the moment, for where it is not the one that is needed. */
+function unprovenOf(deps: WebDeps, user: ProviderSignIn, session: NewSession): Unproven {
+  if (user.unproven !== undefined) return user.unproven;
+  const { clockSkew } = deps.config;
+  const read = readAuthTime(session.authTime ?? user.authTime, { now: session.createdAt, clockSkew });
+  return typeof read === 'number' ? { defect: 'stale', seen: String(read) } : read;
 }
 
 /** Runs a step after the session was opened. If it fails, the session is ended, so that none is left behind. */
@@ -207,6 +219,11 @@ async function endSessionOnError<T>(deps: WebDeps, session: OpenedSession, rest:
 /** Audits a completed sign-in. */
 function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSession, completed: CompletedLogin): void {
   deps.metrics.signIn(session.provider, 'ok');
+  const { unproven } = session;
+  if (unproven !== undefined) {
+    const facts = { requestId: context.requestId, provider: session.provider, authTime: unproven };
+    deps.logger.warn(facts, 'an admin or approver has signed in who may not be able to prove a fresh sign-in');
+  }
   record(deps, context, {
     event: 'sign-in',
     path: `/callback/${session.provider}`,
@@ -215,6 +232,7 @@ function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSess
     details: {
       client: completed.client,
       fresh: String(completed.login.fresh),
+      ...(unproven === undefined ? {} : { 'auth-time': unproven }),
       ...(completed.device === undefined ? {} : { device: completed.device.address }),
       ...(completed.deviceName === undefined ? {} : { 'device-name': completed.deviceName }),
     },
@@ -240,8 +258,10 @@ function auditRejectedSignIn(
   // The provider's own message, or the setting that rejects its users. Errors of 500 and above are logged where
   // the response is sent.
   if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {
-    const facts = { requestId: context.requestId, provider: known, reason: error.reason, err: error };
-    deps.logger.info(facts, 'sign-in rejected');
+    const { requestId } = context;
+    const authTime = authTimeIn(error)['auth-time'];
+    const seen = authTime === undefined ? {} : { authTime };
+    deps.logger.info({ requestId, provider: known, reason: error.reason, ...seen, err: error }, 'sign-in rejected');
   }
   record(deps, context, {
     event: 'sign-in-refused',
@@ -249,7 +269,7 @@ function auditRejectedSignIn(
     code: status,
     reason: error.reason,
     ...(known === undefined ? {} : { provider: known }),
-    details: clockSkewOf(error),
+    details: { ...clockSkewOf(error), ...authTimeIn(error) },
   });
 }
 

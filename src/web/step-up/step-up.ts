@@ -14,6 +14,7 @@ import { accountOf } from '../../core/identity/identity.ts';
 import { auditFailures, record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
+import { authTimeIn } from '../../idp/auth-time.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { ProviderSignIn } from '../../idp/idp.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
@@ -81,7 +82,7 @@ async function auditRejected(deps: WebDeps, context: RequestContext, { path, sub
     code: status,
     reason: error.reason,
     ...(provider === undefined ? {} : { provider }),
-    details: clockSkewOf(error),
+    details: { ...clockSkewOf(error), ...authTimeIn(error) },
     ...(who === undefined || session === undefined
       ? {}
       : { about: { identity: who.identity, account: who.account, session } }),

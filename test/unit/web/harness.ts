@@ -83,8 +83,8 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
     clockSkew: 60,
     contact: '#platform-help',
     providers: [
-      { name: 'corp', type: 'okta' },
-      { name: 'lab', type: 'github' },
+      { name: 'corp', type: 'okta', freshness: 'login' },
+      { name: 'lab', type: 'github', freshness: 'none' },
     ],
     admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
     workload: [],

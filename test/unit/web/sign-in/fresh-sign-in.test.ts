@@ -111,20 +111,23 @@ describe('an admin whose sign-in is too old', () => {
     expect(stage.named('logout')).toEqual([]);
   });
 
-  test.each<[string, (stage: Stage) => number | undefined]>([
-    ['says nothing of when', () => undefined],
-    ['says that it will be in an hour', (stage) => seconds(stage) + 3600],
-  ])('is rejected where the provider %s, is redirected only once, and keeps their session', async (_lie, authTime) => {
-    const { stage, browser } = await staleAdmin();
-    const state = await sentOff(browser);
-    stage.corp.authTime = authTime(stage);
-    const page = await back(browser, state);
-    expect(page.status).toBe(403);
-    expect(page.text).toContain('A fresh sign-in is needed');
-    expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('fresh_sign_in_needed');
-    expect(await sessionsOf(stage)).toBe(1);
-    await browser.get('/admin').expect(200);
-  });
+  test.each<[string, (stage: Stage) => number | undefined, string]>([
+    ['says nothing of when', () => undefined, 'auth_time_missing'],
+    ['says that it will be in an hour', (stage) => seconds(stage) + 3600, 'auth_time_future'],
+  ])(
+    'is rejected where the provider %s, is redirected only once, and keeps their session',
+    async (_lie, authTime, reason) => {
+      const { stage, browser } = await staleAdmin();
+      const state = await sentOff(browser);
+      stage.corp.authTime = authTime(stage);
+      const page = await back(browser, state);
+      expect(page.status).toBe(403);
+      expect(page.text).toContain('A change by an admin needs a fresh sign-in');
+      expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe(reason);
+      expect(await sessionsOf(stage)).toBe(1);
+      await browser.get('/admin').expect(200);
+    },
+  );
 
   test('cannot be sent back to what another browser was at', async () => {
     const { stage, browser } = await staleAdmin();
