@@ -54,7 +54,17 @@ import { workloadGrant } from './workload/grant.ts';
 export interface AuthorizationServerDeps extends RotatingKeys {
   readonly config: Pick<
     Config,
-    'publicUrl' | 'listen' | 'sessions' | 'clusters' | 'admin' | 'workload' | 'limits' | 'delegation' | 'contact'
+    | 'publicUrl'
+    | 'listen'
+    | 'sessions'
+    | 'clusters'
+    | 'admin'
+    | 'access'
+    | 'providers'
+    | 'workload'
+    | 'limits'
+    | 'delegation'
+    | 'contact'
   >;
   readonly store: Store;
   /** One for the process: it keeps two re-checks of one session apart. */
@@ -214,7 +224,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     provider.on('revocation.error', (ctx, error) => tokenAudit.requestRejected(ctx, error.error));
     const { apiCa } = deps;
     const { contact } = deps.config;
-    const shared = { audiences: allowedAudiences, factsOf, tokenAudit, endingMessage, contact };
+    const shared = { config: deps.config, audiences: allowedAudiences, factsOf, tokenAudit, endingMessage, contact };
     provider.use(tokenResponse({ ...shared, ...(apiCa === undefined ? {} : { apiCa }) }));
     provider.use(deviceResponse(deps.config, { limits: limits.device, tokenAudit }));
     provider.use(publicKeysResponse(deps));

@@ -6,6 +6,7 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { SELF_AUDIENCE } from '../core/core.ts';
 import { AppError, programMessage } from '../core/errors.ts';
+import { unprovenWarning, type FreshnessConfig } from '../core/identity/fresh-sign-in.ts';
 import { clockSkewOf } from '../idp/provider-clock.ts';
 import type { Audiences } from './audiences.ts';
 import { isDelegated } from './delegated-grants.ts';
@@ -14,6 +15,7 @@ import type { TokenAudit } from './audit-events.ts';
 import type { TokenFacts } from './token-facts.ts';
 
 export interface TokenResponseDeps {
+  readonly config: FreshnessConfig;
   readonly audiences: Audiences;
   readonly factsOf: (ctx: KoaContextWithOIDC) => TokenFacts;
   readonly tokenAudit: TokenAudit;
@@ -36,6 +38,8 @@ interface PortcullisMember {
   /** The cluster that the token is for; absent in a token for the admin API. */
   readonly cluster?: string;
   readonly clusters: readonly { readonly name: string; readonly server: string; readonly caData?: string }[];
+  /** For an admin or approver who may be unable to prove a fresh sign-in. */
+  readonly warning?: string;
 }
 
 type Body = Record<string, unknown> & { error?: string; error_description?: string };
@@ -90,6 +94,7 @@ function member(deps: TokenResponseDeps, facts: TokenFacts): PortcullisMember | 
   const { record, audience } = facts;
   if (record === undefined) return undefined;
   const cluster = audience === undefined ? undefined : deps.audiences.clusterOf(audience);
+  const warning = unprovenWarning(record, deps.config);
   return {
     session: {
       id: record.id,
@@ -105,6 +110,7 @@ function member(deps: TokenResponseDeps, facts: TokenFacts): PortcullisMember | 
       server: publicUrl,
       ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),
     })),
+    ...(warning === undefined ? {} : { warning: `${warning} Find out now: portcullis step-up` }),
   };
 }
 

@@ -174,12 +174,14 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
   const { delegated } = server;
   // The renewed one has its secrets, wherever they are kept.
   const store = storeOf(readSession(entry) ?? session);
+  const warned =
+    session.user.warning === undefined ? {} : { warning: plainText(session.user.warning, LONGEST_WARNING) };
   const marked = delegated === undefined ? {} : { delegated: { name: delegated.name, rights: delegated.rights } };
   const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key, ...store, ...marked };
   await printResult(
     context,
     options,
-    { server: server.url, account, username, groups, session: held, clusters },
+    { server: server.url, account, username, groups, session: held, clusters, ...warned },
     () => {
       const lines = [
         `  server    ${server.url}`,
@@ -203,6 +205,9 @@ const describeDelegated = ({ name, rights }: DelegatedMark): string =>
 const keyOf = ({ binding }: CachedSession): string =>
   `SHA256:${certificateThumbprint(new X509Certificate(binding.certificate).raw)}`;
 
+/** Characters of a server's warning. */
+const LONGEST_WARNING = 1000;
+
 function describe(user: SignedInUser, now: number): string {
   const list = (names: readonly string[]): string => plainText(names.join(', ') || 'none', 2000);
   const until = `${plainText(user.sessionExpiresAt, 40)} (${plainText(fromNow(user.sessionExpiresAt, now), 40)})`;
@@ -213,5 +218,6 @@ function describe(user: SignedInUser, now: number): string {
     `  session   ${plainText(user.sessionId, 80)}, until ${until}`,
     ...(user.deviceName === undefined ? [] : [`  device    ${plainText(user.deviceName)}`]),
     `  clusters  ${list(user.clusters.map((cluster) => cluster.name))}`,
+    ...(user.warning === undefined ? [] : [`  warning   ${plainText(user.warning, LONGEST_WARNING)}`]),
   ].join('\n');
 }

@@ -68,6 +68,8 @@ export interface SignedInUser {
   readonly username: string;
   readonly groups: readonly string[];
   readonly clusters: readonly ReachableCluster[];
+  /** What the server warns this user of: an admin or approver who may be unable to prove a fresh sign-in. */
+  readonly warning?: string;
 }
 
 export interface CachedSession {
@@ -211,6 +213,7 @@ export function parseUser(record: JsonRecord | undefined): SignedInUser | undefi
   const username = stringAt(record, 'username');
   if (!sessionId || !sessionExpiresAt || !account || !username) return undefined;
   const deviceName = stringAt(record, 'deviceName');
+  const warning = stringAt(record, 'warning');
   return {
     sessionId,
     sessionExpiresAt,
@@ -219,6 +222,7 @@ export function parseUser(record: JsonRecord | undefined): SignedInUser | undefi
     username,
     groups: stringsAt(record, 'groups'),
     clusters: parseClusters(arrayAt(record, 'clusters')),
+    ...(warning === undefined ? {} : { warning }),
   };
 }
 

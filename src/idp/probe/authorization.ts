@@ -7,6 +7,7 @@
  * page for that. Some check the address only after the sign-in, so the same request with an address that no client
  * can have registered is made as well: only where that one is rejected does a rejection of ours mean anything.
  */
+import { ON_THE_SERVER } from '../../core/identity/fresh-sign-in.ts';
 import type { FreshSignInMethod } from '../types.ts';
 import type { IdentityProvider, SignInChallenge } from '../types.ts';
 import type { Outbound } from '../outbound.ts';
@@ -157,6 +158,9 @@ const METHOD_TEXT: Record<FreshSignInMethod, string> = {
   max_age: 'max_age alone',
 };
 
+/** `freshness: none` is an error at the start wherever someone would need a proof of such a provider. */
+const WITHOUT_PROOF = `Where it cannot be had: ${ON_THE_SERVER} work on the server’s own shell; freshness: none is for a provider without admins and approvers, and where there is no stepUp.`;
+
 /**
  * @param ours the reaction to an ordinary sign-in: where that is rejected too, the rejections say nothing of a
  *   fresh one
@@ -182,7 +186,7 @@ function freshRow(ours: Reaction, attempts: readonly FreshSignInAttempt[], adver
     return optional.fails(
       check,
       refused.join('; '),
-      'Without it no user can sign in again after a revocation, and admins who have to prove it cannot change anything. Set freshness: none, or have the provider take prompt=login or max_age.',
+      `Without it no user can sign in again after a revocation, and admins who have to prove it cannot change anything. Have the provider take prompt=login or max_age. ${WITHOUT_PROOF}`,
     );
   }
   const taken = [...refused, `${METHOD_TEXT[last.method]} is taken`].join('; ');
@@ -198,6 +202,6 @@ function freshRow(ours: Reaction, attempts: readonly FreshSignInAttempt[], adver
   return optional.unknown(
     check,
     `${taken}, but auth_time is not among claims_supported`,
-    'The ID token of a fresh sign-in must have auth_time. Where the provider leaves it out, switch it on there, or set freshness: none.',
+    `The ID token of a fresh sign-in must have auth_time: after a revocation, for an admin’s change, for an approval and for a step-up. Where the provider leaves it out or sends 0, switch it on there. ${WITHOUT_PROOF}`,
   );
 }

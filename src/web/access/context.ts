@@ -13,6 +13,7 @@ import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import type { Page } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
+import { proofNotice } from '../page/proof-notice.ts';
 import { sendPage } from '../page/response.ts';
 
 /** One request of a user for one of these pages. */
@@ -36,10 +37,14 @@ export const requestId = ({ req }: Pick<AccessContext, 'req'>): string => String
 /** Sends a page of these. The credential is checked again after everything was read, before a byte is sent. */
 export function sendAccessPage(
   { deps, res, user }: Pick<AccessContext, 'deps' | 'res' | 'user'>,
-  { status = 200, ...page }: Omit<Page, 'navigation'> & { readonly status?: number },
+  { status = 200, body, ...page }: Omit<Page, 'navigation'> & { readonly status?: number },
 ): void {
   user.assertValid();
-  sendPage(res, status, { ...page, navigation: navigationFor(deps, user, 'access') });
+  sendPage(res, status, {
+    ...page,
+    body: html`${proofNotice(deps, user)} ${body}`,
+    navigation: navigationFor(deps, user, 'access'),
+  });
 }
 
 /** The URL where a user whose sign-in is too old signs in again, and which leads back to `to`. */

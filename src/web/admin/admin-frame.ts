@@ -12,6 +12,7 @@ import { sendPage } from '../page/response.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { html, type Html } from '../page/html.ts';
 import { navigationFor } from '../page/navigation.ts';
+import { proofNotice } from '../page/proof-notice.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { RunDrill } from '../../admin/drills.ts';
@@ -145,7 +146,8 @@ export function sendAdminPage(context: Omit<AdminPageContext, 'service'>, page: 
   if (read !== undefined) record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: status, ...read });
   sendPage(res, status, {
     title,
-    body: html`${sectionLinks(section, deps.config.access.roles.length > 0)} ${!mayAct && auditorNote()} ${body}`,
+    body: html`${sectionLinks(section, deps.config.access.roles.length > 0)} ${!mayAct && auditorNote()}
+    ${proofNotice(deps, user)} ${body}`,
     navigation: navigationFor(deps, user, 'admin'),
     styles: ['admin.css'],
     scripts: scripts ?? [],

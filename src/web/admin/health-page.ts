@@ -18,6 +18,8 @@ const STATES = {
 interface Component {
   readonly name: string;
   readonly health?: ComponentHealth | undefined;
+  /** Of a provider: why a fresh sign-in may not be proven. */
+  readonly doubt?: string | undefined;
 }
 
 const stateOf = ({ health }: Component): Html =>
@@ -26,12 +28,15 @@ const stateOf = ({ health }: Component): Html =>
     : html`<span class="state ${STATES[health.state].style}">${STATES[health.state].text}</span>`;
 
 const row = (component: Component, now: number): Html => {
-  const { name, health } = component;
+  const { name, health, doubt } = component;
   return html`<tr>
     <td class="main" data-label="Name">${name}</td>
     <td data-label="State">
       <span
-        >${stateOf(component)}${health?.problem !== undefined && html`<br /><span class="small">${health.problem}</span>`}</span
+        >${stateOf(component)}${health?.problem !== undefined && html`<br /><span class="small">${health.problem}</span>`}${
+          doubt !== undefined &&
+          html`<br /><span class="state warn">fresh sign-in in doubt</span> <span class="small">${doubt}</span>`
+        }</span
       >
     </td>
     <td data-label="Response time">${health?.ms === undefined ? '–' : formatMs(health.ms)}</td>
@@ -154,7 +159,10 @@ export async function showHealth(context: AdminPageContext): Promise<void> {
       deps.config.clusters.map(({ name }) => name),
       clusters,
     ),
-    providers: components([...deps.providers.keys()], providers),
+    providers: components([...deps.providers.keys()], providers).map((one) => ({
+      ...one,
+      doubt: deps.providers.get(one.name)?.freshSignInDoubt?.(),
+    })),
     delegation: deps.config.delegation,
     now: nowSeconds(deps),
   });

@@ -8,11 +8,13 @@ import { sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebConfig, WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
+import { liftCommand } from '../../core/identity/fresh-sign-in.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
 import { confirmEndOthers, endOne, endOthers } from './end-sessions.ts';
 import { createClusters, type Clusters, type UsableCluster } from '../../core/identity/cluster-access.ts';
 import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
 import { navigationFor } from '../page/navigation.ts';
+import { proofNotice } from '../page/proof-notice.ts';
 import { latestRequests, requestsTable } from '../page/recent-requests.ts';
 import { signOut } from '../sign-in/sign-out.ts';
 import { auditFailures } from '../../http/audit-events.ts';
@@ -31,6 +33,8 @@ interface PageContent extends SessionsContent {
   readonly clusters: readonly UsableCluster[];
   /** Epoch seconds since when the next sign-in has to be a fresh one. */
   readonly freshSince: number | undefined;
+  /** The notice for an admin or approver who may be unable to prove a fresh sign-in. */
+  readonly proof: Html | false;
   /** The card of what is granted to these sessions for a while. */
   readonly grants: Html | false;
   /** The card with the impersonation headers. */
@@ -95,7 +99,8 @@ function clustersCard(clusters: readonly UsableCluster[], config: PageContent['c
 const freshSignInNotice = ({ record }: SignedIn, since: number): Html =>
   html`<p class="notice">
     A session of yours was ended at ${moment(since)}. Your next sign-in at ${record.provider} has to be a fresh one. If
-    it cannot be, an admin can lift that.
+    it cannot be proven, an admin whose own sign-in is fresh can lift that:
+    <code>${liftCommand(record.provider, record.account)}</code>
   </p>`;
 
 function pageBody(content: PageContent): Html {
@@ -103,8 +108,8 @@ function pageBody(content: PageContent): Html {
       <h1>My sessions</h1>
       <p class="lead">When a session ends, everything it has open is cut immediately, on every replica.</p>
     </div>
-    ${content.freshSince !== undefined && freshSignInNotice(content.user, content.freshSince)} ${sessionsCard(content)}
-    ${content.grants}
+    ${content.proof} ${content.freshSince !== undefined && freshSignInNotice(content.user, content.freshSince)}
+    ${sessionsCard(content)} ${content.grants}
     <div class="grid">${identityCard(content.user)} ${clustersCard(content.clusters, content.config)}</div>
     <section class="card" aria-labelledby="requests">
       <h2 id="requests">My last 50 requests</h2>
@@ -176,6 +181,7 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
     grants: ownGrantsCard({ sessions: own.sessions, csrf: user.csrf, nowMs: deps.clock.nowMs() }),
     headers,
     freshSince,
+    proof: proofNotice(deps, user),
   });
   sendPage(res, 200, { title: 'My sessions', body, navigation: navigationFor(deps, user, 'me') });
 }
