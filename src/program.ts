@@ -34,9 +34,10 @@ export function createProgram(environment: Environment): Command {
   ).addHelpText('after', `${USER_EXAMPLES}${SERVER_EXAMPLES}`);
   addUserCommands(program);
   addAccessCommands(program);
-  addAdminCommands(program, async (options) => {
-    const { unlockOnServer } = await import('./commands/server-commands.ts');
-    return unlockOnServer(options, environment);
+  addAdminCommands(program, {
+    unlock: async (options) => (await import('./commands/store-changes.ts')).unlockOnServer(options, environment),
+    revoke: async (context, options) =>
+      (await import('./commands/store-changes.ts')).revokeOnServer(context, options, environment),
   });
   addPostureCommand(program);
   program.commandsGroup('Server:');

@@ -6,7 +6,7 @@ import type { revocationSchema } from '../core/admin-api/requests.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Account } from '../core/identity/identity.ts';
 import type { RevocationTarget } from '../core/credential/revocation.ts';
-import type { AdminDeps } from './dependencies.ts';
+import type { AdminConfig, AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 
 const LIST_PAGE = 200;
@@ -17,6 +17,13 @@ export { accountSchema, sessionIdSchema } from '../core/admin-api/fields.ts';
 export { revocationSchema } from '../core/admin-api/requests.ts';
 
 export type RevocationRequest = z.infer<typeof revocationSchema>;
+
+/** What a target is looked up in. */
+interface Known {
+  readonly config: Pick<AdminConfig, 'workload'>;
+  readonly providers: ReadonlyMap<string, { readonly provesFreshness: boolean }>;
+  readonly store: Pick<AdminDeps['store'], 'sessions' | 'locks' | 'freshSignIns'>;
+}
 
 /** A request whose target has been resolved. */
 export interface RevocationPlan {
@@ -31,7 +38,7 @@ export interface RevocationPlan {
   readonly requestId?: string | undefined;
 }
 
-async function accountNamed({ store }: AdminDeps, username: string): Promise<Account> {
+async function accountNamed({ store }: Known, username: string): Promise<Account> {
   const { users } = await store.sessions.tally({ username });
   const { sessions } = await store.sessions.list({ username, limit: users === 1 ? 1 : LIST_PAGE });
   const [account, ...others] = new Set(sessions.map((session) => session.account));
@@ -52,7 +59,7 @@ export const sessionNotFound = (): AdminError =>
  * because the local revocation guard rejects it before anything is written.
  * @throws AdminError `session_not_found`
  */
-async function aboutSession(deps: AdminDeps, id: string): Promise<Omit<ResolvedTarget, 'target'>> {
+async function aboutSession(deps: Known, id: string): Promise<Omit<ResolvedTarget, 'target'>> {
   try {
     const session = await deps.store.sessions.read(id);
     if (session === undefined) throw sessionNotFound();
@@ -72,7 +79,7 @@ interface ResolvedTarget {
 
 const accountTarget = (account: Account): ResolvedTarget => ({ target: { kind: 'account', account }, account });
 
-async function resolveTarget(deps: AdminDeps, request: RevocationRequest): Promise<ResolvedTarget> {
+async function resolveTarget(deps: Known, request: RevocationRequest): Promise<ResolvedTarget> {
   const { session, account, username, provider, workload, subject } = request;
   if (session !== undefined) {
     return { target: { kind: 'session', session }, ...(await aboutSession(deps, session)) };
@@ -99,7 +106,7 @@ async function resolveTarget(deps: AdminDeps, request: RevocationRequest): Promi
  * @throws AdminError `provider_not_found`, `workload_not_found`
  */
 export async function targetWithoutStore(
-  deps: AdminDeps,
+  deps: Known,
   request: RevocationRequest,
 ): Promise<RevocationTarget | undefined> {
   const { session, username } = request;
@@ -111,7 +118,7 @@ export async function targetWithoutStore(
  * Returns whether the account is locked. It only changes a text of the result, so an unavailable store is no error
  * here.
  */
-async function isLocked(deps: AdminDeps, account: Account): Promise<boolean> {
+async function isLocked(deps: Known, account: Account): Promise<boolean> {
   try {
     return (await deps.store.locks.find(account)) !== undefined;
   } catch {
@@ -120,7 +127,7 @@ async function isLocked(deps: AdminDeps, account: Account): Promise<boolean> {
 }
 
 /** Returns false where the next sign-in certainly must be a fresh one or is rejected, and true in case of doubt. */
-async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Promise<boolean> {
+async function canSignInAgain(deps: Known, account: Account | undefined): Promise<boolean> {
   if (account === undefined) return true;
   const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
   return provider?.provesFreshness !== true && !(await isLocked(deps, account));
@@ -131,7 +138,7 @@ async function canSignInAgain(deps: AdminDeps, account: Account | undefined): Pr
  * thirty days. A revocation of a provider or of all users covers every name, mistyped ones too, so it proves nothing.
  * While the store is unavailable the answer is yes, because a revocation must not wait for it.
  */
-export async function isSeen({ store }: AdminDeps, account: Account): Promise<boolean> {
+export async function isSeen({ store }: Known, account: Account): Promise<boolean> {
   try {
     const [{ sessions }, lock, revokedAt] = await Promise.all([
       store.sessions.list({ account, limit: 1 }),
@@ -149,7 +156,7 @@ export async function isSeen({ store }: AdminDeps, account: Account): Promise<bo
  * Checks the provider of an account. The revocation of `dmeo/alice` would be "complete", and the admin would believe
  * that alice is out. An account of a provider that was removed from the configuration passes while it is known.
  */
-async function assertKnownProvider(deps: AdminDeps, account: Account): Promise<void> {
+async function assertKnownProvider(deps: Known, account: Account): Promise<void> {
   const names = [...deps.providers.keys(), ...deps.config.workload.map(({ name }) => name)];
   if (names.includes(account.slice(0, account.indexOf('/'))) || (await isSeen(deps, account))) return;
   const message = `The part of an account before the / is the name of an identity provider or a workload rule, and there is none of this name. There are: ${names.slice(0, MAX_NAMES).join(', ')}.`;
@@ -161,7 +168,7 @@ async function assertKnownProvider(deps: AdminDeps, account: Account): Promise<v
  * no one out, and is "complete".
  * @throws AdminError `account_not_seen`
  */
-export async function assertSeen(deps: AdminDeps, { lock, account }: RevocationPlan, force = false): Promise<void> {
+export async function assertSeen(deps: Known, { lock, account }: RevocationPlan, force = false): Promise<void> {
   if (!lock || force || account === undefined || (await isSeen(deps, account))) return;
   const message =
     'Nothing was done, because the name may be mistyped: this account has no live session, no lock and no revocation of its own in the last thirty days. (Right after a revocation of its provider or of all users that is normal.) Check the spelling. To lock it all the same, send it again with "force": true.';
@@ -173,7 +180,7 @@ export async function assertSeen(deps: AdminDeps, { lock, account }: RevocationP
  * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_not_found`,
  *   `username_ambiguous`; `provider_not_found` also for an account
  */
-export async function planOf(deps: AdminDeps, request: RevocationRequest): Promise<RevocationPlan> {
+export async function planOf(deps: Known, request: RevocationRequest): Promise<RevocationPlan> {
   const { delegated = false, ...meant } = await resolveTarget(deps, request);
   if (request.account !== undefined) await assertKnownProvider(deps, request.account);
   const { reason, requestId, lock = false } = request;

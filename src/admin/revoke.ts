@@ -23,7 +23,6 @@
  * - api/: the admin API over HTTP
  */
 import type { AdminContext } from './dependencies.ts';
-import type { Actor } from '../http/request-context.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
@@ -57,6 +56,15 @@ export interface AdminService {
   readonly results: RevocationResults;
 }
 
+/** Who revokes: an admin, or the user of the server's own shell, who has no account here. */
+type Revoker = AdminContext | (Pick<AdminContext, 'context' | 'path'> & { readonly shellUser: string });
+
+/** The parts of the service that a revocation itself needs. */
+interface RevokeService {
+  readonly deps: Pick<AdminDeps, 'audit' | 'clock'> & { readonly guard: Pick<AdminDeps['guard'], 'revoke'> };
+  readonly results: Pick<RevocationResults, 'expect' | 'keep'>;
+}
+
 function failureOf(thrown: unknown): AdminError | undefined {
   if (!(thrown instanceof AppError)) return undefined;
   // Another request with the same approval was faster.
@@ -80,20 +88,22 @@ function resultDetails(result: RevocationResult): AuditFacts {
 }
 
 function guardOrder(
-  deps: AdminDeps,
-  { actor }: AdminContext,
+  deps: RevokeService['deps'],
+  revoker: Revoker,
   { target, canSignInAgain, lock, reason }: RevocationPlan,
   { requestId, consent }: { readonly requestId: string; readonly consent: Consent | undefined },
 ): RevocationOrder {
-  const by = actor.account;
-  const consented = consent === undefined ? {} : { approval: consent.approval, by };
+  const consented =
+    consent === undefined || !('actor' in revoker) ? {} : { approval: consent.approval, by: revoker.actor.account };
   const order = { target, requestId, canSignInAgain, ...consented };
   if (!lock) return order;
-  return { ...order, lock: { reason, by: adminsOf(actor, consent), at: nowSeconds(deps) } };
+  return { ...order, lock: { reason, by: namesOf(revoker, consent), at: nowSeconds(deps) } };
 }
 
-const adminsOf = ({ identity }: Actor, consent: Consent | undefined): string =>
-  [consent?.first?.username, identity.username].filter((name) => name !== undefined).join(', ');
+const namesOf = (revoker: Revoker, consent: Consent | undefined): string =>
+  [consent?.first?.username, 'actor' in revoker ? revoker.actor.identity.username : revoker.shellUser]
+    .filter((name) => name !== undefined)
+    .join(', ');
 
 /**
  * Returns the facts of two admins for the audit event. The approval id leads to the event `approval-asked` of the
@@ -119,28 +129,29 @@ interface RevokeOptions {
  * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
-  { deps, results }: AdminService,
-  admin: AdminContext,
+  { deps, results }: RevokeService,
+  revoker: Revoker,
   plan: RevocationPlan,
   { fingerprint, consent }: RevokeOptions = {},
 ): Promise<RevocationReceipt> {
-  const { context, path } = admin;
+  const { context, path } = revoker;
   const { reason, requestId = randomUUID() } = plan;
   const target = targetName(plan.target);
-  const facts = { target, ...consentDetails(consent) };
+  const by = 'shellUser' in revoker ? { by: revoker.shellUser } : {};
+  const facts = { target, ...by, ...consentDetails(consent) };
   const forget = results.expect(requestId, {
     context,
     path,
     reason,
     target,
     lock: plan.lock,
-    by: adminsOf(admin.actor, consent),
+    by: namesOf(revoker, consent),
     // Only a drill has none.
     receipt: fingerprint !== undefined,
     fingerprint: fingerprint ?? requestId,
   });
   try {
-    const result = await deps.guard.revoke(guardOrder(deps, admin, plan, { requestId, consent }));
+    const result = await deps.guard.revoke(guardOrder(deps, revoker, plan, { requestId, consent }));
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
     if (plan.lock) record(deps, context, { event: 'lock', ...action });

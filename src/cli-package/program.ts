@@ -11,6 +11,13 @@ const SERVER_COMMANDS = ['serve', 'config', 'store', 'keys', 'audit query', 'aud
 const IN_WHOLE_PROGRAM =
   'in the whole program: `node src/main.ts COMMAND` on the server, `npx portcullis COMMAND` in a checkout';
 
+function notHere(): Promise<number> {
+  process.stderr.write(
+    'portcullis: --config works on the server’s own shell.\n  Next: run it there, in the server’s container\n',
+  );
+  return Promise.resolve(2);
+}
+
 /** Creates a parser with the commands of the whole program, except those that run on a server. */
 export function createUserProgram(): Command {
   const program = createParser('Sign in to Kubernetes with your own identity provider, act as yourself.', {
@@ -22,12 +29,7 @@ export function createUserProgram(): Command {
   );
   addUserCommands(program);
   addAccessCommands(program);
-  addAdminCommands(program, () => {
-    process.stderr.write(
-      'portcullis: unlock --config works on the server’s own shell.\n  Next: run it there, in the server’s container\n',
-    );
-    return Promise.resolve(2);
-  });
+  addAdminCommands(program, { unlock: notHere, revoke: notHere });
   addPostureCommand(program);
   addCompletionCommands(program);
   return program;

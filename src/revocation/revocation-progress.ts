@@ -139,16 +139,19 @@ export const othersOf = (progress: RevocationProgress, nowMs: number): readonly 
     withinMs: other.waitMs - (nowMs - other.movedAtMs),
   }));
 
-/** @param nowMs monotonic milliseconds */
-export function resultOf(progress: RevocationProgress, replicaName: string, nowMs: number): RevocationResult {
+/**
+ * @param local name of this replica; absent where it serves nothing
+ * @param nowMs monotonic milliseconds
+ */
+export function resultOf(progress: RevocationProgress, local: string | undefined, nowMs: number): RevocationResult {
   const { id, at, written, others, proof, begunAtMs, endedAtMs, canSignInAgain } = progress;
-  const local: ReplicaReceipt = {
-    id: replicaName,
+  const own = (name: string): ReplicaReceipt => ({
+    id: name,
     state: progress.isCut ? 'applied' : 'pending',
     ms: rounded((written?.arrivedAtMs ?? nowMs) - begunAtMs),
     streamsClosed: progress.streamsClosed,
-  };
-  const replicas = [local, ...[...others.values()].map(receiptOf)];
+  });
+  const replicas = [...(local === undefined ? [] : [own(local)]), ...[...others.values()].map(receiptOf)];
   const result = {
     id,
     at,

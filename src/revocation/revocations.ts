@@ -49,6 +49,7 @@ const POLL_SHARE = 1 / 4;
 export interface RevocationsOptions {
   readonly log: Pick<RevocationLog, 'append'>;
   readonly replicaName: string;
+  readonly servesNothing?: boolean;
   readonly monotonicMs: () => number;
   readonly clock: Clock;
   /** W of this replica's own lease. */
@@ -301,7 +302,7 @@ export class Revocations {
     if (over) this.#reported.delete(progress);
     else this.#reported.set(progress, missing);
     if (!over && missing >= before) return;
-    const result = resultOf(progress, this.#options.replicaName, this.#options.monotonicMs());
+    const result = this.#resultOf(progress);
     for (const listener of this.#listeners) listener(result);
   }
 
@@ -326,7 +327,12 @@ export class Revocations {
   #describe(progress: RevocationProgress): RevocationResult {
     // The passing of time alone changes what is missing.
     if (progress.endedAtMs === undefined) this.#updateProof(progress);
-    return resultOf(progress, this.#options.replicaName, this.#options.monotonicMs());
+    return this.#resultOf(progress);
+  }
+
+  #resultOf(progress: RevocationProgress): RevocationResult {
+    const { replicaName, servesNothing = false, monotonicMs } = this.#options;
+    return resultOf(progress, servesNothing ? undefined : replicaName, monotonicMs());
   }
 
   #forgetOld(): void {

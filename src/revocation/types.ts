@@ -240,6 +240,8 @@ export interface RevocationGuardOptions {
   readonly longestTokenSeconds: number;
   /** Host or pod name, for display. */
   readonly replicaName: string;
+  /** True for a command that writes a revocation and sees it proven: it has no receipt of its own. */
+  readonly servesNothing?: boolean;
   /** Milliseconds of a clock that is never set back. */
   readonly monotonicMs: () => number;
   /**

@@ -97,6 +97,23 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
     });
   });
 
+  it('README.md, step 8: practises a revocation', async () => {
+    expect(await root.run(pageBlock('README.md', 'portcullis drill'))).toMatch(/^drill PASSED$/m);
+  });
+
+  it('ends and locks an account without any admin as docs/cannot-revoke.md describes', async () => {
+    const block = pageBlock('docs/cannot-revoke.md', 'portcullis revoke --config');
+    await root.run(
+      withValues(block, {
+        '/etc/portcullis/portcullis.yaml': instance.files.config,
+        'PROVIDER/SUBJECT': 'demo/alice',
+      }),
+    );
+    expect(await sessionsOf('alice')).toEqual([]);
+    expect(await root.run('portcullis locks')).toContain('demo/alice');
+    await root.run('portcullis unlock demo/alice --reason INC-4711');
+  });
+
   it('locks a user out as docs/runbooks/laptop-stolen.md describes', async () => {
     const block = pageBlock('docs/runbooks/laptop-stolen.md', 'portcullis revoke --account');
     const [byAccount = '', byName = '', ...rest] = linesOf(block);

@@ -6,19 +6,21 @@
  * - `sign-in-commands.ts`: `login`, `logout`, `whoami`.
  * - `kubeconfig-command.ts`, `proxy-command.ts`: `kubeconfig`, `proxy`.
  * - `admin-commands.ts`: `sessions`, `replicas`; `admin-response.ts` parses responses of the admin API.
- * - `revoke-commands.ts`: `revoke`, `lock`; `revocation-progress.ts` follows a revocation until it is complete.
+ * - `revoke-commands.ts`: `revoke`, `lock`; `revocation-request.ts`: what they ask for and show, on the server's own shell
+ *   too; `revocation-progress.ts` follows a revocation until it is complete.
  * - `lock-commands.ts`: `unlock`, `locks`.
  * - `drill-command.ts`, `audit-tail-command.ts`, `api-command.ts`: `drill`, `audit tail`, `api`.
  */
 import type { Command } from 'commander';
 import { SESSION_SORTS } from '../../core/admin-api/session-sorts.ts';
 import { addServerCommand, outputOption, run, type CommonOptions } from '../cli.ts';
+import type { CliContext } from '../context.ts';
 import type { SessionsOptions } from './admin-commands.ts';
 import type { ApiOptions } from './api-command.ts';
 import type { TailOptions } from './audit-tail-command.ts';
 import type { DrillOptions } from './drill-command.ts';
 import type { UnlockOptions } from './lock-commands.ts';
-import type { LockOptions, RevokeOptions } from './revoke-commands.ts';
+import type { LockOptions, RevokeOptions, Target } from './revocation-request.ts';
 import type { AdminRequest } from '../http/admin-api.ts';
 import type { OutputOptions } from '../terminal/output.ts';
 
@@ -32,20 +34,36 @@ export interface UnlockOnServer {
   readonly reason?: string;
 }
 
-interface UnlockCommandOptions extends CommonOptions, UnlockOptions {
+/** The options of `revoke --config` and `lock --config`. */
+export interface RevokeOnServer extends RevokeOptions {
+  readonly config: string;
+  readonly target: Target;
+}
+
+/** What is done in the store itself, on the server's own shell: with `--config`. Each returns the exit status. */
+export interface OnServer {
+  readonly unlock: (options: UnlockOnServer) => Promise<number>;
+  /** @throws AppError as for admins */
+  readonly revoke: (context: CliContext, options: RevokeOnServer) => Promise<number>;
+}
+
+interface ConfigOption {
   readonly config?: string;
+}
+
+interface UnlockCommandOptions extends CommonOptions, ConfigOption, UnlockOptions {
   readonly all?: true;
 }
 
 /**
  * Adds `sessions`, `revoke`, `lock`, `unlock`, `locks`, `replicas`, `drill`, `audit tail` and `api`.
- * @param unlockOnServer runs `unlock --config` and returns the exit status
+ * @param onServer runs `revoke`, `lock` and `unlock` with `--config`
  */
-export function addAdminCommands(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
+export function addAdminCommands(program: Command, onServer: OnServer): void {
   program.commandsGroup('Admin:');
   addReads(program);
-  addRevoke(program);
-  addLocks(program, unlockOnServer);
+  addRevoke(program, onServer);
+  addLocks(program, onServer);
   addDrill(program);
   addAudit(program);
   addApi(program);
@@ -56,6 +74,10 @@ const REASON = ['--reason <text>', 'reason for the audit log, for example a tick
 const APPROVAL = [
   '--approval <id>',
   'id of the approval that the first admin got, where two admins are needed',
+] as const;
+const CONFIG = [
+  '--config <file>',
+  'on the server: write it into the store of this configuration, without any admin',
 ] as const;
 const FORCE = ['--force', 'lock the account also where nothing is known of it'] as const;
 
@@ -83,8 +105,12 @@ function addReads(program: Command): void {
     );
 }
 
-function addRevoke(program: Command): void {
-  addServerCommand(program, 'revoke', 'end sessions immediately on every replica (admins)')
+function addRevoke(program: Command, onServer: OnServer): void {
+  addServerCommand(
+    program,
+    'revoke',
+    'end sessions immediately on every replica (admins; with --config, on the server’s own shell)',
+  )
     .option('--session <id>', 'this session')
     .option('--account <account>', 'every session of this account, PROVIDER/SUBJECT')
     .option('--username <name>', 'every session of the account with this Kubernetes username')
@@ -97,25 +123,37 @@ function addRevoke(program: Command): void {
     .option(...REASON)
     .option(...APPROVAL)
     .option(...FORCE)
+    .option(...CONFIG)
     .addOption(outputOption(program))
-    .action((options: CommonOptions & RevokeOptions) =>
-      run(options, async (context) => (await import('./revoke-commands.ts')).revoke(context, options)),
+    .action((options: CommonOptions & ConfigOption & RevokeOptions) =>
+      run(options, async (context) => {
+        const { config } = options;
+        if (config === undefined) return (await import('./revoke-commands.ts')).revoke(context, options);
+        const { revokeTarget } = await import('./revocation-request.ts');
+        process.exitCode = await onServer.revoke(context, { ...options, config, target: revokeTarget(options) });
+      }),
     );
 }
 
-function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) => Promise<number>): void {
+function addLocks(program: Command, onServer: OnServer): void {
   addServerCommand(
     program,
     'lock',
-    'end every session of an account and lock it: no sign-in until it is unlocked (admins)',
+    'end every session of an account and lock it: no sign-in until it is unlocked (admins; with --config, on the server’s own shell)',
   )
     .argument('[account]', 'PROVIDER/SUBJECT')
     .option(...REASON)
     .option(...APPROVAL)
     .option(...FORCE)
+    .option(...CONFIG)
     .addOption(outputOption(program))
-    .action((account: string | undefined, options: CommonOptions & LockOptions) =>
-      run(options, async (context) => (await import('./revoke-commands.ts')).lock(context, account, options)),
+    .action((account: string | undefined, options: CommonOptions & ConfigOption & LockOptions) =>
+      run(options, async (context) => {
+        const { config } = options;
+        if (config === undefined) return (await import('./revoke-commands.ts')).lock(context, account, options);
+        const { lockTarget } = await import('./revocation-request.ts');
+        process.exitCode = await onServer.revoke(context, { ...options, config, target: lockTarget(account, options) });
+      }),
     );
   addServerCommand(program, 'unlock', 'unlock an account (admins; with --config, on the server’s own shell)')
     .argument('[account]', 'PROVIDER/SUBJECT')
@@ -138,7 +176,7 @@ function addLocks(program: Command, unlockOnServer: (options: UnlockOnServer) =>
           ...(fresh && { fresh }),
           ...(reason && { reason }),
         };
-        process.exitCode = await unlockOnServer({ config, ...given });
+        process.exitCode = await onServer.unlock({ config, ...given });
       }),
     );
   addServerCommand(program, 'locks', 'list the locked accounts (admins and auditors)')

@@ -1,22 +1,24 @@
 /** The progress of a revocation: polled until it is complete, and shown on a terminal replica by replica. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { revocationResultSchema } from '../../core/admin-api/responses.ts';
-import { AppError } from '../../core/errors.ts';
 import { UNREGISTERED_LEASE_MS, waitFor } from '../../core/credential/lease.ts';
-import { sendAdminRequest, type AdminRequest } from '../http/admin-api.ts';
-import type { CacheEntry } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { describeReplica } from '../terminal/receipt.ts';
-import { parseResponse, type Receipt } from './admin-response.ts';
+import type { Receipt } from './admin-response.ts';
 
 /** The longest possible lease: until then a silent replica is not known to be fenced. */
 const POLL_FOR_MS = waitFor(UNREGISTERED_LEASE_MS);
 const POLL_EVERY_MS = 250;
 
+/**
+ * A receipt. `unknown`: not written yet, or forgotten. `unavailable`: no server responds now, which is no reason to give
+ * up. `refused`: an admin who has revoked themselves may not poll any more, or the operator waits no longer.
+ */
+export type Polled = Receipt | 'unknown' | 'unavailable' | 'refused';
+
 /** Where the receipt is polled. */
 export interface TrackedRevocation {
   readonly context: CliContext;
-  readonly entry: CacheEntry;
+  readonly poll: (id: string) => Promise<Polled>;
   /** Reports the news of a receipt. */
   readonly report: (receipt: Receipt) => void;
 }
@@ -39,29 +41,30 @@ export function replicaLines(context: CliContext): (receipt: Receipt) => void {
 }
 
 /**
- * Sends the revocation, and on a terminal polls its progress meanwhile: the server responds only when it is
- * complete or late.
+ * Sends the revocation, and on a terminal polls its progress meanwhile: the response comes only when it is complete or
+ * late.
+ * @param send is given what to call when the user begins to authenticate again for the request, and when that ends
  */
 export async function sendRevocation(
   tracked: TrackedRevocation,
-  request: AdminRequest & { readonly json: { readonly requestId: string } },
+  id: string,
+  send: (onSignIn: (under: boolean) => void) => Promise<Receipt>,
 ): Promise<Receipt> {
-  const { context, entry, report } = tracked;
+  const { context, report } = tracked;
   const finished = new AbortController();
-  const progress = { id: request.json.requestId, signingIn: false };
+  const progress = { id, signingIn: false };
   // The poll only watches: an error there must neither end the revocation nor hide its receipt.
   const watching =
     context.columns === undefined ? undefined : watch(tracked, progress, finished.signal).catch(() => false);
   let shown: boolean | undefined;
-  const onSignIn = (under: boolean): void => void (progress.signingIn = under);
-  const pending = sendAdminRequest(context, entry, { ...request, onSignIn });
+  const pending = send((under) => void (progress.signingIn = under));
   try {
     await pending;
   } finally {
     finished.abort();
     shown = await watching;
   }
-  const receipt = parseResponse(revocationResultSchema, (await pending).body);
+  const receipt = await pending;
   // The table of a receipt that is complete immediately holds everything.
   if (shown === true || !receipt.complete) report(receipt);
   return receipt;
@@ -79,7 +82,7 @@ async function watch(
     if (until.aborted) return shown;
     // Nothing has been written while the user is still at their provider.
     if (progress.signingIn) continue;
-    const polled = await poll(tracked, progress.id);
+    const polled = await tracked.poll(progress.id);
     if (until.aborted || polled === 'refused') return shown;
     if (typeof polled === 'string') continue;
     tracked.report(polled);
@@ -89,38 +92,17 @@ async function watch(
 
 /** Polls until the receipt is complete, for half a minute. @returns the latest receipt */
 export async function pollUntilComplete(tracked: TrackedRevocation, first: Receipt): Promise<Receipt> {
-  const { context, report } = tracked;
+  const { context, poll, report } = tracked;
   context.notify('written; waiting for proof from the other replicas');
   const until = context.nowMs() + POLL_FOR_MS;
   let latest = first;
   while (!latest.complete && context.nowMs() < until) {
     await delay(POLL_EVERY_MS);
-    const polled = await poll(tracked, first.id);
+    const polled = await poll(first.id);
     if (polled === 'refused' || polled === 'unknown') return latest;
     if (polled === 'unavailable') continue;
     latest = polled;
     report(latest);
   }
   return latest;
-}
-
-/**
- * Returns the receipt. `unknown`: not written yet, or forgotten. `unavailable`: no server responds now, which is no
- * reason to give up. `refused`: an admin who has revoked themselves may not poll any more.
- */
-async function poll(
-  { context, entry }: TrackedRevocation,
-  id: string,
-): Promise<Receipt | 'unknown' | 'unavailable' | 'refused'> {
-  try {
-    const path = `revocations/${encodeURIComponent(id)}`;
-    return parseResponse(
-      revocationResultSchema,
-      (await sendAdminRequest(context, entry, { method: 'GET', path })).body,
-    );
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    if (error.code === 'not_found') return 'unknown';
-    return error.code === 'upstream_unavailable' ? 'unavailable' : 'refused';
-  }
 }

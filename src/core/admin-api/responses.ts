@@ -142,7 +142,10 @@ export const revocationResultSchema = z.object({
   target: z.string().describe('what was revoked, such as `account:corp/alice` or `all`').exactOptional(),
   lock: z.boolean().describe('whether the account was locked with it').exactOptional(),
   reason: z.string().describe('as the admin gave it').exactOptional(),
-  by: z.string().describe('username of the admin, or of both admins where two were needed').exactOptional(),
+  by: z
+    .string()
+    .describe('username of the admin, or of both admins where two were needed; USER@HOST from the server’s own shell')
+    .exactOptional(),
   auditId: z.string().describe('the id of its audit event').exactOptional(),
 });
 
@@ -157,7 +160,9 @@ export const revocationScopeSchema = z.object({
 export const lockViewSchema = z.object({
   account: z.string(),
   reason: z.string().describe('as the admin gave it'),
-  by: z.string().describe('username of the admin, or of both admins where two were needed'),
+  by: z
+    .string()
+    .describe('username of the admin, or of both admins where two were needed; USER@HOST from the server’s own shell'),
   at: timeSchema,
 });
 

@@ -201,7 +201,7 @@ export const PORTCULLIS_EVENTS = {
   },
   revocation: {
     chapter: 'Revocation',
-    when: 'a session, account or provider was revoked, with the receipt; also if it failed, and if a code or refresh token was used twice',
+    when: 'a session, account or provider was revoked, with the receipt; also from the server’s own shell, if it failed, and if a code or refresh token was used twice',
     code: '200 proven, 202 written and not proven yet; otherwise the status that the caller received',
     facts: [
       'account',
@@ -221,6 +221,7 @@ export const PORTCULLIS_EVENTS = {
       'asked-by-account',
       'outcome',
       'held-until',
+      'by',
     ],
   },
   'revocation-proven': {
@@ -237,7 +238,7 @@ export const PORTCULLIS_EVENTS = {
   },
   lock: {
     chapter: 'Revocation',
-    when: 'an account was locked, in addition to the `revocation` that belongs to it',
+    when: 'an account was locked, in addition to the `revocation` that belongs to it; also from the server’s own shell',
     code: received,
     facts: [
       'account',
@@ -253,6 +254,7 @@ export const PORTCULLIS_EVENTS = {
       'approval',
       'asked-by',
       'asked-by-account',
+      'by',
     ],
   },
   unlock: {

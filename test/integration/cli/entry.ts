@@ -8,6 +8,6 @@ import { createParser } from '../../../src/cli/usage.ts';
 const program = createParser('');
 addUserCommands(program);
 addAccessCommands(program);
-addAdminCommands(program, () => Promise.resolve(0));
+addAdminCommands(program, { unlock: () => Promise.resolve(0), revoke: () => Promise.resolve(0) });
 addCompletionCommands(program);
 await program.parseAsync();

@@ -1,42 +1,14 @@
-import { spawn } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parse, stringify } from 'yaml';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { Account } from '../../../src/core/identity/identity.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { Collector } from '../../support/audit-collector.ts';
 import { startTestInstance } from '../../support/instance.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
-
-const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Options of a Node whose clock goes so fast that the ten seconds of a command are soon over. */
-const HURRIED = [
-  '--import',
-  'data:text/javascript,const now = performance.now.bind(performance); performance.now = () => 20 * now()',
-];
-
-const portcullis = (...args: readonly string[]): Promise<Ended> => portcullisIn([], ...args);
-
-function portcullisIn(options: readonly string[], ...args: readonly string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [...options, main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk));
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (stderr += chunk));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject).once('close', (code) => resolve({ code, stdout, stderr }));
-  });
-}
+import { audited, begin, configWith, HURRIED, portcullis, type Ended } from './on-server.ts';
 
 describe('unlock --config, on the server’s own shell', () => {
   let redis: RedisServer;
@@ -60,11 +32,6 @@ describe('unlock --config, on the server’s own shell', () => {
   const unlock = (...args: readonly string[]): Promise<Ended> =>
     portcullis('unlock', '--config', instance.files.config, ...args);
 
-  async function auditedUnlocks(): Promise<readonly AuditEvent[]> {
-    const lines = (await readFile(instance.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
-    return lines.map((line) => JSON.parse(line) as AuditEvent).filter(({ verb }) => verb === 'unlock');
-  }
-
   test('removes the lock and audits it, with no admin and no token', async () => {
     await lock('demo/one');
     await lock('demo/two');
@@ -73,7 +40,7 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(ended.stderr).toContain('demo/one is unlocked');
     const { locks } = instance.server.store;
     expect((await locks.list()).map(({ account }) => account)).toEqual(['demo/two']);
-    const [event] = await auditedUnlocks();
+    const [event] = await audited(instance, 'unlock');
     expect(event?.annotations).toMatchObject({
       'portcullis.dev/target': 'account:demo/one',
       'portcullis.dev/reason': 'INC-4711',
@@ -92,9 +59,7 @@ describe('unlock --config, on the server’s own shell', () => {
     });
     expect(await freshSignIns.find('demo/seven')).toBeUndefined();
     expect(await locks.find('demo/seven')).toBeDefined();
-    const lines = (await readFile(instance.files.auditLog, 'utf8')).split('\n').filter((line) => line !== '');
-    const events = lines.map((line) => JSON.parse(line) as AuditEvent);
-    expect(events.find(({ verb }) => verb === 'fresh-sign-in-lifted')?.annotations).toMatchObject({
+    expect((await audited(instance, 'fresh-sign-in-lifted'))[0]?.annotations).toMatchObject({
       'portcullis.dev/target': 'account:demo/seven',
       'portcullis.dev/reason': 'INC-4712',
     });
@@ -110,17 +75,9 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await unlock('--all')).toMatchObject({ code: 0, stderr: expect.stringContaining('no account is locked') });
   });
 
-  /** Writes the configuration of the server with other sinks. */
-  async function configWith(sinks: readonly object[]): Promise<string> {
-    const config = parse(await readFile(instance.files.config, 'utf8')) as object;
-    const path = join(instance.files.directory, 'other-sinks.yaml');
-    await writeFile(path, stringify({ ...config, audit: { sinks } }));
-    return path;
-  }
-
   test('reports that only this terminal has the audit event, when stdout is the only sink', async () => {
     await lock('demo/five');
-    const config = await configWith([{ type: 'stdout' }]);
+    const config = await configWith(instance, { audit: { sinks: [{ type: 'stdout' }] } });
     const ended = await portcullis('unlock', '--config', config, 'demo/five');
     expect(ended).toMatchObject({ code: 0, stderr: expect.stringContaining('only on this standard output: keep it') });
     const events = ended.stdout.trim().split('\n');
@@ -134,7 +91,9 @@ describe('unlock --config, on the server’s own shell', () => {
     const owner = JSON.stringify({ id: 'the-gate', host: hostname(), pid: process.pid });
     await writeFile(join(spoolDir, 'owner'), owner, { mode: 0o600 });
     await lock('demo/six');
-    const config = await configWith([{ type: 'webhook', url: collector.url, spoolDir }]);
+    const config = await configWith(instance, {
+      audit: { sinks: [{ type: 'webhook', url: collector.url, spoolDir }] },
+    });
     const ended = await portcullis('unlock', '--config', config, 'demo/six');
     expect(ended).toMatchObject({ code: 0, stdout: '', stderr: expect.not.stringContaining('lost') });
     expect(collector.asked.map(({ body }) => body).join('')).toContain('account:demo/six');
@@ -147,18 +106,22 @@ describe('unlock --config, on the server’s own shell', () => {
 
   test('exits 2 for an invalid configuration, and 1 for an unavailable store with nothing in the audit log', async () => {
     expect((await portcullis('unlock', '--config', '/nonexistent.yaml', 'demo/one')).code).toBe(2);
-    const before = (await auditedUnlocks()).length;
+    const before = (await audited(instance, 'unlock')).length;
     redis.pause();
-    const ended = await portcullisIn(HURRIED, 'unlock', '--config', instance.files.config, 'demo/one');
+    const ended = await begin(HURRIED, 'unlock', '--config', instance.files.config, 'demo/one').ended;
     redis.resume();
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('nothing more was unlocked') });
-    expect(await auditedUnlocks()).toHaveLength(before);
+    expect(await audited(instance, 'unlock')).toHaveLength(before);
   });
 
   test('reports with the memory store where the locks are', async () => {
     const other = await startTestInstance();
-    const ended = await portcullis('unlock', '--config', other.files.config, 'demo/x');
+    const { config } = other.files;
+    const unlocked = await portcullis('unlock', '--config', config, 'demo/x');
+    const locked = await portcullis('lock', '--config', config, 'demo/x', '--reason', 'INC-4718');
     await other.stop();
-    expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining('restart it') });
+    for (const ended of [unlocked, locked]) {
+      expect(ended).toMatchObject({ code: 2, stderr: expect.stringContaining('restart it') });
+    }
   });
 });

@@ -48,7 +48,8 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
     'docs/releases.md': ['cosign verify-blob', 'cosign verify ghcr', 'curl -fsSLO'],
   }),
   ...runBy('test/integration/docs-server.test.ts', {
-    'README.md': ['portcullis sessions'],
+    'README.md': ['portcullis sessions', 'portcullis drill'],
+    'docs/cannot-revoke.md': ['portcullis revoke --config'],
     'docs/reference/admin-api.md': ['portcullis api GET', 'umask 077'],
     'docs/runbooks/laptop-stolen.md': ['portcullis revoke --account'],
     'docs/runbooks/provider-compromised.md': ['portcullis revoke --provider'],
