@@ -1,4 +1,7 @@
-/** Compares a provider's discovery document with what Portcullis needs of it. */
+/**
+ * Compares a provider's discovery document with what Portcullis needs of it. The document need not list everything
+ * (OpenID Connect Discovery 1.0 §3), so what it does not list is unknown, unless a sign-in here ends at that.
+ */
 import { assertProviderUrl, type OutboundOptions } from '../outbound.ts';
 import { flagIn, listIn, shown, textIn, type Metadata } from './metadata.ts';
 import { needed, optional, short, type ProbeRow } from './row.ts';
@@ -79,10 +82,10 @@ export function codeRow(metadata: Metadata): ProbeRow {
   const types = listIn(metadata, 'response_types_supported');
   if (types === undefined) return needed.unknown('code flow', 'it does not list response_types_supported');
   if (types.includes('code')) return needed.works('code flow', 'response_types_supported has code');
-  return needed.fails(
+  return needed.unknown(
     'code flow',
     `response_types_supported is ${shown(types)}`,
-    'Switch on the authorization code flow at the provider: there is no other here.',
+    'See that the authorization code flow is switched on at the provider: there is no other here.',
   );
 }
 
@@ -100,10 +103,10 @@ export function pkceRow(metadata: Metadata): ProbeRow {
     );
   }
   if (methods.includes('S256')) return needed.works('PKCE', 'S256 is listed');
-  return needed.fails(
+  return needed.unknown(
     'PKCE',
     `code_challenge_methods_supported is ${shown(methods)}`,
-    'Switch on S256 at the provider: Portcullis uses no other method.',
+    'See that S256 is switched on at the provider: Portcullis uses no other method.',
   );
 }
 
@@ -111,10 +114,10 @@ export function backchannelLogoutRow(metadata: Metadata, reach: 'session' | 'acc
   const check = 'back-channel logout';
   if (reach === 'off') return optional.fails(check, 'it is off here: providers[].backchannelLogout');
   if (!flagIn(metadata, 'backchannel_logout_supported')) {
-    return optional.fails(
+    return optional.unknown(
       check,
       'it does not list backchannel_logout_supported',
-      'A sign-out at the provider ends nothing here until the next re-check is refused.',
+      'Register the address below, if the provider has a place for it. Without it a sign-out there ends nothing here until the next re-check is refused.',
     );
   }
   if (reach === 'session' && !flagIn(metadata, 'backchannel_logout_session_supported')) {
@@ -131,10 +134,10 @@ export function signOutRow(metadata: Metadata, allowed: AllowedHosts): ProbeRow 
   const check = 'sign-out there';
   const endpoint = textIn(metadata, 'end_session_endpoint');
   if (endpoint === undefined) {
-    return optional.fails(
+    return optional.unknown(
       check,
       'it lists no end_session_endpoint',
-      'A user who signs out here stays signed in there.',
+      'Only one that it lists is used: until then a user who signs out here stays signed in there.',
     );
   }
   const [error] = hostErrors(endpoint, allowed);
@@ -150,17 +153,17 @@ export function signOutRow(metadata: Metadata, allowed: AllowedHosts): ProbeRow 
 export const issRow = (metadata: Metadata): ProbeRow =>
   flagIn(metadata, 'authorization_response_iss_parameter_supported')
     ? optional.works('iss at the callback', 'it is listed, and then checked (RFC 9207)')
-    : optional.fails(
+    : optional.unknown(
         'iss at the callback',
-        'it is not listed (RFC 9207)',
+        'it does not list it (RFC 9207); where it comes, it is checked',
         'Nothing to do: each provider has a callback address of its own.',
       );
 
 export function userInfoRow(metadata: Metadata): ProbeRow {
   if (textIn(metadata, 'userinfo_endpoint') !== undefined) return optional.works('UserInfo', 'the endpoint is listed');
-  return optional.fails(
+  return optional.unknown(
     'UserInfo',
-    'there is no userinfo_endpoint',
+    'it lists no userinfo_endpoint',
     'Have the ID token contain every claim that is read, at each refresh too: without both, no user can be re-checked.',
   );
 }
@@ -168,8 +171,11 @@ export function userInfoRow(metadata: Metadata): ProbeRow {
 /** @param asked the scopes of the authorization request, as a sign-in sends them */
 export function scopesRow(metadata: Metadata, asked: readonly string[]): ProbeRow {
   const offered = listIn(metadata, 'scopes_supported');
-  const unlisted = offered === undefined ? [] : asked.filter((scope) => !offered.includes(scope));
-  if (unlisted.length === 0) return optional.works('scopes', `asked for: ${shown(asked)}`);
+  if (offered === undefined) {
+    return optional.unknown('scopes', `asked for: ${shown(asked)}; it lists no scopes_supported`);
+  }
+  const unlisted = asked.filter((scope) => !offered.includes(scope));
+  if (unlisted.length === 0) return optional.works('scopes', `asked for: ${shown(asked)}; all are listed`);
   return optional.unknown(
     'scopes',
     `asked for: ${shown(asked)}; scopes_supported lacks ${shown(unlisted)}`,

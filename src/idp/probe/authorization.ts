@@ -152,7 +152,14 @@ function redirectRow(ours: Reaction, unregistered: Reaction, redirectUri: string
   }
 }
 
-const METHOD_TEXT: Record<FreshSignInMethod, string> = {
+/** The row of a provider that is not asked for a proof. */
+export const UNPROVEN = optional.fails(
+  'fresh sign-in',
+  'this provider proves none: no auth_time is asked for',
+  'After a revocation lock the account to keep its user out. Its groups cannot be in admin.groups while admin.freshness is on.',
+);
+
+export const METHOD_TEXT: Record<FreshSignInMethod, string> = {
   login_and_max_age: 'prompt=login with max_age',
   login: 'prompt=login alone',
   max_age: 'max_age alone',
@@ -169,11 +176,7 @@ function freshRow(ours: Reaction, attempts: readonly FreshSignInAttempt[], adver
   const check = 'fresh sign-in';
   const last = attempts.at(-1);
   if (last === undefined) {
-    return optional.fails(
-      check,
-      'this provider proves none: no auth_time is asked for',
-      'After a revocation lock the account to keep its user out. Its groups cannot be in admin.groups while admin.freshness is on.',
-    );
+    return UNPROVEN;
   }
   if (ours.kind !== 'page' || last.reaction.kind === 'none') {
     return optional.unknown(check, 'the request could not be tried');
@@ -198,7 +201,13 @@ function freshRow(ours: Reaction, attempts: readonly FreshSignInAttempt[], adver
       `Set freshness: ${last.method}, because no user comes back from an error page.`,
     );
   }
-  if (advertised) return optional.works(check, `${taken}, and auth_time is among claims_supported`);
+  if (advertised) {
+    return optional.unknown(
+      check,
+      `${taken}, and auth_time is among claims_supported`,
+      'Some send one that proves nothing: 0, or that of an older sign-in. See it: portcullis config probe --sign-in.',
+    );
+  }
   return optional.unknown(
     check,
     `${taken}, but auth_time is not among claims_supported`,

@@ -11,12 +11,17 @@ const READS = /\bclaims(?:\.\??([A-Za-z_]\w*)|\[\??(?:"([^"]+)"|'([^']+)')\])/g;
 const readBy = (expression: string): readonly string[] =>
   [...expression.matchAll(READS)].flatMap(([, plain, double, single]) => plain ?? double ?? single ?? []);
 
-export function claimsRow(metadata: Metadata, provider: Expressions): ProbeRow {
+/** Returns the names of the claims that the configuration reads. */
+export function claimsRead(provider: Expressions): readonly string[] {
   const { username, groups = '', uid = '', extra, rules } = provider;
   const others = [groups, uid, ...Object.values(extra), ...rules.map(({ expression }) => expression)];
   const named = readBy(username);
   const verified = named.includes('email') && provider.emailVerified === 'claim' ? ['email_verified'] : [];
-  const read = [...new Set([...named, ...verified, ...others.flatMap(readBy)])];
+  return [...new Set([...named, ...verified, ...others.flatMap(readBy)])];
+}
+
+export function claimsRow(metadata: Metadata, provider: Expressions): ProbeRow {
+  const read = claimsRead(provider);
   const supported = listIn(metadata, 'claims_supported');
   const check = 'claims';
   const seen = `read: ${shown(read)}`;
@@ -24,11 +29,12 @@ export function claimsRow(metadata: Metadata, provider: Expressions): ProbeRow {
     return needed.unknown(
       check,
       `${seen}; it lists no claims_supported`,
-      'See what a sign-in brings: portcullis config check --claims FILE shows what becomes of it.',
+      'See what a sign-in brings: portcullis config probe --sign-in.',
     );
   }
   const unlisted = read.filter((claim) => !supported.includes(claim));
-  if (unlisted.length === 0) return needed.works(check, `${seen}; all are listed`);
+  // Which of them this client gets is set there.
+  if (unlisted.length === 0) return needed.unknown(check, `${seen}; all are listed`);
   return needed.unknown(
     check,
     `${seen}; claims_supported lacks ${shown(unlisted)}`,

@@ -125,27 +125,34 @@ const CORRECT: Readonly<Record<string, string>> = {
   none: 'The provider wants this client to prove who it is: set clientSecretFile or clientAuth, or check clientId.',
 };
 
+export const NO_REFRESH_TOKEN =
+  'Allow refresh tokens (offline_access) for this client. Without them a session ends after an hour.';
+
+/** What a refresh token that came without `offline_access` is worth (docs/providers/oidc.md#refresh-without-offline_access). */
+export const SINGLE_SIGN_ON_SESSION =
+  'Without offline_access a refresh token, where one comes, is of the single sign-on session there: sessions here end with it, and at some providers a deleted user and a lost group go unnoticed. Set scopes: [openid, profile, email, offline_access], with groups where that is a scope.';
+
+/** Whether the authorization request asks for a refresh token that outlives the session at the provider. */
+export const asksForOffline = (asked: URLSearchParams): boolean =>
+  asked.get('scope')?.split(' ').includes('offline_access') === true || asked.get('access_type') === 'offline';
+
 function refreshRows({ metadata, asked }: ClientProbe, refresh: Outcome): readonly ProbeRow[] {
   const check = 're-checks';
-  const action = 'Allow refresh tokens (offline_access) for this client. Without them a session ends after an hour.';
-  if (isAboutGrant(refresh)) return [optional.fails(check, `the client may not refresh: ${refresh.seen}`, action)];
-  const grants = listIn(metadata, 'grant_types_supported');
-  const isAsked = asked.get('scope')?.split(' ').includes('offline_access') === true;
-  const rows: ProbeRow[] = [];
-  if (grants?.includes('refresh_token') === false) {
-    rows.push(optional.fails(check, `grant_types_supported is ${shown(grants)}, without refresh_token`, action));
-  } else if (isAsked || asked.get('access_type') === 'offline') {
-    rows.push(optional.works(check, 'a refresh token will be asked for'));
-  } else {
-    rows.push(
-      optional.unknown(
-        check,
-        'offline_access is not asked for, since it is not listed or not in scopes',
-        'Some give a refresh token all the same. Where none comes, a session ends after an hour: set scopes with offline_access.',
-      ),
-    );
+  if (isAboutGrant(refresh)) {
+    return [optional.fails(check, `the client may not refresh: ${refresh.seen}`, NO_REFRESH_TOKEN)];
   }
-  return [...rows, rejectionRow(refresh)];
+  const grants = listIn(metadata, 'grant_types_supported');
+  const row =
+    grants?.includes('refresh_token') === false
+      ? optional.unknown(check, `grant_types_supported is ${shown(grants)}, without refresh_token`, NO_REFRESH_TOKEN)
+      : asksForOffline(asked)
+        ? optional.unknown(check, 'a refresh token will be asked for; whether one comes was not seen')
+        : optional.unknown(
+            check,
+            'offline_access is not asked for, since it is not listed or not in scopes',
+            SINGLE_SIGN_ON_SESSION,
+          );
+  return [row, rejectionRow(refresh)];
 }
 
 /** Shows how the provider says that a refresh token is not valid. */

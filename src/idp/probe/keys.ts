@@ -18,10 +18,14 @@ const ALGORITHMS: Readonly<Record<string, readonly string[]>> = {
 };
 const VERIFIED = new Set(Object.values(ALGORITHMS).flat());
 
+/** Whether a signature by this algorithm can be verified at all, and the provider lists it. */
+export const isVerifiable = (alg: string, metadata: Metadata): boolean =>
+  VERIFIED.has(alg) && (listIn(metadata, 'id_token_signing_alg_values_supported') ?? DEFAULT).includes(alg);
+
 /** OpenID Connect Core §15.1: the default of a provider that lists nothing. */
 const DEFAULT = ['RS256'];
 
-const USABLE = 'Have the provider sign this client’s ID tokens with RS256 or ES256, by a key that it publishes.';
+export const USABLE = 'Have the provider sign this client’s ID tokens with RS256 or ES256, by a key that it publishes.';
 
 export function signatureRow(metadata: Metadata): ProbeRow {
   const listed = listIn(metadata, 'id_token_signing_alg_values_supported');
@@ -33,9 +37,14 @@ export function signatureRow(metadata: Metadata): ProbeRow {
       USABLE,
     );
   }
-  return listed === undefined
-    ? needed.unknown('ID token signature', 'it lists none, so RS256 alone is taken', USABLE)
-    : needed.works('ID token signature', shown(usable));
+  if (listed === undefined) {
+    return needed.unknown('ID token signature', 'it lists none, so RS256 alone is taken', USABLE);
+  }
+  // A provider lists what it can do. Which one it uses is in this client's registration, and HS256 may be.
+  const seen = `it lists ${shown(usable)}; which one it uses is set for this client`;
+  return usable.length === listed.length
+    ? needed.unknown('ID token signature', seen)
+    : needed.unknown('ID token signature', seen, USABLE);
 }
 
 /** Reads the keys from where a sign-in reads them. */

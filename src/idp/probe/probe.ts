@@ -7,7 +7,6 @@
  */
 import type { ProviderConfig } from '../../config/config.ts';
 import { createOutbound, reachOf, type OutboundOptions } from '../outbound.ts';
-import { DEFAULT_CLOCK_SKEW_SECONDS } from '../provider-clock.ts';
 import { inOneStep, limitedToStep } from '../step-limit.ts';
 import { createVendorProvider, providerHosts, type VendorProviderOptions } from '../vendors/vendors.ts';
 import {
@@ -24,13 +23,14 @@ import {
 import { authorizationRows } from './authorization.ts';
 import { claimsRow, disabledUsersRow } from './claims.ts';
 import { clientRows } from './client.ts';
+import { webServerClockRows } from './clock.ts';
 import { keysRow, signatureRow } from './keys.ts';
 import { createListener, type Listener } from './listener.ts';
 import { listIn, metadataOf, textIn, type Metadata } from './metadata.ts';
-import { needed, optional, short, type ProbeRow } from './row.ts';
+import { needed, short, type ProbeRow } from './row.ts';
 import { connectionMessage } from './connection.ts';
 
-const WELL_KNOWN = '/.well-known/openid-configuration';
+export const WELL_KNOWN = '/.well-known/openid-configuration';
 
 /**
  * @param options of the provider, as for a sign-in
@@ -47,14 +47,9 @@ export async function probeProvider(
   const metadata = metadataOf((await listener.last(WELL_KNOWN)?.response.clone().text()) ?? '', listener.redacted);
   const error = started instanceof Error ? started : undefined;
   if (metadata === undefined)
-    return [unread(listener, error, options.issuer), ...clockRows(listener, options.clockSkew)];
+    return [unread(listener, error, options.issuer), ...webServerClockRows(listener, options.clockSkew)];
 
-  const allowed: OutboundOptions = {
-    issuer: new URL(options.issuer),
-    hosts: providerHosts(options),
-    ...reachOf(options),
-    onResponse: listener.onResponse,
-  };
+  const allowed = outboundOptionsOf(options, listener);
   const mutualTls = config.clientAuth === 'tls_client_auth';
   const hostsFixed = config.type === 'google' || config.type === 'entra';
   const first = [issuerRow(metadata, options.issuer), endpointsRow(metadata, allowed, { mutualTls, hostsFixed })];
@@ -99,13 +94,21 @@ export async function probeProvider(
   // The vendors of the other types are known to reject.
   if (config.type === 'oidc') rows.push(disabledUsersRow(config));
   rows.push(backchannelLogoutRow(metadata, config.backchannelLogout), signOutRow(metadata, allowed), issRow(metadata));
-  return [...rows, ...clockRows(listener, options.clockSkew)];
+  return [...rows, ...webServerClockRows(listener, options.clockSkew)];
 }
+
+/** Where a probe of this provider may send requests: where a sign-in may. */
+export const outboundOptionsOf = (options: VendorProviderOptions, { onResponse }: Listener): OutboundOptions => ({
+  issuer: new URL(options.issuer),
+  hosts: providerHosts(options),
+  ...reachOf(options),
+  onResponse,
+});
 
 const NOT_ASKED = ['keys', 'redirect URI', 'client authentication'];
 
 /** RFC 8705 §5, as in `createClientAuthentication`. */
-function tokenEndpointOf(metadata: Metadata, mutualTls: boolean): string {
+export function tokenEndpointOf(metadata: Metadata, mutualTls: boolean): string {
   const aliases = mutualTls ? metadata['mtls_endpoint_aliases'] : undefined;
   const alias = typeof aliases === 'object' && aliases !== null ? textIn({ ...aliases }, 'token_endpoint') : undefined;
   return URL.parse(alias ?? textIn(metadata, 'token_endpoint') ?? '')?.href ?? '';
@@ -127,21 +130,4 @@ function unread(listener: Listener, error: Error | undefined, issuer: string): P
   const target = URL.parse(last.response.headers.get('location') ?? '', last.url);
   const leads = last.status < 400 && target !== null ? `, and leads to ${target.origin}${target.pathname}` : '';
   return needed.fails(check, short(listener.redacted(`it answered ${last.status}${leads}`), 300), action);
-}
-
-/** RFC 9110 §6.6.1. A cached response has an old time, and its age beside it. */
-function clockRows(listener: Listener, allowed = DEFAULT_CLOCK_SKEW_SECONDS): readonly ProbeRow[] {
-  const check = 'clock';
-  const last = listener.all.findLast(({ response: { headers } }) => headers.has('date') && !headers.has('age'));
-  if (last === undefined) return listener.all.length === 0 ? [] : [needed.unknown(check, 'it sends no Date')];
-  const theirs = Date.parse(last.response.headers.get('date') ?? '');
-  if (!Number.isFinite(theirs)) return [needed.unknown(check, 'its Date cannot be read')];
-  // The Date header has whole seconds.
-  const skew = Math.round((theirs - Math.floor(last.at / 1000) * 1000) / 1000);
-  const off = `${Math.abs(skew)} s ${skew < 0 ? 'behind' : 'ahead of'} ours`;
-  // The Date header has whole seconds, and the response took time.
-  if (Math.abs(skew) <= allowed + 1) return [needed.works(check, skew === 0 ? 'as ours' : off)];
-  // A clock that is behind keeps no user out while ID tokens last longer than that.
-  const row = skew > 0 ? needed : optional;
-  return [row.fails(check, off, `Set both clocks by NTP: clockSkew allows for ${allowed} s.`)];
 }
