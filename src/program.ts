@@ -75,6 +75,10 @@ function addServerCommands(program: Command, environment: Environment): void {
     .description('check a live identity provider before any user signs in: exit 1 if a sign-in will not work')
     .option(...CONFIG_OPTION)
     .option('--provider <name>', 'provider to check, where there are several')
+    .option(
+      '--sign-in [provider]',
+      'sign in there yourself, and show what comes: claims, the user or the rule that rejects, auth_time, a refresh',
+    )
     .addOption(program.createOption('-o, --output <format>', 'for scripts').choices(['json']))
     .action(async (options: ProbeOptions) => {
       const { probeConfig } = await import('./commands/config-commands.ts');

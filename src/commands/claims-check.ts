@@ -13,6 +13,7 @@ import { AppError } from '../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../core/identity/identity.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { allowed } from '../server/dependencies.ts';
+import type { ProviderSignIn } from '../idp/idp.ts';
 import { DISABLE_ONE } from '../idp/probe/claims.ts';
 import { createEntra } from '../idp/vendors/entra.ts';
 import { readsGroups } from '../idp/vendors/groups.ts';
@@ -107,6 +108,34 @@ function userVerdict(config: Config, index: number, claims: Claims): ClaimsVerdi
 
 const oneTextNote = (claim: string, setting: string): string =>
   `claims.${claim} is one text and counts as one group. If it has several, split it in ${setting}, such as claims.groups.split(";").map(g, g.trim()).`;
+
+/** Returns the verdict of a user whom a provider has signed in. */
+export function signedInVerdict(
+  config: Config,
+  { name, type }: ProviderConfig,
+  { subject, identity }: Pick<ProviderSignIn, 'subject' | 'identity'>,
+): ClaimsVerdict {
+  const account = accountOf(name, subject);
+  return { provider: name, type, notes: [], allowed: true, account, identity, ...rightsOf(config, account, identity) };
+}
+
+/**
+ * Returns the verdict of claims for which a sign-in rejected its user: the same steps over the same claims find the place
+ * in the configuration, which no user is told.
+ * @param reason of that rejection
+ * @returns undefined where these claims are not rejected for it
+ */
+export function rejectedVerdict(
+  config: Config,
+  { name }: ProviderConfig,
+  claims: Claims,
+  reason: string,
+): ClaimsVerdict | undefined {
+  const judged = judgeClaims(config, name, claims);
+  if (!judged.ok) return undefined;
+  const { value: verdict } = judged;
+  return !verdict.allowed && verdict.refusal.reason === reason ? { ...verdict, notes: [] } : undefined;
+}
 
 function workloadVerdict(config: Config, index: number, claims: Claims): ClaimsVerdict {
   const rule = config.workload[index] as WorkloadRule;

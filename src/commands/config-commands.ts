@@ -68,19 +68,21 @@ async function checkClaims(
 }
 
 /** The options of `config probe`. */
-export type ProbeOptions = Pick<CheckOptions, 'config' | 'provider' | 'output'>;
+export interface ProbeOptions extends Pick<CheckOptions, 'config' | 'provider' | 'output'> {
+  /** `--sign-in`: true, or the provider's name. */
+  readonly signIn?: string | true;
+}
 
 /**
- * @returns exit status: 0, 1 where something that a sign-in needs will not work, or 2 for wrong use or
- *   configuration
+ * @returns exit status: 0, 1 where something that a sign-in needs will not work or the operator was not signed in, or
+ *   2 for wrong use or configuration
  */
 export async function probeConfig(options: ProbeOptions, env: Environment): Promise<number> {
   const loaded = await loadGiven(options.config, env);
   if (loaded === undefined) return MISCONFIGURED;
+  if (options.signIn !== undefined) return probeWithSignIn(loaded.config, options);
   const { formatReport, isHopeless, probe, probeJson } = await import('./provider-probe.ts');
-  const report = await probe(loaded.config, options.provider).catch((error: unknown) => {
-    console.error(error instanceof Error ? error.message : String(error));
-  });
+  const report = await probe(loaded.config, options.provider).catch(onFailure);
   if (report === undefined) return MISCONFIGURED;
   if (!report.ok) {
     console.error(report.reason);
@@ -89,3 +91,32 @@ export async function probeConfig(options: ProbeOptions, env: Environment): Prom
   console.log(options.output === 'json' ? probeJson(report.value) : formatReport(report.value));
   return isHopeless(report.value) ? FAILED : 0;
 }
+
+async function probeWithSignIn(config: Config, { signIn, provider, output }: ProbeOptions): Promise<number> {
+  const named = signIn === true ? undefined : signIn;
+  if (named !== undefined && provider !== undefined && named !== provider) {
+    console.error('--sign-in and --provider name different providers');
+    return MISCONFIGURED;
+  }
+  const { formatSignIn, isSignedIn, probeBySignIn, probeJson } = await import('./provider-probe.ts');
+  const { createOperator } = await import('./sign-in-operator.ts');
+  let close = (): void => undefined;
+  const report = await probeBySignIn(config, named ?? provider, (name) => {
+    const operator = createOperator(name);
+    close = operator.close;
+    return operator;
+  })
+    .catch(onFailure)
+    .finally(() => close());
+  if (report === undefined) return MISCONFIGURED;
+  if (!report.ok) {
+    console.error(report.reason);
+    return MISCONFIGURED;
+  }
+  console.log(output === 'json' ? probeJson(report.value) : formatSignIn(report.value));
+  return isSignedIn(report.value) ? 0 : FAILED;
+}
+
+const onFailure = (error: unknown): undefined => {
+  console.error(error instanceof Error ? error.message : String(error));
+};

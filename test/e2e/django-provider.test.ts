@@ -1,4 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { join } from 'node:path';
+import type { Visit } from '../../demo/visitor.ts';
+import { probeBySignIn } from '../../src/commands/provider-probe.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import {
@@ -66,6 +70,43 @@ describe('Django OAuth Toolkit as the provider', () => {
     expect(status.userInfo.groups.toSorted()).toEqual(['demo:developers', 'system:authenticated']);
     const got = await getPods(alice);
     expect(got.code, got.all).toBe(0);
+  });
+
+  it('is probed by a sign-in: the server leaves the code in the address, and a disabled user is refreshed', async () => {
+    const loaded = await loadConfig({ file: join(stage.instance.files.directory, 'changed.yaml'), env: {} });
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
+    const browser = stage.browser('bob');
+    const ends: Visit[] = [];
+    let shown = '';
+    const outcome = await probeBySignIn(loaded.value.config, 'django', () => ({
+      open: (url) => void (shown = url.href),
+      tell: () => undefined,
+      async ask(question) {
+        if (!question.startsWith('Address')) return stage.django.setActive('bob', false).then(() => 'disabled');
+        ends.push(await browser.visit(shown));
+        return ends.at(-1)?.url;
+      },
+      attended: true,
+    }));
+    await stage.django.setActive('bob', true);
+    if (!outcome.ok) throw new Error(outcome.reason);
+    // The server knows no such sign-in: it redirects nowhere, and redeems nothing.
+    expect(ends).toHaveLength(1);
+    expect(ends[0]?.url).toMatch(/\/callback\/django\?.*code=/);
+    expect(ends[0]?.status).toBe(400);
+    const { rows, verdict } = outcome.value;
+    const seen = Object.fromEntries(rows.map((row) => [row.check, `${row.outcome}: ${row.seen}`]));
+    expect(seen).toMatchObject({
+      'sign-in': expect.stringMatching(/^works: as django\/\d+$/),
+      'client authentication': 'works: by client_secret_basic',
+      'ID token signature': expect.stringMatching(/^works: RS256, .*verified$/),
+      clock: expect.stringMatching(/^works: /),
+      'fresh sign-in': expect.stringMatching(/^works: prompt=login with max_age: auth_time is \d+ s old$/),
+      groups: 'works: 1: demo:developers',
+      're-checks': 'works: a refresh works, without an ID token',
+      'disabled users': 'fails: this user was refreshed after they were disabled',
+    });
+    expect(verdict).toMatchObject({ allowed: true, identity: { username: 'django:bob' } });
   });
 
   it('asks a browser that it knows for the password, where a revocation wants a new sign-in', async () => {

@@ -2,10 +2,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
-import { probe } from '../../src/commands/provider-probe.ts';
+import { formatSignIn, probe, probeBySignIn, probeJson, type SignInReport } from '../../src/commands/provider-probe.ts';
 import type { ProbeReport, ProbeRow } from '../../src/idp/probe/row.ts';
 import { FILES, loaded, settings, temporaryDirectory, writeFiles } from '../unit/config/sandbox.ts';
 import { bareEnvironment } from './bare-environment.ts';
@@ -43,19 +44,34 @@ const configured = (provider: ProviderSettings) => ({
   providers: [{ name: 'corp', clientId: CLIENT.id, clientSecretFile: 'client-secret', ...provider }],
 });
 
-/** @param files in addition to those that every configuration needs; the client's secret is in `client-secret` */
+interface Typed {
+  readonly args?: readonly string[];
+  /** In addition to those that every configuration needs; the client's secret is in `client-secret`. */
+  readonly files?: NamedFiles;
+  /** Called for each address that it shows; the line to type. Absent: standard input is empty. */
+  readonly browser?: (shown: URL) => Promise<string>;
+}
+
 export async function typed(
   provider: ProviderSettings,
-  { args = [], files = {} }: { readonly args?: readonly string[]; readonly files?: NamedFiles } = {},
+  { args = [], files = {}, browser }: Typed = {},
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
   const directory = temporaryDirectory();
   const yaml = stringify(configured(provider));
   writeFiles(directory, { ...FILES, 'client-secret': CLIENT.secret, ...files, 'portcullis.yaml': yaml });
   const command = [MAIN, 'config', 'probe', '--config', join(directory, 'portcullis.yaml'), ...args];
-  const child = spawn(process.execPath, command, { env: bareEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { ...bareEnvironment(), PORTCULLIS_NO_BROWSER: '1' };
+  const child = spawn(process.execPath, command, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  if (browser === undefined) child.stdin.end();
+  else {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      const shown = /^ {2}(http\S+)$/.exec(line)?.[1];
+      if (shown !== undefined) void browser(new URL(shown)).then((text) => child.stdin.write(`${text}\n`));
+    });
+  }
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout, stderr };
 }
@@ -70,12 +86,55 @@ export async function probed(provider: ProviderSettings, files: NamedFiles = {})
   const outcome = await probe(config, undefined);
   if (!outcome.ok) throw new Error(outcome.reason);
   const report = outcome.value;
-  return {
-    report,
-    row: (check) => {
-      const found = report.rows.find((row) => row.check === check);
-      if (found === undefined) throw new Error(`there is no row ${check}`);
-      return found;
-    },
+  return { report, row: rowsOf(report) };
+}
+
+const rowsOf =
+  ({ rows }: ProbeReport): Probed['row'] =>
+  (check) => {
+    const found = rows.find((row) => row.check === check);
+    if (found === undefined) throw new Error(`there is no row ${check}`);
+    return found;
   };
+
+interface SignedIn extends Probed {
+  readonly report: SignInReport;
+  /** Messages to the operator. */
+  readonly told: readonly string[];
+  /** How many addresses were shown. */
+  readonly visits: number;
+  /** All that is printed, as text and as JSON. */
+  readonly printed: string;
+}
+
+interface Operation {
+  readonly files?: NamedFiles;
+  /** What the operator does where a user can be disabled. Absent: no terminal is there. */
+  readonly disables?: () => string;
+}
+
+/**
+ * `config probe --sign-in` within the test.
+ * @param browser the line that the operator types for this address; undefined ends it
+ */
+export async function signedIn(
+  provider: ProviderSettings,
+  browser: (shown: URL) => Promise<string | undefined> | string | undefined,
+  { files = {}, disables }: Operation = {},
+): Promise<SignedIn> {
+  const { config } = await loaded(configured(provider), { 'client-secret': CLIENT.secret, ...files });
+  const told: string[] = [];
+  let [visits, shown] = [0, new URL(PROBED_CALLBACK)];
+  const outcome = await probeBySignIn(config, undefined, () => ({
+    open(url) {
+      visits += 1;
+      shown = url;
+    },
+    tell: (text) => void told.push(text),
+    ask: async (question) => (question.startsWith('Address') ? browser(shown) : disables?.()),
+    attended: disables !== undefined,
+  }));
+  if (!outcome.ok) throw new Error(outcome.reason);
+  const report = outcome.value;
+  return { report, row: rowsOf(report), told, visits, printed: formatSignIn(report) + probeJson(report) };
 }

@@ -36,6 +36,8 @@ export interface VendorTraits {
   readonly callback?: string;
   /** Only there, and not in the ID token. */
   readonly userInfoOnly?: readonly string[];
+  /** It has a revocation endpoint (RFC 7009). */
+  readonly revokes?: boolean;
   /** How its client proves its identity. Absent: by `CLIENT.secret`, as the standard has it. */
   readonly client?: ClientTraits;
 }
@@ -211,6 +213,7 @@ async function settings(traits: VendorTraits, idp: VendorIdp, alias: string | un
     features: {
       devInteractions: { enabled: false },
       rpInitiatedLogout: { enabled: false },
+      revocation: { enabled: traits.revokes === true },
       ...known?.configuration.features,
     },
     cookies: { keys: [crypto.randomUUID()] },

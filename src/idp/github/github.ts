@@ -16,7 +16,7 @@ import { accountOf } from '../../core/identity/identity.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
 import type { IdentityProvider, ProviderSignIn } from '../types.ts';
 import { createUnstoredTokens } from '../unstored-tokens.ts';
-import { createOutbound, reachOf, type Reach } from '../outbound.ts';
+import { createOutbound, reachOf, type OutboundOptions, type Reach } from '../outbound.ts';
 import { createGithubApi } from './api.ts';
 import { authorizationUrl, codeOf, newChallenge } from './callback.ts';
 import { githubEndpoints } from './endpoints.ts';
@@ -42,6 +42,8 @@ export interface GithubProviderOptions extends Reach {
   readonly mapping: ClaimsMapping;
   readonly clock: Clock;
   readonly log?: { info(fields: object, message: string): void };
+  /** Called with each response, including those of the token endpoint. */
+  readonly onResponse?: OutboundOptions['onResponse'];
 }
 
 export function createGithubProvider(options: GithubProviderOptions): IdentityProvider {
@@ -51,6 +53,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
     issuer: endpoints.origin,
     hosts: [new URL(endpoints.api).hostname],
     ...reachOf(options),
+    ...(options.onResponse === undefined ? {} : { onResponse: options.onResponse }),
   });
   const api = createGithubApi({ provider: name, base: endpoints.api, outbound, clock: options.clock });
   const { mapping, organizations } = options;

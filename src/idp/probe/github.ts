@@ -1,10 +1,13 @@
 /** Checks of GitHub before a user signs in: it has no discovery, and checks a callback address after the sign-in. */
 import { randomBytes } from 'node:crypto';
+import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
 import { githubEndpoints } from '../github/endpoints.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../github/github.ts';
 import { createOutbound, reachOf } from '../outbound.ts';
 import { inOneStep, limitedToStep } from '../step-limit.ts';
+import type { RecordedResponse } from './listener.ts';
+import type { Metadata } from './metadata.ts';
 import { needed, optional, type ProbeRow } from './row.ts';
 import { connectionMessage } from './connection.ts';
 
@@ -83,5 +86,48 @@ async function clientRow(options: GithubProviderOptions): Promise<ProbeRow> {
         'GitHub’s answer says nothing of the client',
         'Check clientId and host, then sign in.',
       );
+  }
+}
+
+const organization = z.object({ login: z.string() });
+const membership = z.object({ organization });
+const team = z.object({ slug: z.string(), organization });
+const user = z.object({ id: z.number(), login: z.string() });
+
+/**
+ * Returns what GitHub's API said of a user, from the responses of a sign-in: the account, and the organisations and
+ * teams of every page, before the configuration's choice among them.
+ * @returns undefined where it said nothing
+ */
+export async function githubClaims(
+  recorded: readonly RecordedResponse[],
+  redacted: (text: string) => string,
+): Promise<Metadata | undefined> {
+  const read = async <T>(end: string, shape: z.ZodType<T>): Promise<readonly T[]> => {
+    const pages = recorded.filter(
+      ({ url, status }) => status === 200 && URL.parse(url)?.pathname.endsWith(end) === true,
+    );
+    const bodies = await Promise.all(pages.map(async ({ response }) => redacted(await response.clone().text())));
+    return bodies.flatMap((text) => {
+      const page = z.string().transform(asJson).pipe(shape).safeParse(text);
+      return page.success ? [page.data] : [];
+    });
+  };
+  const [account] = await read('/user', user);
+  if (account === undefined) return undefined;
+  const memberships = (await read('/user/memberships/orgs', z.array(membership))).flat();
+  const teams = (await read('/user/teams', z.array(team))).flat();
+  return {
+    ...account,
+    organizations: memberships.map((each) => each.organization.login),
+    teams: teams.map((each) => `${each.organization.login}/${each.slug}`),
+  };
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

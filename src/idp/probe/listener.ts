@@ -2,7 +2,7 @@
 import type { OutboundRequest } from '../outbound.ts';
 import { sentForms } from '../provider-response.ts';
 
-interface RecordedResponse {
+export interface RecordedResponse {
   readonly url: string;
   readonly status: number;
   /** How the request authenticated the client. */
@@ -18,6 +18,8 @@ export interface Listener {
   last(end: string): RecordedResponse | undefined;
   /** All of them, oldest first. */
   readonly all: readonly RecordedResponse[];
+  /** Removes this secret as well from now on: a token of a response, or a value of the authorization request. */
+  readonly hide: (secret: string) => void;
   /** Returns the text without any of our credentials. */
   readonly redacted: (text: string) => string;
 }
@@ -38,6 +40,7 @@ export function createListener(known: readonly string[]): Listener {
   for (const secret of known) hide(secret);
   return {
     all,
+    hide,
     onResponse(url, request, response) {
       const form = formOf(request);
       const authorization = request.headers['authorization'] ?? '';

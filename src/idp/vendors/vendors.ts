@@ -49,6 +49,10 @@ export const providerHosts = (options: VendorProviderOptions): readonly string[]
   ...vendorOf(options, ENDPOINTS).hosts,
 ];
 
+/** Returns the audience of client assertions, where it is not the issuer. */
+export const assertionAudienceOf = (options: VendorProviderOptions): Vendor['assertionAudience'] =>
+  vendorOf(options, ENDPOINTS).assertionAudience;
+
 function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): Vendor {
   const { name, maxGroups, wantsGroups, clock } = options;
   const reach = reachOf(options);
