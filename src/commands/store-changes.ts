@@ -254,9 +254,9 @@ async function revokeIn(
     const receipt = first.complete ? first : await pollUntilComplete(tracked, first);
     const latest = guard.result(id);
     if (!first.complete && latest !== undefined) await results.keep(latest);
-    const check = 'run it again with the same target';
+    const again = 'run the same command again';
     if (receipt.complete && receipt.replicas.length === 0) context.notify('no replica is running now');
-    await showReceipt(context, options, receipt, { target, check });
+    await showReceipt(context, options, receipt, { target, again });
   } finally {
     await guard.stop();
   }

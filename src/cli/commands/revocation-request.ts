@@ -102,19 +102,19 @@ export const scopeText = ({ sessions, users, more }: Scope): string =>
 
 /**
  * Shows the receipt, and what to do next.
- * @param check how to see whether it is proven by now
+ * @param again what to do to see whether it is proven by now
  * @throws AppError `conflict` where it is written and not proven: a script must not take that for done
  */
 export async function showReceipt(
   context: CliContext,
   options: OutputOptions,
   receipt: Receipt,
-  { target, check }: { readonly target: Target; readonly check: string },
+  { target, again }: { readonly target: Target; readonly again: string },
 ): Promise<void> {
   await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
   notifyNextStep(context, receipt, target);
   if (receipt.complete) return;
-  const next = `check again: ${check}; a missing replica rejects every request once its lease has lapsed`;
+  const next = `${again}; a missing replica rejects every request once its lease has lapsed`;
   throw notProven(receipt.missing ?? [], next);
 }
 

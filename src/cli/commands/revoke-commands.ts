@@ -76,7 +76,7 @@ async function end(context: CliContext, options: ServerOptions & RevokeOptions, 
     return parseResponse(revocationResultSchema, (await sendAdminRequest(context, entry, request)).body);
   });
   const receipt = response.complete ? response : await pollUntilComplete(tracked, response);
-  await showReceipt(context, options, receipt, { target, check: 'portcullis replicas' });
+  await showReceipt(context, options, receipt, { target, again: 'check again: portcullis replicas' });
 }
 
 async function poll(context: CliContext, entry: CacheEntry, id: string): Promise<Polled> {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { parse } from 'yaml';
 import { makeKey } from '../../../src/config/generate-keys.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
@@ -43,7 +43,8 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
     const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
     endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
     root = new OAuthClient(endpoints, await newClientKey());
-    rootToken = (await root.signIn('root', { resource: 'urn:portcullis:admin' })).accessToken;
+    const signIn = () => root.signIn('root', { resource: 'urn:portcullis:admin' });
+    rootToken = (await vi.waitFor(signIn, { timeout: 60_000 })).accessToken;
   });
   afterEach(async () => {
     await Promise.all(clients.map((client) => client.close()));
@@ -69,7 +70,8 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
     const key = await newClientKey();
     const client = new OAuthClient(endpoints, key);
     clients.push(client);
-    return { ...(await client.signIn(user)), client, key };
+    // A busy machine takes a sign-in as far as an unavailable store.
+    return { ...(await vi.waitFor(() => client.signIn(user), { timeout: 60_000 })), client, key };
   }
 
   /** @returns `ECONNRESET` once it was cut, undefined once it ended normally */
