@@ -263,6 +263,19 @@ describe('portcullis config probe --sign-in at an unusual provider that', () => 
     expect(row(check)).toMatchObject({ outcome, seen: expect.stringMatching(seen) });
   });
 
+  // An attacker who changes its metadata would be sent our secret and the tokens, so no other host is asked.
+  it('names a revocation endpoint of another host: nothing is sent there', async () => {
+    const revocation_endpoint = 'https://revocation.example/';
+    const hostile = await stage({ discovery: (own) => ({ ...own, revocation_endpoint }) });
+    const { report, row } = await signedIn(configured(hostile), browser);
+    expect(row('tokens revoked')).toMatchObject({
+      outcome: 'fails',
+      seen: expect.stringContaining('revocation.example is neither'),
+      action: expect.stringContaining('may stay valid there'),
+    });
+    expect(isSignedIn(report)).toBe(true);
+  });
+
   it('rejects each refresh: no session would last', async () => {
     const hostile = await stage({
       token: (own) =>

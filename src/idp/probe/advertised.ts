@@ -67,7 +67,7 @@ interface HostError {
 }
 
 /** By the guard that a sign-in uses, so the text is the same. */
-function hostErrors(value: string, allowed: AllowedHosts): readonly HostError[] {
+export function hostErrors(value: string, allowed: AllowedHosts): readonly HostError[] {
   try {
     assertProviderUrl(value, allowed);
     return [];

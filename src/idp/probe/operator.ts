@@ -13,10 +13,12 @@ export interface Operator {
 }
 
 export const introduction = (redirectUri: string): string =>
-  'Sign in at the provider as yourself, or as a test user. ' +
-  `The browser then ends at ${redirectUri}?…, with an error or nothing to see, because no server began this sign-in. ` +
-  'Copy that whole address from the browser, and paste it here. ' +
-  'Be quick: at many providers its code is valid for 30 to 60 seconds, and only once.';
+  [
+    'Sign in at the provider as yourself, or as a test user. The browser then ends at',
+    `${redirectUri}?…, with an error or nothing to see,`,
+    'because no server began this sign-in. Copy that whole address from the browser, and paste it here.',
+    'Be quick: at many providers its code is valid for 30 to 60 seconds, and only once.',
+  ].join('\n');
 
 /** Asks for addresses until one is the callback of this sign-in. */
 export async function callbackOf(

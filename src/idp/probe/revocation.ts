@@ -5,6 +5,7 @@ import { createOutbound, isLoopbackHost, type OutboundOptions } from '../outboun
 import { readErrorResponse } from '../provider-response.ts';
 import { inOneStep, limitedToStep } from '../step-limit.ts';
 import { assertionAudienceOf, type VendorProviderOptions } from '../vendors/vendors.ts';
+import { hostErrors } from './advertised.ts';
 import { connectionMessage } from './connection.ts';
 import { textIn, type Metadata } from './metadata.ts';
 import { optional, short, type ProbeRow } from './row.ts';
@@ -21,7 +22,7 @@ interface RevocationRequest {
 }
 
 export async function revocationRow(request: RevocationRequest): Promise<ProbeRow> {
-  const { options, metadata, refreshTokens, redacted } = request;
+  const { options, outboundOptions, metadata, refreshTokens, redacted } = request;
   if (refreshTokens.length === 0) return optional.works(CHECK, 'no refresh token came, so there is none to revoke');
   const count = `${refreshTokens.length} refresh token(s)`;
   const endpoint = endpointOf(metadata, options.clientAuth?.method === 'tls_client_auth');
@@ -32,6 +33,10 @@ export async function revocationRow(request: RevocationRequest): Promise<ProbeRo
       'End this session at the provider, as the user or as its administrator, if that matters.',
     );
   }
+  const action = `${count} of this sign-in may stay valid there; they are kept nowhere here. End the session at the provider.`;
+  // An attacker who changes its metadata would be sent our secret and the tokens.
+  const [elsewhere] = hostErrors(endpoint, outboundOptions);
+  if (elsewhere !== undefined) return optional.fails(CHECK, elsewhere.message, action);
   try {
     const config = clientAt(endpoint, request);
     for (const token of refreshTokens) {
@@ -41,11 +46,7 @@ export async function revocationRow(request: RevocationRequest): Promise<ProbeRo
   } catch (thrown) {
     const error = await readErrorResponse(thrown, [...refreshTokens, options.clientSecret?.()]);
     const seen = error === thrown ? connectionMessage(thrown) : error.message;
-    return optional.fails(
-      CHECK,
-      short(redacted(seen), 300),
-      `${count} of this sign-in may stay valid there; they are kept nowhere here. End the session at the provider.`,
-    );
+    return optional.fails(CHECK, short(redacted(seen), 300), action);
   }
 }
 
@@ -58,8 +59,7 @@ function endpointOf(metadata: Metadata, mutualTls: boolean): string | undefined 
 
 /**
  * Creates the client that proves itself at this endpoint as it does at the token endpoint. The metadata is what this
- * provider's sign-in has used, and only addresses of the provider are asked (`outbound.ts`): an attacker who changes the
- * endpoint in the metadata gets neither a token nor our secret at another host.
+ * provider's sign-in has used, and only addresses of the provider are asked (`outbound.ts`).
  */
 function clientAt(endpoint: string, { options, outboundOptions, metadata }: RevocationRequest): oidc.Configuration {
   const audience = assertionAudienceOf(options);

@@ -226,8 +226,8 @@ function sidRows({ tokens }: Attempt, { backchannelLogout, type }: ProviderConfi
       ? optional.works(check, 'came in the ID token: a back-channel logout can name this session')
       : optional.unknown(
           check,
-          'did not come in the ID token: no back-channel logout can name this session',
-          'If the provider sends logout tokens all the same, they name the user: set backchannelLogout: account.',
+          'did not come in the ID token: a back-channel logout that names the user ends all of their sessions',
+          'One that names a session alone ends none. Have the provider put sid into the ID token, if it can.',
         ),
   ];
 }
