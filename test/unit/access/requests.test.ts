@@ -225,6 +225,8 @@ describe('a decision', () => {
     await stage.signIn('stale', USERS.bob, { authTime: stage.seconds - 1000 });
     expect(await problem(requests.approve(await stage.caller('stale'), id))).toBe('401 fresh_sign_in_needed');
     expect(await problem(requests.deny(await stage.caller('stale'), id))).toBe('401 fresh_sign_in_needed');
+    const off = stage.access({ freshness: 'off' });
+    expect((await off.requests.approve(await stage.caller('stale'), id)).id).toBe(id);
   });
 
   it('needs a requester whose provider has confirmed them just now: one that cannot be asked again does not', async () => {
