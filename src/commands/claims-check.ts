@@ -7,7 +7,7 @@
 import type { Config, ProviderConfig, WorkloadRule } from '../config/config.ts';
 import { plainJson } from '../cli/terminal/plain-text.ts';
 import { compileMapping, mapClaims } from '../core/identity/claims.ts';
-import { groupsInOneText } from '../core/identity/claims-parts.ts';
+import { groupsInOneText, oneTextNote } from '../core/identity/claims-parts.ts';
 import { type Claims, type IdentityRejection } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../core/identity/identity.ts';
@@ -105,9 +105,6 @@ function userVerdict(config: Config, index: number, claims: Claims): ClaimsVerdi
   const rights = rightsOf(config, account, mapped.value);
   return { ...verdict, notes, allowed: true, account, identity: mapped.value, ...rights };
 }
-
-const oneTextNote = (claim: string, setting: string): string =>
-  `claims.${claim} is one text and counts as one group. If it has several, split it in ${setting}, such as claims.groups.split(";").map(g, g.trim()).`;
 
 /** Returns the verdict of a user whom a provider has signed in. */
 export function signedInVerdict(

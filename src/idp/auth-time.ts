@@ -116,7 +116,9 @@ export function createProofRecord(advertised: () => string | undefined): ProofRe
   };
 }
 
-const DEFECT_TEXT: Readonly<Record<Exclude<AuthTimeDefect, 'stale'>, string>> = {
+/** Completes a sentence about the value: `auth_time 0, which is …`. */
+export const DEFECT_TEXT: Readonly<Record<AuthTimeDefect, string>> = {
+  stale: 'too long ago',
   missing: 'no time of a sign-in',
   future: 'in the future: check the clocks',
   malformed: 'no number of seconds',

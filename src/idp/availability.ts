@@ -1,15 +1,19 @@
 /** Reports for each provider whether it responded when it was last asked. */
 import { AppError } from '../core/errors.ts';
 import { isMalformed } from '../core/identity/claims.ts';
+import { isOfCallback } from './failed-check.ts';
 import type { IdentityProvider } from './types.ts';
 import { ProviderErrorResponse } from './provider-response.ts';
 
 /**
- * Any client can come back with an error in the query without the provider having been asked: the provider would
- * be reported as down.
+ * Any client can come back with an error, another issuer or no code in the query without the provider having been
+ * asked: the provider would be reported as down.
  */
 const cameWithBrowser = ({ cause }: AppError): boolean =>
-  cause instanceof ProviderErrorResponse && cause.status === undefined;
+  (cause instanceof ProviderErrorResponse && cause.status === undefined) || isOfCallback(cause);
+
+/** A response about one user, which says nothing of the others. */
+const isAboutUser = ({ reason }: AppError): boolean => isMalformed(reason) || reason === 'auth_time_malformed';
 
 /**
  * @param report called after each request that shows something; a provider that rejects one user at a re-check, or
@@ -27,7 +31,7 @@ export function withAvailabilityReports(
     } catch (error) {
       if (error instanceof AppError && error.code === 'provider_unavailable') {
         // Threat: a user whose own claims are malformed makes the provider look down for all, again and again.
-        if (!cameWithBrowser(error)) report(isMalformed(error.reason), error);
+        if (!cameWithBrowser(error)) report(isAboutUser(error), error);
       } else if (error instanceof AppError && countsAsResponse(error)) report(true, error);
       throw error;
     }

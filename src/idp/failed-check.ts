@@ -49,6 +49,17 @@ export class FailedCheck extends Error {
   }
 }
 
+/** Checks of what the browser brought: the provider need not have sent it. */
+const OF_CALLBACK: ReadonlySet<string> = new Set([
+  'code_missing',
+  'state_mismatch',
+  'issuer_foreign',
+  'issuer_missing',
+]);
+
+/** @param error of a sign-in, or the cause of one */
+export const isOfCallback = (error: unknown): boolean => error instanceof FailedCheck && OF_CALLBACK.has(error.reason);
+
 type Facts = Readonly<Record<string, unknown>>;
 
 /** An error of the library: its fixed text, and the values that it is about. */

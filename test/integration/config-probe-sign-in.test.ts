@@ -126,7 +126,7 @@ describe('portcullis config probe --sign-in', () => {
       'a user who declines',
       CLIENT.secret,
       (url: string) => url.replace(/code=[^&]+/, 'error=access_denied'),
-      /did not sign you in/,
+      /You declined at corp/,
       'provider_refused',
     ],
   ])('says %s as a sign-in does', async (_name, secret, change, message, reason) => {
@@ -312,6 +312,16 @@ describe('portcullis config probe --sign-in at an unusual provider that', () => 
       seen: expect.stringContaining('lost the groups corp:ops'),
     });
     expect(isSignedIn(report)).toBe(false);
+  });
+
+  it('sends groups as one text, which counts as one', async () => {
+    const hostile = await stage({ userinfo: (own) => ({ ...own, groups: 'dev; ops' }) });
+    const { row } = await signedIn({ ...configured(hostile), groups: 'claims.groups' }, browser);
+    expect(row('groups')).toMatchObject({
+      outcome: 'unknown',
+      seen: '1: corp:dev; ops',
+      action: expect.stringContaining('split it in providers[].groups'),
+    });
   });
 
   // A hostile provider repeats a token as a claim, or rewrites the operator's terminal; both are removed.

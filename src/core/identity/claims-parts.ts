@@ -156,6 +156,13 @@ export function groupsInOneText(
   return firstOf(read, ([name, value]) => textIn(value, [name]));
 }
 
+/**
+ * Returns what to do about it.
+ * @param setting the setting that splits it, such as `providers[].groups`
+ */
+export const oneTextNote = (claim: string, setting: string): string =>
+  `claims.${claim} is one text and counts as one group. If it has several, split it in ${setting}, such as claims.groups.split(";").map(g, g.trim()).`;
+
 function firstOf<T>(items: readonly T[], find: (item: T) => string | undefined): string | undefined {
   for (const item of items) {
     const found = find(item);

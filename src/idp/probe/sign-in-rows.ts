@@ -1,8 +1,11 @@
 /** The results of `config probe --sign-in`, out of what a sign-in and a refresh have shown. */
 import type { ProviderConfig } from '../../config/config.ts';
 import type { AppError } from '../../core/errors.ts';
-import { isPlausible } from '../../core/identity/freshness.ts';
+import { readAuthTime, type Unproven } from '../../core/identity/auth-time.ts';
+import { groupsInOneText, oneTextNote } from '../../core/identity/claims-parts.ts';
 import { accountOf } from '../../core/identity/identity.ts';
+import type { ClaimsMapping } from '../../core/identity/types.ts';
+import { DEFECT_TEXT } from '../auth-time.ts';
 import { causesOf, isAboutProof, type Attempt, type Refresh } from './attempt.ts';
 import { METHOD_TEXT, UNPROVEN } from './authorization.ts';
 import { claimsRead, disabledUsersRow } from './claims.ts';
@@ -14,6 +17,8 @@ import { needed, optional, short, type ProbeRow } from './row.ts';
 
 interface SignInFacts {
   readonly config: ProviderConfig;
+  /** Absent for GitHub. */
+  readonly mapping?: ClaimsMapping | undefined;
   /** Seconds. */
   readonly clockSkew?: number | undefined;
   readonly metadata: Metadata;
@@ -28,7 +33,7 @@ interface SignInFacts {
 
 /** @returns rows in the order of a sign-in; only of what was seen */
 export function signInRows(facts: SignInFacts): readonly ProbeRow[] {
-  const { config, metadata, attempts, clockSkew } = facts;
+  const { config, mapping, metadata, attempts, clockSkew } = facts;
   const last = attempts.at(-1);
   const signIn = signInRow(facts);
   if (last === undefined) return [signIn];
@@ -46,7 +51,7 @@ export function signInRows(facts: SignInFacts): readonly ProbeRow[] {
       : [signatureRow(last, metadata), tokenClockRow(tokens.idToken?.claims['iat'], tokens.at, clockSkew)]),
     ...freshRows(facts),
     claimsRow(last, config),
-    ...groupsRows(last, config),
+    ...groupsRows(last, config, mapping),
     ...recheckRows(facts),
     ...sidRows(last, config),
   ];
@@ -92,10 +97,10 @@ function freshRows({ config, attempts, clockSkew }: SignInFacts): readonly Probe
   if (last?.tokens === undefined) return [];
   const check = 'fresh sign-in';
   const methodOf = ({ challenge }: Attempt) => challenge.asked?.at(-1) ?? 'login_and_max_age';
-  const seen = asked.map((attempt) => `${METHOD_TEXT[methodOf(attempt)]}: ${authTimeText(attempt)}`).join('; ');
-  const authTime = authTimeOf(last);
-  const isProven =
-    wasVerified(last) && typeof authTime === 'number' && isPlausible(authTime, secondsOf(last), clockSkew);
+  const seen = asked
+    .map((attempt) => `${METHOD_TEXT[methodOf(attempt)]}: ${authTimeText(attempt, clockSkew)}`)
+    .join('; ');
+  const isProven = wasVerified(last) && typeof authTimeOf(last, clockSkew) === 'number';
   if (isProven && asked.length > 1) {
     return [optional.works(check, seen, `Set freshness: ${methodOf(last)}, so that no user is asked more than once.`)];
   }
@@ -111,17 +116,18 @@ function freshRows({ config, attempts, clockSkew }: SignInFacts): readonly Probe
   ];
 }
 
-const authTimeOf = ({ tokens }: Attempt): unknown => tokens?.idToken?.claims['auth_time'];
-const secondsOf = ({ tokens }: Attempt): number => Math.floor((tokens?.at ?? 0) / 1000);
+const authTimeOf = ({ tokens }: Attempt, clockSkew: number | undefined): number | Unproven =>
+  readAuthTime(tokens?.idToken?.claims['auth_time'], { now: secondsOf(tokens), clockSkew });
+const secondsOf = (tokens: Attempt['tokens']): number => Math.floor((tokens?.at ?? 0) / 1000);
 
-function authTimeText(attempt: Attempt): string {
-  const authTime = authTimeOf(attempt);
+function authTimeText(attempt: Attempt, clockSkew: number | undefined): string {
   if (attempt.tokens === undefined) return 'the provider refused the request';
-  if (authTime === undefined) return 'the ID token has no auth_time';
-  if (typeof authTime !== 'number') return `auth_time is no number, but ${short(JSON.stringify(authTime), 40)}`;
-  if (authTime <= 0) return `auth_time is ${authTime}, which is no time`;
-  const age = Math.round(secondsOf(attempt) - authTime);
-  return age < 0 ? `auth_time is ${-age} s ahead of our clock` : `auth_time is ${age} s old`;
+  const read = authTimeOf(attempt, clockSkew);
+  if (typeof read === 'number') return `auth_time is ${secondsOf(attempt.tokens) - read} s old`;
+  const { defect, seen } = read;
+  if (seen === 'absent') return 'the ID token has no auth_time';
+  if (defect === 'future') return `auth_time is ${Number(seen) - secondsOf(attempt.tokens)} s ahead of our clock`;
+  return `auth_time is ${seen}, which is ${DEFECT_TEXT[defect]}`;
 }
 
 function claimsRow({ tokens, userInfo, user }: Attempt, config: ProviderConfig): ProbeRow {
@@ -141,10 +147,18 @@ function claimsRow({ tokens, userInfo, user }: Attempt, config: ProviderConfig):
   );
 }
 
-function groupsRows({ user }: Attempt, config: ProviderConfig): readonly ProbeRow[] {
+function groupsRows(
+  { user, tokens, userInfo }: Attempt,
+  config: ProviderConfig,
+  mapping: ClaimsMapping | undefined,
+): readonly ProbeRow[] {
   if (user === undefined) return [];
   const { groups } = user.identity;
-  if (groups.length > 0) return [optional.works('groups', `${groups.length}: ${shown(groups)}`)];
+  const came = { ...userInfo, ...tokens?.idToken?.claims };
+  const claim = mapping === undefined ? undefined : groupsInOneText(mapping, came, user.identity);
+  const listed = `${groups.length}: ${shown(groups)}`;
+  if (claim !== undefined) return [optional.unknown('groups', listed, oneTextNote(claim, 'providers[].groups'))];
+  if (groups.length > 0) return [optional.works('groups', listed)];
   const seen = config.groups === undefined ? 'none: providers[].groups is not set' : 'none for this user';
   return [optional.unknown('groups', seen)];
 }

@@ -49,10 +49,10 @@ export async function probeSignIn(
   const { attempts, begun } = await signIn({ provider, operator, recorder, redirectUri: probed.options.redirectUri });
   const { refreshTokens, ...refreshes } = await refreshed(provider, { attempts, operator, recorder });
   const metadata = await recorder.metadata();
-  const clockSkew = probed.kind === 'oidc' ? probed.options.clockSkew : undefined;
+  const { clockSkew, mapping } = probed.kind === 'oidc' ? probed.options : {};
   const { redacted } = listener;
   const rows = [
-    ...signInRows({ config, clockSkew, metadata, attempts, begun, ...refreshes, redacted }),
+    ...signInRows({ config, mapping, clockSkew, metadata, attempts, begun, ...refreshes, redacted }),
     ...(await revocation(probed, { metadata, refreshTokens }, listener)),
   ];
   const last = attempts.at(-1);

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { AppError, type ErrorCode } from '../../../src/core/errors.ts';
 import { withAvailabilityReports } from '../../../src/idp/availability.ts';
+import { FailedCheck } from '../../../src/idp/failed-check.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../../src/idp/idp.ts';
 import { ProviderErrorResponse } from '../../../src/idp/provider-response.ts';
 
@@ -49,26 +50,31 @@ it.each<[string, ErrorCode | undefined, boolean[], boolean[], boolean[]]>([
   expect(await noted(code, (of) => of.recheck('s', 'refresh'))).toEqual(recheck);
 });
 
-it('notes nothing of an error that a browser brings to the callback, which the provider need not have sent', async () => {
-  const cause = new ProviderErrorResponse({ error: 'server_error' });
-  const forged: IdentityProvider = {
-    ...provider(),
-    finish: () => Promise.reject(new AppError('provider_unavailable', 'no', { reason: 'provider_error', cause })),
-  };
-  const notes: boolean[] = [];
-  const asked = withAvailabilityReports(forged, (answered) => notes.push(answered)).finish(callback, CHALLENGE);
-  await expect(asked).rejects.toMatchObject({ reason: 'provider_error' });
-  expect(notes).toEqual([]);
-});
+it.each([
+  ['provider_error', new ProviderErrorResponse({ error: 'server_error' })],
+  ['issuer_foreign', new FailedCheck('issuer_foreign', 'iss')],
+])(
+  'notes nothing of %s that a browser brings to the callback: the provider need not have sent it',
+  async (reason, cause) => {
+    const forged: IdentityProvider = {
+      ...provider(),
+      finish: () => Promise.reject(new AppError('provider_unavailable', 'no', { reason, cause })),
+    };
+    const notes: boolean[] = [];
+    const asked = withAvailabilityReports(forged, (answered) => notes.push(answered)).finish(callback, CHALLENGE);
+    await expect(asked).rejects.toMatchObject({ reason });
+    expect(notes).toEqual([]);
+  },
+);
 
 // A user with such claims would have the provider reported as down for all.
-it('notes an answer where the claims of a user are malformed', async () => {
+it.each(['groups_not_strings', 'auth_time_malformed'])('notes an answer where a user has %s', async (reason) => {
   const malformed: IdentityProvider = {
     ...provider(),
-    recheck: () => Promise.reject(new AppError('provider_unavailable', 'no', { reason: 'groups_not_strings' })),
+    recheck: () => Promise.reject(new AppError('provider_unavailable', 'no', { reason })),
   };
   const notes: boolean[] = [];
   const asked = withAvailabilityReports(malformed, (answered) => notes.push(answered)).recheck('s', 'refresh');
-  await expect(asked).rejects.toMatchObject({ reason: 'groups_not_strings' });
+  await expect(asked).rejects.toMatchObject({ reason });
   expect(notes).toEqual([true]);
 });
