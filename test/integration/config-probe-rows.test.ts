@@ -249,14 +249,6 @@ describe('the table of config probe', () => {
   });
 });
 
-it('config probe names what works without a fresh sign-in, and freshness: none only for whom a server starts with it', async () => {
-  const idp = await probedIdp({}, (one) => (one.discovery = { claims_supported: ['sub'] }));
-  const { row } = await probed({ issuer: idp.issuer });
-  const { action } = row('fresh sign-in');
-  expect(action).toContain('portcullis revoke --config FILE and portcullis lock --config FILE');
-  expect(action).toContain('freshness: none is for a provider without admins and approvers');
-});
-
 describe('the table of config probe for an unusual provider that', () => {
   let hostile: HostileProvider;
   beforeEach(async () => {

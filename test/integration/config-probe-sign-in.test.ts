@@ -1,6 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { isHopeless, isSignedIn } from '../../src/commands/provider-probe.ts';
-import { startGithub } from '../support/github-api.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider, type Lies } from '../support/hostile-provider.ts';
 import { probedIdp, signedIn, typed } from '../support/probe-stage.ts';
 import { CLIENT, type VendorIdp } from '../support/vendor-idp.ts';
@@ -358,50 +357,3 @@ function signedBy(alg: string, own: Record<string, unknown>) {
   const header = Buffer.from(JSON.stringify({ alg })).toString('base64url');
   return { status: 200, body: JSON.stringify({ ...own, id_token: `${header}.${payload}.c2lnbmF0dXJl` }) };
 }
-
-describe('GitHub', () => {
-  it('shows the user, the organisations and teams, and that GitHub proves no fresh sign-in', async () => {
-    const github = await startGithub();
-    onTestFinished(() => github.close());
-    const organization = { id: 1, login: 'example' };
-    github.visitor = {
-      id: 4711,
-      login: 'alice',
-      emails: [],
-      memberships: [{ state: 'active', organization }],
-      teams: [{ id: 7, slug: 'dev', organization }],
-      suspended: false,
-      unauthorized: [],
-    };
-    const ca = { 'ca.crt': github.ca, 'client-secret': github.clientSecret };
-    const { get } = await import('node:https');
-    const browser = (url: URL): Promise<string> =>
-      new Promise((resolve, reject) => {
-        get(url, { ca: github.ca }, (response) => {
-          response.resume();
-          resolve(response.headers.location ?? '');
-        }).on('error', reject);
-      });
-    const { row, report, printed } = await signedIn(
-      { type: 'github', host: github.host, clientId: github.clientId, organizations: ['example'], caFile: 'ca.crt' },
-      browser,
-      { files: ca },
-    );
-    expect(isSignedIn(report)).toBe(true);
-    expect(row('sign-in').seen).toBe('as corp/4711');
-    expect(row('re-checks')).toMatchObject({ outcome: 'works', seen: 'the API confirms the user' });
-    expect(row('fresh sign-in').outcome).toBe('fails');
-    expect(row('tokens revoked')).toMatchObject({
-      outcome: 'unknown',
-      seen: expect.stringContaining('no revocation endpoint'),
-    });
-    expect(report.claims.userInfo).toEqual({
-      id: 4711,
-      login: 'alice',
-      organizations: ['example'],
-      teams: ['example/dev'],
-    });
-    expect(row('groups').seen).toContain('corp:example/dev');
-    for (const token of github.tokens.keys()) expect(printed).not.toContain(token);
-  });
-});

@@ -1,11 +1,11 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { isHopeless } from '../../src/commands/provider-probe.ts';
+import { isHopeless, isSignedIn } from '../../src/commands/provider-probe.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
 import { newClientCertificates, newKey } from '../support/client-keys.ts';
 import { REJECTIONS, SUBJECT, type ClientTraits } from '../support/client-switches.ts';
 import { startGithub } from '../support/github-api.ts';
 import { CLIENT_ID, startHostileProvider } from '../support/hostile-provider.ts';
-import { PROBED_CALLBACK, probed, probedIdp, typed } from '../support/probe-stage.ts';
+import { PROBED_CALLBACK, probed, probedIdp, signedIn, typed } from '../support/probe-stage.ts';
 import { CLIENT } from '../support/vendor-idp.ts';
 
 const EVERY = ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'] as const;
@@ -220,5 +220,60 @@ describe('GitHub', () => {
     expect(row('redirect URI')).toMatchObject({ outcome: 'unknown' });
     expect(isHopeless(report)).toBe(code === 1);
     expect(JSON.stringify(report)).not.toContain(secret);
+  });
+});
+
+it('config probe names what works without a fresh sign-in, and freshness: none only for whom a server starts with it', async () => {
+  const idp = await probedIdp({}, (one) => (one.discovery = { claims_supported: ['sub'] }));
+  const { row } = await probed({ issuer: idp.issuer });
+  const { action } = row('fresh sign-in');
+  expect(action).toContain('portcullis revoke --config FILE and portcullis lock --config FILE');
+  expect(action).toContain('freshness: none is for a provider without admins and approvers');
+});
+
+describe('portcullis config probe --sign-in at GitHub', () => {
+  it('shows the user, the organisations and teams, and that GitHub proves no fresh sign-in', async () => {
+    const github = await startGithub();
+    onTestFinished(() => github.close());
+    const organization = { id: 1, login: 'example' };
+    github.visitor = {
+      id: 4711,
+      login: 'alice',
+      emails: [],
+      memberships: [{ state: 'active', organization }],
+      teams: [{ id: 7, slug: 'dev', organization }],
+      suspended: false,
+      unauthorized: [],
+    };
+    const ca = { 'ca.crt': github.ca, 'client-secret': github.clientSecret };
+    const { get } = await import('node:https');
+    const browser = (url: URL): Promise<string> =>
+      new Promise((resolve, reject) => {
+        get(url, { ca: github.ca }, (response) => {
+          response.resume();
+          resolve(response.headers.location ?? '');
+        }).on('error', reject);
+      });
+    const { row, report, printed } = await signedIn(
+      { type: 'github', host: github.host, clientId: github.clientId, organizations: ['example'], caFile: 'ca.crt' },
+      browser,
+      { files: ca },
+    );
+    expect(isSignedIn(report)).toBe(true);
+    expect(row('sign-in').seen).toBe('as corp/4711');
+    expect(row('re-checks')).toMatchObject({ outcome: 'works', seen: 'the API confirms the user' });
+    expect(row('fresh sign-in').outcome).toBe('fails');
+    expect(row('tokens revoked')).toMatchObject({
+      outcome: 'unknown',
+      seen: expect.stringContaining('no revocation endpoint'),
+    });
+    expect(report.claims.userInfo).toEqual({
+      id: 4711,
+      login: 'alice',
+      organizations: ['example'],
+      teams: ['example/dev'],
+    });
+    expect(row('groups').seen).toContain('corp:example/dev');
+    for (const token of github.tokens.keys()) expect(printed).not.toContain(token);
   });
 });
