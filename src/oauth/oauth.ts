@@ -6,7 +6,7 @@
  * Kubernetes, or Redis.
  *
  * - Server: `server.ts` (put together), `settings.ts` (of oidc-provider), `discovery.ts`, `rotating-keys.ts`,
- *   `parameter-limits.ts`, `device-name.ts`, `artefact-adapter.ts` (storage), `client-address.ts`.
+ *   `form-parsing.ts`, `parameter-limits.ts`, `device-name.ts`, `artefact-adapter.ts` (storage), `client-address.ts`.
  * - Interfaces to the pages: `authorizations.ts`, `device-requests.ts`. To delegated sessions: `delegated-grants.ts`.
  * - Minting: `mint.ts` (the decision), `claim-minter.ts` (its place in oidc-provider), `audiences.ts`,
  *   `console-token.ts`, `public-clients.ts`, `refresh-rotation.ts`, `device-grant.ts`, `token-exchange.ts` with `workload/`

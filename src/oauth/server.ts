@@ -26,6 +26,7 @@ import { createDelegatedGrants } from './delegated-grants.ts';
 import { createDeviceLimits, deviceResponse } from './device-grant.ts';
 import { createDeviceRequests } from './device-requests.ts';
 import { discoveryDocument } from './discovery.ts';
+import { parseInOnePass } from './form-parsing.ts';
 import type { AuthorizationServer } from './oauth.ts';
 import { publicClients, unboundClientIds } from './public-clients.ts';
 import type { Recheck } from './recheck.ts';
@@ -191,6 +192,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   };
   const current = perKeys(deps, (keys) => {
     const provider = new Provider(deps.config.publicUrl, providerSettings({ ...settings, ...keys }));
+    parseInOnePass(provider);
     const { workload, delegation, sessions } = deps.config;
     const perToken = {
       factsOf,

@@ -12,8 +12,10 @@
  * - `page`, `assets`: templates, layout, error pages, response headers; style sheets, scripts and the icon.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import querystring from 'node:querystring';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { AppError } from '../core/errors.ts';
+import { unescapeForm } from '../core/request/form.ts';
 import { assetFiles } from './page/assets.ts';
 import { createAdminApi } from '../admin/api/admin-api.ts';
 import { bearerCaller } from '../admin/api/admin-callers.ts';
@@ -65,6 +67,10 @@ const MOST_READS_WAITING = 24;
 
 const OAUTH_PATH = /^\/(?:oauth|\.well-known)(?:\/|$)/;
 
+/** Express' own `simple` parser, but for the exceptions. */
+const parseQuery = (query: string): querystring.ParsedUrlQuery =>
+  querystring.parse(query, '&', '=', { decodeURIComponent: unescapeForm });
+
 /** An Express app that trusts no forwarded header and does not name itself in responses. */
 function plainExpress(addressOf: ClientAddressOf): Express {
   const app = express();
@@ -72,9 +78,14 @@ function plainExpress(addressOf: ClientAddressOf): Express {
   app.disable('etag');
   app.enable('case sensitive routing');
   app.enable('strict routing');
-  app.set('query parser', 'simple');
+  app.set('query parser', parseQuery);
   app.set('trust proxy', false);
   app.use((req, res, next) => {
+    // Express parses it again each time that it is read.
+    let query: unknown;
+    Object.defineProperty(req, 'query', {
+      get: () => (query ??= Reflect.get(Object.getPrototypeOf(req) as object, 'query', req)),
+    });
     beginContext(req, res, addressOf);
     next();
   });

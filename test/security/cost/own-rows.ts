@@ -10,6 +10,7 @@ import {
   FORM_TYPE,
   JSON_TYPE,
   LONG,
+  notUtf8,
   PAGE,
   SMALL,
   type CostRow,
@@ -48,6 +49,11 @@ const OWN: Readonly<Record<string, OwnRow>> = {
     worst: 'an account with 880 delegated sessions, each with limits of 8 kB',
     path: () => '/-/delegations',
     bound: { ...PAGE, calls: 80, kB: 300 },
+  },
+  'GET /-/delegations (not UTF-8)': {
+    worst: 'a query of 12 kB',
+    path: () => `/-/delegations?${notUtf8(12_000)}`,
+    status: 400,
   },
   'POST /-/delegations': {
     worst: 'limits of 8 kB with a hundred names, where there are as many sessions as may be',
@@ -170,7 +176,8 @@ interface OAuthRow extends Options {
   readonly worst: string;
   /** Whose connection it comes on; default: alice's. */
   readonly as?: 'root';
-  readonly form: (stage: CostStage, index: number) => Record<string, string> | Promise<Record<string, string>>;
+  /** A text: as it is sent. */
+  readonly form: (stage: CostStage, index: number) => Record<string, string> | string | Promise<Record<string, string>>;
   readonly limiter: Limiter;
 }
 
@@ -258,15 +265,33 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
     bound: { ...SMALL, cpuMs: 20 },
     status: 400,
   },
+  'POST /-/oauth/token (not UTF-8)': {
+    worst: 'a form of 32 kB',
+    form: () => notUtf8(32_000),
+    limiter: 'connections',
+    status: 400,
+  },
   'POST /-/oauth/revoke': {
     worst: 'an unknown token of 8 kB',
     form: () => ({ ...client, token: 't'.repeat(8000) }),
     limiter: 'connections',
   },
+  'POST /-/oauth/revoke (not UTF-8)': {
+    worst: 'a form of 32 kB',
+    form: () => notUtf8(32_000),
+    limiter: 'connections',
+    status: 400,
+  },
   'POST /-/oauth/device': {
     worst: 'a code is made, with each parameter as long as it may be',
     form: () => ({ ...client, scope: 'kubernetes', device_name: 'w'.repeat(64), resource: clusterAudience('demo') }),
     limiter: 'signIns',
+  },
+  'POST /-/oauth/device (not UTF-8)': {
+    worst: 'a form of 32 kB',
+    form: () => notUtf8(32_000),
+    limiter: 'signIns',
+    status: 400,
   },
   'POST /oauth/token': {
     worst: 'as at the api listener',
@@ -280,12 +305,27 @@ const FORMS: Readonly<Record<string, OAuthRow>> = {
     limiter: 'connections',
     status: 400,
   },
+  'POST /oauth/token (not UTF-8)': {
+    worst: 'a form of 32 kB',
+    form: () => notUtf8(32_000),
+    limiter: 'connections',
+    status: 400,
+  },
   'POST /oauth/revoke': {
     worst: 'as at the api listener',
     form: () => ({ ...client, token: 't'.repeat(8000) }),
     limiter: 'connections',
   },
+  'POST /oauth/revoke (not UTF-8)': {
+    worst: 'a form of 32 kB',
+    form: () => notUtf8(32_000),
+    limiter: 'connections',
+    status: 400,
+  },
 };
+
+const bodyOf = (form: Record<string, string> | string): string =>
+  typeof form === 'string' ? form : new URLSearchParams(form).toString();
 
 const FORM_ROWS: readonly CostRow[] = Object.entries(FORMS).map(([operation, row]) => {
   const { form, as = 'alice', status = 200, bound = SMALL, ...rest } = row;
@@ -302,7 +342,7 @@ const FORM_ROWS: readonly CostRow[] = Object.entries(FORMS).map(([operation, row
         url: (isWeb ? urls.web : urls.api) + path,
         agent: isWeb ? anonymous : stage[as].agent,
         headers: FORM_TYPE,
-        body: new URLSearchParams(await form(stage, index)).toString(),
+        body: bodyOf(await form(stage, index)),
         status,
       };
     },
@@ -312,7 +352,7 @@ const FORM_ROWS: readonly CostRow[] = Object.entries(FORMS).map(([operation, row
 const get = (path: string, worst: string, options: Options & { readonly query?: string } = {}): CostRow => {
   const { query = '', status = 200, bound = SMALL, limiter = 'connections' } = options;
   const request = ({ urls, anonymous }: CostStage): Request => ({
-    url: urls.web + path + query,
+    url: urls.web + path.split(' ', 1)[0] + query,
     agent: anonymous,
     status,
   });
@@ -338,6 +378,16 @@ const GET_ROWS: readonly CostRow[] = [
     query: `?${authorization.toString()}`,
     limiter: 'signIns',
     status: 303,
+  }),
+  get('/oauth/authorize (not UTF-8)', 'a query of 12 kB', {
+    query: `?${notUtf8(12_000)}`,
+    limiter: 'signIns',
+    status: 400,
+  }),
+  get('/oauth/authorize (one name)', 'a query of 12 kB that repeats it', {
+    query: `?${'a&'.repeat(6000)}`,
+    limiter: 'signIns',
+    status: 400,
   }),
   get('/oauth/authorize/:uid', 'an unknown one', { limiter: 'signIns', status: 404 }),
 ];

@@ -5,7 +5,7 @@ import {
   FORM_TYPE,
   JSON_TYPE,
   LONG,
-  MANY,
+  notUtf8,
   PAGE,
   SMALL,
   type Bound,
@@ -34,6 +34,7 @@ const gone = 'A'.repeat(43);
 const NOTHING = 'there is none worse';
 /** A form has 16 kB and 32 fields at most. */
 const LONGEST = 'f'.repeat(15_000);
+const NOT_UTF8 = notUtf8(12_000);
 const account = (name: string): string => encodeURIComponent(`demo/${name}`);
 
 /** Five hundred records are unsealed; between two hundred of them others have their turn. */
@@ -84,8 +85,8 @@ const SIGNED_OUT: Readonly<Record<string, PageRow>> = {
     status: 400,
     limiter: 'logouts',
   },
-  'GET /': { worst: 'a query with three thousand parameters', path: () => `/?${MANY}` },
-  'GET /login': { worst: 'a query with three thousand parameters', path: () => `/login?${MANY}`, status: 303 },
+  'GET /': { worst: 'a query of 12 kB that is not UTF-8', path: () => `/?${NOT_UTF8}` },
+  'GET /login': { worst: 'a query of 12 kB that is not UTF-8', path: () => `/login?${NOT_UTF8}`, status: 303 },
   'GET /login/start': {
     worst: 'a sign-in, which is stored',
     path: () => '/login/start?provider=demo&to=me',
@@ -99,6 +100,11 @@ const SIGNED_OUT: Readonly<Record<string, PageRow>> = {
     path: () => `/callback/demo?state=${gone}&code=${LONG}`,
     status: 400,
   },
+  'GET /callback/:provider (not UTF-8)': {
+    worst: 'a query of 12 kB',
+    path: () => `/callback/demo?${NOT_UTF8}`,
+    status: 400,
+  },
   'GET /login/done': { worst: NOTHING },
   'GET /login/:uid': { worst: 'an unknown one', path: () => `/login/${gone}`, status: 400 },
   'GET /login/:uid/choose': { worst: 'an unknown one', path: () => `/login/${gone}/choose`, status: 400 },
@@ -110,7 +116,7 @@ const SIGNED_OUT: Readonly<Record<string, PageRow>> = {
   },
   'GET /login/:uid/finish': { worst: 'an unknown one', path: () => `/login/${gone}/finish`, status: 400 },
   'GET /login/:uid/refuse': { worst: 'an unknown one', path: () => `/login/${gone}/refuse`, status: 400 },
-  'GET /device': { worst: 'a query with three thousand parameters', path: () => `/device?${MANY}` },
+  'GET /device': { worst: 'a query of 12 kB that is not UTF-8', path: () => `/device?${NOT_UTF8}` },
   'POST /device': {
     worst: 'a right code',
     browser: (stage) => opened(stage, '/device'),

@@ -160,8 +160,8 @@ export const FORM_TYPE = { 'content-type': 'application/x-www-form-urlencoded' }
 
 /** As long as a head may be, with what clients send besides it. */
 export const LONG = 'w'.repeat(12_000);
-/** As many parameters as fit into a head. */
-export const MANY = Array.from({ length: 3000 }, (_, index) => `p${index % 10}=`).join('&');
+/** Names and values that are not UTF-8, as many as fit into so many bytes: decoding them by exceptions costs most. */
+export const notUtf8 = (bytes: number): string => '%ff=%ff&'.repeat(bytes / 8);
 
 /** JSON of this many bytes, as deep as it goes. */
 export const deepJson = (bytes: number): string => '['.repeat(bytes / 2) + ']'.repeat(bytes / 2);
