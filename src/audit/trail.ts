@@ -86,6 +86,9 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
     get blocked() {
       return options.onFailure === 'block' && all.some((sink) => sink.failing);
     },
+    get backlogged() {
+      return all.some((sink) => sink.backlogged);
+    },
     // Old rejections are deleted by design.
     status: () => [
       ...sinks.map((sink) => sink.status),

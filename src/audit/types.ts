@@ -15,6 +15,8 @@ export interface AuditTrail {
   recordAhead(event: AuditEvent): Promise<boolean>;
   /** True while a sink cannot write the audit log and `audit.onFailure` is `block`: no request may be served then. */
   readonly blocked: boolean;
+  /** True while a sink that works is behind by a quarter of its queue and more: whoever sends much has to wait. */
+  readonly backlogged: boolean;
   /**
    * Resolves when everything recorded so far has been passed to the operating system. While a sink fails this
    * waits for its recovery or for `close`, so a caller that must not wait forever sets a time limit.

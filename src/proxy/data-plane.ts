@@ -109,9 +109,12 @@ export class DataPlane {
     this.#sweepTimer.unref();
   }
 
-  /** True while more requests wait for their turn than are started in the next ones. */
+  /**
+   * True while more requests wait for their turn than are started in the next ones, or more of their events for the
+   * audit log than it has written soon: an account that fills its queue would have everyone rejected.
+   */
   get isBehind(): boolean {
-    return this.#turns.isBehind;
+    return this.#turns.isBehind || this.#deps.audit.backlogged;
   }
 
   /** True while each response is the last of its connection. */

@@ -173,7 +173,7 @@ export interface ApiListenerDeps {
   readonly clusters: readonly UpstreamCluster[];
   readonly authenticate: Authenticate;
   readonly guard: RevocationGuard;
-  readonly audit: Pick<AuditTrail, 'record' | 'recordAhead' | 'blocked'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'recordAhead' | 'blocked' | 'backlogged'>;
   /** Absent: no rules, the commands of exec are counted, and changes are written ahead. */
   readonly auditPolicy?: Partial<Pick<Config['audit'], 'policy' | 'execCommands' | 'writeAhead'>>;
   readonly metrics: ProxyMetrics;

@@ -134,6 +134,32 @@ describe('many clients that come at the same time', () => {
     expect(read.most).toBeLessThanOrEqual(256 + each + 1);
   });
 
+  it('some 256 requests of one account are read while the audit log is behind, and those of others as ever', async () => {
+    let isBehind = true;
+    const read = counted('begun');
+    const plane = opened(await startPlane({ auditBacklogged: () => isBehind }));
+    const [alice, mallory] = [await signIn(plane), await signIn(plane, { subject: 'mallory' })];
+    const user = await http2Connection(plane, alice.certificate);
+    ends.push(() => user.close());
+    const [connections, each] = [10, 100];
+    const sockets = await connectionsOf(plane, connections, true, mallory);
+    const authorization = `Bearer ${mallory.token}`;
+    const head = { ':method': 'GET', ':scheme': 'https', ':path': PODS, ':authority': HOST, authorization };
+    const requests = (from: number, to: number): Buffer[] =>
+      Array.from({ length: to - from }, (_, n) => headersFrame(1 + 2 * (from + n), head, END_HEADERS | END_STREAM));
+    for (const socket of sockets) {
+      const answered = once(socket, 'data');
+      socket.write(Buffer.concat(requests(0, 1)));
+      await answered;
+    }
+    await until(() => plane.audited.length === connections, 'the first response of each');
+    for (const socket of sockets) socket.write(Buffer.concat(requests(1, each)));
+    for (let calls = 0; calls < 50; calls += 1) expect((await user.call(alice, PODS)).status).toBe(200);
+    expect(read.total).toBeLessThanOrEqual(connections + 256 + each + 50);
+    isBehind = false;
+    await until(() => read.total === connections * each + 50, 'every request', 20_000);
+  });
+
   it.each(['HTTP/1.1', 'HTTP/2'])('some 16,000 pieces of bodies are read in one turn: %s', async (version) => {
     const read = counted('pieceRead');
     const plane = opened(await startPlane());

@@ -74,6 +74,7 @@ export interface PlaneOptions {
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
+  readonly auditBacklogged?: () => boolean;
   /** Absent: it is written. */
   readonly recordAhead?: ApiListenerDeps['audit']['recordAhead'];
   readonly auditPolicy?: NonNullable<ApiListenerDeps['auditPolicy']>;
@@ -162,6 +163,9 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       },
       get blocked() {
         return options.auditBlocked?.() ?? false;
+      },
+      get backlogged() {
+        return options.auditBacklogged?.() ?? false;
       },
     },
     metrics: {

@@ -93,6 +93,9 @@ class Publisher implements LiveAuditLog {
       get blocked() {
         return trail.blocked;
       },
+      get backlogged() {
+        return trail.backlogged;
+      },
       flush: () => trail.flush(),
       close: () => trail.close(),
     };

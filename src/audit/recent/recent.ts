@@ -71,6 +71,9 @@ class RecentRecorder implements RecentRequests {
       get blocked() {
         return trail.blocked;
       },
+      get backlogged() {
+        return trail.backlogged;
+      },
       flush: () => trail.flush(),
       close: () => trail.close(),
     };

@@ -62,6 +62,9 @@ export function limitRejections(trail: AuditTrail, options: RejectionsOptions): 
     get blocked() {
       return trail.blocked;
     },
+    get backlogged() {
+      return trail.backlogged;
+    },
     flush: () => trail.flush(),
     close: () => {
       sessions.close();

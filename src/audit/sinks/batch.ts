@@ -1,7 +1,7 @@
 /** Lines on their way to a target, and how many of them are written. */
 
 /** Large enough for one system call per busy tick, small enough to be written quickly. */
-const BATCH_BYTES = 256 * 1024;
+export const BATCH_BYTES = 256 * 1024;
 
 /** A run of whole lines, written as one buffer. A write may end anywhere in it, also inside a line. */
 export class Batch {
@@ -18,10 +18,10 @@ export class Batch {
     this.#ends = lines.map((line) => (end += line.length));
   }
 
-  /** Takes as many lines as fit from the front of `queue`, at least one; undefined when it is empty. */
-  static takeFrom(queue: Buffer[]): Batch | undefined {
+  /** Takes as many lines as fit into `most` bytes from the front of `queue`, at least one; undefined when it is empty. */
+  static takeFrom(queue: Buffer[], most: number): Batch | undefined {
     let bytes = 0;
-    const over = queue.findIndex((line, index) => (bytes += line.length) > BATCH_BYTES && index > 0);
+    const over = queue.findIndex((line, index) => (bytes += line.length) > most && index > 0);
     const lines = queue.splice(0, over === -1 ? queue.length : over);
     return lines.length === 0 ? undefined : new Batch(lines);
   }

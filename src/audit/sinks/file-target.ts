@@ -4,6 +4,7 @@ import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from '../../contracts/logger.ts';
 import type { FileSinkSettings } from '../types.ts';
+import { BATCH_BYTES } from './batch.ts';
 import { requireOwnFolder, syncFile } from './folder.ts';
 import { Rotation } from './rotation.ts';
 import { codeOf, type LineTarget } from './target.ts';
@@ -28,6 +29,12 @@ const OUT_OF_SPACE = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EAGAIN', 'EINTR']);
  */
 const GATHER_MS = 5;
 const SYNC_EVERY_MS = 1000;
+/**
+ * Each write comes after a look at the path, without which an event would go into a file that was deleted, and count as
+ * kept. So the two are shared by more lines the more there are, up to a size that a slow disk takes well before it
+ * counts as hanging.
+ */
+const MOST_BATCH_BYTES = 4 * 1024 * 1024;
 /** A folder in which nothing may be renamed will not have changed at the next line. */
 const ROTATE_AGAIN_MS = 60_000;
 
@@ -65,6 +72,8 @@ export class FileTarget implements LineTarget {
   /** A rotation happens only between whole lines. */
   #atLineStart = true;
   #rotateNotBefore = -Infinity;
+  /** Of the open file, when it was last looked at. */
+  #size = 0;
   #syncSoon: NodeJS.Timeout | undefined;
   #syncError: Error | undefined;
 
@@ -77,6 +86,11 @@ export class FileTarget implements LineTarget {
 
   get location(): string {
     return this.#settings.path;
+  }
+
+  /** A batch does not carry a file far beyond the size at which it ends. */
+  get batchBytes(): number {
+    return Math.max(BATCH_BYTES, Math.min(MOST_BATCH_BYTES, this.#rotation.bytesLeft(this.#size)));
   }
 
   get holdsForSeconds(): number | undefined {
@@ -93,6 +107,7 @@ export class FileTarget implements LineTarget {
     }
     const size = file && (await sizeIfStillAt(this.location, file.identity));
     if (file && size !== undefined) {
+      this.#size = size;
       this.#rotation.tidyNowAndThen();
       if (!this.#atLineStart || !this.#rotation.isDue({ size, begunAt: file.begunAt })) return 'same';
       if (!(await this.#moveAway({ size, begunAt: file.begunAt }))) return 'same';
@@ -100,6 +115,7 @@ export class FileTarget implements LineTarget {
     await this.#discard();
     await requireOwnFolder(dirname(this.location));
     this.#file = await this.#open();
+    this.#size = Number(this.#file.identity.size);
     this.#atLineStart = true;
     this.#rotation.tidy();
     return 'fresh';

@@ -45,6 +45,11 @@ export class Rotation {
     return this.#settings.maxSizeMb !== undefined || this.#settings.rotateEvery !== undefined;
   }
 
+  /** @returns how many more bytes a file of `size` takes before it ends; Infinity without a limit */
+  bytesLeft(size: number): number {
+    return (this.#settings.maxSizeMb ?? Infinity) * MEBIBYTE - size;
+  }
+
   /** @param file its size in bytes, and when it was begun, in milliseconds since the epoch */
   isDue(file: { readonly size: number; readonly begunAt: number }): boolean {
     const { maxSizeMb = Infinity, rotateEvery = Infinity } = this.#settings;

@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, LinePosition, SinkGap, SinkStatus } from '../types.ts';
-import { Batch } from './batch.ts';
+import { Batch, BATCH_BYTES } from './batch.ts';
 import { retryDelay, type RetryLimits } from '../../egress/webhook.ts';
 import type { LineTarget } from './target.ts';
 
@@ -31,6 +31,8 @@ export interface SinkParts {
  * need the rest of the space.
  */
 const FAILING_FROM = 0.75;
+/** What is read already ends in events too, so whoever sends much waits well before that. */
+const BACKLOGGED_FROM = 0.25;
 /** Bytes that wait for no others to be written with them. */
 const GATHER_BYTES = 256 * 1024;
 
@@ -85,9 +87,20 @@ export class LineSink {
 
   /** True while a line that is pushed now may not reach the target soon. */
   get failing(): boolean {
-    const { queueBytes, stallMs } = this.#parts.limits;
-    const stalled = this.#askedAt !== undefined && performance.now() - this.#askedAt > stallMs;
-    return !this.#opened || this.#failure !== undefined || stalled || this.#queuedBytes >= queueBytes * FAILING_FROM;
+    return this.#isOut || this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM;
+  }
+
+  /**
+   * True while the target works, and lines come faster than it writes them. Never while it does not work: nothing would
+   * end the wait then, and `onFailure` decides.
+   */
+  get backlogged(): boolean {
+    return this.#queuedBytes >= this.#parts.limits.queueBytes * BACKLOGGED_FROM && !this.#isOut;
+  }
+
+  get #isOut(): boolean {
+    const stalled = this.#askedAt !== undefined && performance.now() - this.#askedAt > this.#parts.limits.stallMs;
+    return !this.#opened || this.#failure !== undefined || stalled;
   }
 
   get status(): SinkStatus {
@@ -221,7 +234,7 @@ export class LineSink {
     const state = await this.#target.prepare();
     if (this.#abandoned) return this.#target.close();
     if (state === 'fresh') this.#batch?.rewindToLineStart();
-    this.#batch ??= Batch.takeFrom(this.#waiting);
+    this.#batch ??= Batch.takeFrom(this.#waiting, this.#target.batchBytes ?? BATCH_BYTES);
     if (this.#batch) {
       this.#askedAt = performance.now();
       const sync = this.#flushes.some((flush) => flush.sync);

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../contracts/logger.ts';
+import { BATCH_BYTES } from './batch.ts';
 import { isOutOfSpace } from './file-target.ts';
 import { requireOwnFolder, syncFile } from './folder.ts';
 import { SpoolOwner } from './spool-owner.ts';
@@ -54,6 +55,11 @@ export class Spool {
   /** Bytes that wait. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** Bytes that one `append` may have: a whole file, and less as the spool fills, so that little of it is left unused. */
+  get batchBytes(): number {
+    return Math.max(BATCH_BYTES, Math.min(SEGMENT_BYTES, this.#maxBytes - this.#bytes));
   }
 
   /**

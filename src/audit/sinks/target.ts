@@ -10,6 +10,12 @@ export interface LineTarget {
   readonly readyImmediately: boolean;
   /** Milliseconds that a line may wait for others, if accepting one is expensive. Absent: none. */
   readonly gatherMs?: number;
+  /**
+   * Bytes of lines that it is given in one write; asked for after each `prepare`. Absent: 256 kB. An attacker causes as
+   * much and more in each turn of the event loop, and a write takes one or two turns however fast the disk is: a queue
+   * would grow in front of a target that takes less.
+   */
+  readonly batchBytes?: number;
   /** Bytes that it has accepted and not yet delivered. Absent: none. */
   readonly heldBytes?: number;
   /** True if it still accepts lines, but cannot deliver them now. Absent: it delivers immediately. */

@@ -40,6 +40,10 @@ export class SpooledWebhook implements LineTarget {
     this.#delivery = new Delivery(settings, parts);
   }
 
+  get batchBytes(): number {
+    return this.#spool.batchBytes;
+  }
+
   get heldBytes(): number {
     return this.#spool.bytes;
   }

@@ -153,7 +153,7 @@ export class SharedReading {
   }
 
   readonly #nextTurn = (): void => {
-    if (this.#stopped.size > 0 && this.#isBehind()) return void setImmediate(this.#nextTurn);
+    if (this.#isBehind()) return void setImmediate(this.#nextTurn);
     this.#left = Math.min(MOST_IN_A_TURN, this.#left + REQUESTS_PER_TURN);
     let more = this.#left > 0 ? this.#perTurn : 0;
     this.#perTurn = Math.min(CONNECTIONS_PER_TURN, 2 * this.#perTurn);

@@ -43,6 +43,17 @@ describe('the connections of one account', () => {
     expect(read()).toBe(3);
   });
 
+  it('of an account that begins less than a turn allows wait too, once it has used up what it had', async () => {
+    const reading = new SharedReading(() => true);
+    const { read } = connections(reading, 3);
+    for (let turns = 0; turns < 4; turns += 1) {
+      expect(read()).toBe(3);
+      for (let begun = 0; begun < 64; begun += 1) reading.begun(0);
+      await turn();
+    }
+    expect(read()).toBe(0);
+  });
+
   it('wait after a turn that took long, whatever was in it, and are then read a few at a time; few never wait', async () => {
     const [many, few] = [new SharedReading(), new SharedReading()];
     const [crowd, pair] = [connections(many, 40), connections(few, 16)];

@@ -1,0 +1,149 @@
+/** What one account causes in each turn of the event loop must not fill a queue whose disk is well. */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  createAuditTrail,
+  createLiveAuditLog,
+  createRecentRequests,
+  limitRejections,
+} from '../../../../src/audit/audit.ts';
+import { FileTarget } from '../../../../src/audit/sinks/file-target.ts';
+import { LineSink } from '../../../../src/audit/sinks/sink.ts';
+import { openSinks } from '../../../../src/audit/sinks/sinks.ts';
+import { Spool } from '../../../../src/audit/sinks/spool.ts';
+import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
+import { aFolder, anEvent, Counts, LogLines, numbered, range } from '../fixtures.ts';
+import { aKey, publicKeys } from '../verify/audit-fixture.ts';
+
+const MEBIBYTE = 1024 * 1024;
+/** As in production, but for a machine that is busy with other things. */
+const LIMITS = { queueBytes: 16 * MEBIBYTE, retryMs: 100, retryMaxMs: 5000, stallMs: 30_000, closeTimeoutMs: 5000 };
+/** Of a request with a long target. */
+const LINE = Buffer.from(`${'x'.repeat(10_239)}\n`);
+const A_TURN = 64;
+vi.setConfig({ testTimeout: 30_000 });
+
+describe('a long queue', () => {
+  it('does not grow in front of a disk that is well, whatever is pushed in each turn that a call of it takes', async () => {
+    const path = join(await aFolder(), 'audit.log');
+    const target = new FileTarget({ type: 'file', path, fsync: 'never' });
+    const metrics = new Counts();
+    const sink = new LineSink(target, { limits: LIMITS, metrics });
+    onTestFinished(() => sink.close());
+    await sink.flush();
+    const [queued, writes]: [number[], number[]] = [[], []];
+    const pushATurn = (): void => {
+      if (queued.length === 100) return;
+      for (const _ of range(A_TURN)) sink.push(LINE);
+      queued.push(sink.status.queuedBytes);
+    };
+    const [prepare, write] = [target.prepare.bind(target), target.write.bind(target)];
+    vi.spyOn(target, 'prepare').mockImplementation(() => {
+      pushATurn();
+      return prepare();
+    });
+    vi.spyOn(target, 'write').mockImplementation((bytes, sync) => {
+      pushATurn();
+      writes.push(bytes.length);
+      return write(bytes, sync);
+    });
+    pushATurn();
+    await sink.flush();
+    await vi.waitFor(() => expect(queued).toHaveLength(100));
+    await sink.flush();
+    expect(Math.max(...queued)).toBeLessThan(LIMITS.queueBytes / 4);
+    expect(Math.max(...writes)).toBeLessThanOrEqual(4 * MEBIBYTE);
+    expect(metrics.by).toEqual(new Map([['file written', 100 * A_TURN]]));
+    expect((await stat(path)).size).toBe(100 * A_TURN * LINE.length);
+  });
+
+  it('is written in writes of 4 MiB at most, in order, and its chain is whole', async () => {
+    const path = join(await aFolder(), 'audit.log');
+    const written = vi.spyOn(FileTarget.prototype, 'write');
+    onTestFinished(() => written.mockRestore());
+    const key = aKey();
+    const chain = { replica: 'one', key };
+    const trail = createAuditTrail({ sinks: [{ type: 'file', path }], onFailure: 'block', limits: LIMITS, chain });
+    await trail.flush();
+    written.mockClear();
+    for (const n of range(1000)) trail.record(anEvent({ ...numbered(n), requestURI: `/${'a'.repeat(8000)}` }));
+    expect(await trail.recordAhead(numbered(1000))).toBe(true);
+    const sizes = written.mock.calls.map(([bytes]) => bytes.length);
+    expect(sizes).toHaveLength(Math.ceil((await stat(path)).size / (4 * MEBIBYTE)));
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(4 * MEBIBYTE);
+    await trail.close();
+    const verdict = await verifyAuditLog({ files: [path], keys: publicKeys(key) });
+    expect(verdict).toMatchObject({ proven: true, findings: [] });
+  });
+
+  it('carries no file far beyond the size at which it ends', async () => {
+    const folder = await aFolder();
+    const file = { type: 'file', path: join(folder, 'audit.log'), maxSizeMb: 1, gzip: false } as const;
+    const [sink] = openSinks([file], { limits: LIMITS });
+    for (const _ of range(600)) sink?.push(LINE);
+    await sink?.close();
+    const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(600 * LINE.length);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(1.25 * MEBIBYTE);
+  });
+
+  it('leaves little of a spool unused', async () => {
+    const spool = new Spool(await aFolder(), 2);
+    onTestFinished(() => spool.close());
+    const left: number[] = [];
+    while (spool.batchBytes <= 2 * MEBIBYTE - spool.bytes) {
+      left.push(spool.batchBytes);
+      await spool.prepare();
+      await spool.append(Buffer.from(`${'x'.repeat(0.6 * MEBIBYTE - 1)}\n`), false);
+    }
+    expect(left.map((bytes) => Math.round((10 * bytes) / MEBIBYTE) / 10)).toEqual([1, 1, 0.8]);
+    expect(spool.batchBytes).toBe(MEBIBYTE / 4);
+  });
+});
+
+/** A reader that takes nothing until it is told to. */
+function aReader() {
+  const waiting: (() => void)[] = [];
+  const stdout = new Writable({ write: (_chunk, _encoding, taken) => void waiting.push(taken) });
+  return { stdout, goOn: () => waiting.shift()?.() };
+}
+
+describe('the audit trail', () => {
+  it('is backlogged from a quarter of a queue on, long before it is blocked, as seen by those who record', async () => {
+    const { stdout, goOn } = aReader();
+    const limits = { ...LIMITS, queueBytes: 100_000 };
+    const trail = createAuditTrail({ sinks: [{ type: 'stdout' }], onFailure: 'block', stdout, limits });
+    const logger = new LogLines();
+    const live = createLiveAuditLog({ metrics: new Counts(), logger });
+    const wrapped = limitRejections(createRecentRequests({ logger }).wrap(live.wrap(trail)), {
+      perMinute: 60,
+      metrics: { rejectionOmitted: () => undefined },
+      nowMs: () => 0,
+    });
+    const record = (): void => wrapped.record(anEvent({ requestURI: `/${'a'.repeat(5000)}` }));
+    const states = range(20).map(() => {
+      record();
+      return `${wrapped.backlogged ? 'backlogged' : 'up to date'}${wrapped.blocked ? ', blocked' : ''}`;
+    });
+    expect([...new Set(states)]).toEqual(['up to date', 'backlogged', 'backlogged, blocked']);
+    expect([states.indexOf('backlogged'), states.indexOf('backlogged, blocked')]).toEqual([4, 13]);
+    await vi.waitFor(() => expect(goOn()).toBeUndefined());
+    goOn();
+    await expect.poll(() => (goOn(), wrapped.backlogged)).toBe(false);
+    await expect.poll(() => (goOn(), trail.status()[0]?.queuedBytes)).toBe(0);
+  });
+
+  it('is never backlogged while a sink does not work: `onFailure` decides then, and nothing would end the wait', async () => {
+    const path = join(await aFolder(), 'missing', 'audit.log');
+    const limits = { ...LIMITS, queueBytes: 100_000, closeTimeoutMs: 50 };
+    const trail = createAuditTrail({ sinks: [{ type: 'file', path }], onFailure: 'count', limits });
+    onTestFinished(() => trail.close());
+    for (const n of range(200)) trail.record(numbered(n));
+    expect(trail.backlogged).toBe(false);
+    await expect.poll(() => trail.status()[0]?.failing).toBe(true);
+    expect([trail.backlogged, trail.blocked]).toEqual([false, false]);
+    await expect(readFile(path)).rejects.toThrow('ENOENT');
+  });
+});
