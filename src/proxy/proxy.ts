@@ -25,6 +25,7 @@ export type { ApiListenerDeps, ProxyTiming, StepUpSettings, UpstreamCluster } fr
 export { closedReporter, ConnectionLimit } from './listener/connection-limit.ts';
 export type { Occupant } from './listener/connection-limit.ts';
 export { shareHandshakes } from './listener/handshakes.ts';
+export { limitKeyUpdates } from './listener/key-updates.ts';
 export { limitPipelining, noteEachPiece } from './listener/pipelining.ts';
 export { readerOf, SharedReading } from './listener/shared-reading.ts';
 export { createApiListener } from './listener/listener.ts';

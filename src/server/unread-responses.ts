@@ -9,8 +9,8 @@
  */
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { Server as TlsServer } from 'node:tls';
-import { limitPipelining, noteEachPiece, readerOf, SharedReading } from '../proxy/proxy.ts';
+import { Server as TlsServer, TLSSocket } from 'node:tls';
+import { limitKeyUpdates, limitPipelining, noteEachPiece, readerOf, SharedReading } from '../proxy/proxy.ts';
 
 /**
  * Pending responses of one connection. Browsers, proxies and scrapers do not pipeline (RFC 9112 §9.3.2): at most
@@ -41,10 +41,16 @@ export const FEW_PIPELINED: ServerOptions = limitPipelining(
  */
 function shareReading(server: Server): void {
   const reading = new SharedReading();
-  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
+  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket | TLSSocket) => {
     const reader = readerOf(socket);
     connections.set(socket, { open: 0, reading });
     reading.add(reader);
+    if (socket instanceof TLSSocket)
+      limitKeyUpdates(
+        socket,
+        () => reading.keyUpdated(),
+        () => socket.destroy(),
+      );
     socket.once('close', () => reading.remove(reader));
   });
 }

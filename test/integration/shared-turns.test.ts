@@ -3,20 +3,24 @@
  * costs no lease is measured by `npm run bench -- --only burst`; here it is counted how much is begun in one turn.
  */
 import { once } from 'node:events';
+import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { duplexPair } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { shareHandshakes } from '../../src/proxy/proxy.ts';
 import { connectUpstream } from '../../src/proxy/upstream/connect.ts';
 import type { UpstreamConnectError } from '../../src/proxy/upstream/connect.ts';
 import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
+import { FEW_PIPELINED, limitUnreadResponses } from '../../src/server/unread-responses.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
+import { keyUpdates } from '../support/key-updates.ts';
 import { tinyRecords } from '../support/tiny-records.ts';
+import { makeCertificate } from '../support/upstream.ts';
 import { DATA, END_HEADERS, END_STREAM, frame, PREFACE, headersFrame } from '../support/http2-frames.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -206,6 +210,50 @@ describe('many clients that come at the same time', () => {
     await until(() => read.total === connections * each, 'every piece', 30_000);
     // 64 kB of the connection that is one too many come at once; each record has 23 bytes.
     expect(read.most).toBeLessThanOrEqual(256 * 64 + 65_536 / 23);
+  });
+
+  const UPDATES = 2_400;
+
+  /** Counts key updates of clients that send them and nothing else, until each connection is ended. */
+  async function updatesUntilEnded(server: Server, port: number, options: ConnectionOptions) {
+    const read = turnCounter();
+    server.on('secureConnection', (socket: TLSSocket) => void socket.on('keylog', () => read.note()));
+    const clients = await Promise.all(Array.from({ length: 6 }, () => keyUpdates(port, options)));
+    for (const { tcp } of clients) ends.push(() => void tcp.destroy());
+    const prepared = clients.map((client) => client.updates(UPDATES));
+    const ended = clients.map(({ tcp }) => new Promise((resolve) => void tcp.once('close', resolve)));
+    for (const [index, { tcp }] of clients.entries()) tcp.write(prepared[index] ?? Buffer.alloc(0));
+    await Promise.all(ended);
+    return read;
+  }
+
+  it('some 4,096 key updates of TLS are read in one turn: api listener; few with data between them end nothing', async () => {
+    const plane = opened(await startPlane());
+    const options = { servername: HOST, ca: plane.ca };
+    const few = await keyUpdates(plane.port, options);
+    ends.push(() => void few.tcp.destroy());
+    const read = await updatesUntilEnded(plane.listener.server, plane.port, { ...options, ALPNProtocols: ['h2'] });
+    // 64 kB of the connection that is one too many come at once; each record has 27 bytes.
+    expect(read.most).toBeLessThanOrEqual(256 * 16 + 65_536 / 27);
+    expect(plane.counted.rejections.filter((reason) => reason === 'key_updates')).toHaveLength(6);
+    // A long-lived connection updates its keys now and then, with data between.
+    for (let each = 0; each < 4; each += 1) {
+      const answered = once(few.tls, 'data');
+      few.tcp.write(few.updates(30));
+      few.tcp.write(few.data(`GET ${PODS} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`));
+      expect(String(await answered)).toMatch(/^HTTP\/1\.1 401 /);
+    }
+  });
+
+  it('some 4,096 key updates of TLS are read in one turn: web listener', async () => {
+    const certificate = await makeCertificate(HOST);
+    const server = createHttpsServer({ ...certificate, ...FEW_PIPELINED });
+    limitUnreadResponses(server, { weight: 1 });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    ends.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const read = await updatesUntilEnded(server, port, { servername: HOST, ca: certificate.cert });
+    expect(read.most).toBeLessThanOrEqual(256 * 16 + 65_536 / 27);
   });
 
   it('16 handshakes with an API server start in one turn', async () => {

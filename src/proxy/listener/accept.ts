@@ -6,6 +6,7 @@ import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
 import type { DropReason, OnDropped } from './drops.ts';
+import { limitKeyUpdates } from './key-updates.ts';
 import { flightOf, SecondFlights } from './second-flights.ts';
 import type { Flight } from './second-flights.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
@@ -70,8 +71,19 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     // Fail closed: a connection that cannot be reset is not accepted.
     if (!paired.ok) {
       dropped(paired.reason, socket);
-      socket.destroy();
-    } else if (socket.alpnProtocol === 'h2') serveHttp2(socket, paired.value);
+      return void socket.destroy();
+    }
+    const connection = paired.value;
+    limitKeyUpdates(
+      socket,
+      () => connection.keyUpdated(),
+      () => {
+        if (connection.ended) return;
+        onDropped('key_updates', connection.address);
+        connection.reset();
+      },
+    );
+    if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
     else serveHttp1(socket);
   });
 }

@@ -59,6 +59,8 @@ export interface ClientConnection {
    * @param isEnd nothing, behind the last piece
    */
   pieceRead(isEnd: boolean): void;
+  /** Counts a key update of TLS, likewise. */
+  keyUpdated(): void;
   /**
    * Notes that the credential of a request was accepted, which makes it a connection of this user; undefined: that it
    * was rejected.
@@ -245,6 +247,10 @@ class TlsConnection implements ClientConnection {
 
   pieceRead(isEnd: boolean): void {
     this.#reading.pieceRead(isEnd);
+  }
+
+  keyUpdated(): void {
+    this.#reading.keyUpdated();
   }
 
   credentialAccepted(user: string | undefined): void {

@@ -12,6 +12,7 @@ import type { ProxyHeaderError } from './proxy-protocol.ts';
  * - `handshake_late`, `handshake_failed`: it was not over in time; it is no TLS 1.3
  * - `handshake_too_large`, `certificate_too_large`: larger than any client's
  * - `first_request_late`, `http2_error`: over HTTP/2, no request in time; frames that no client sends, or too many
+ * - `key_updates`: many key updates of TLS, and no data between them
  * - `connection_unknown`: it could not be reset, so it is not served
  */
 const MESSAGES = {
@@ -22,6 +23,7 @@ const MESSAGES = {
   certificate_too_large: 'connection closed: its client certificate is larger than 16 KiB',
   first_request_late: 'connection closed: no request came on it in time',
   http2_error: 'connection closed: its client broke the rules of HTTP/2 or a limit for its frames',
+  key_updates: 'connection closed: its client updates the keys of TLS and sends no data',
   connection_unknown: 'connection closed: it could not be reset, so it is not served',
 } as const;
 

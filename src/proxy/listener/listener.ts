@@ -11,6 +11,7 @@
  * - `framing.ts`: ambiguous requests, and heads that are too large.
  * - `drops.ts`: connections that end without a response.
  * - `connection-limit.ts`: too many connections. `pipelining.ts`, `shared-reading.ts`: too many requests at once.
+ *   `key-updates.ts`: too many key updates of TLS.
  * - `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
  * - `stackless.ts`: errors without a stack.
  */

@@ -11,7 +11,7 @@
 
 import type { Socket } from 'node:net';
 
-/** Weighs what is begun: a request, so many lines of its head, and so many pieces of bodies cost about the same. */
+/** Weighs what is begun: a request, so many lines of its head, pieces of bodies or key updates cost about the same. */
 const MOST_IN_A_TURN = 256;
 /** As many as are judged in one: more would wait for it, at 7 to 15 kB each. */
 const REQUESTS_PER_TURN = 64;
@@ -21,6 +21,8 @@ const LINES_OF_A_REQUEST = 32;
  * thousand to a connection, takes several turns.
  */
 const PIECES_OF_A_REQUEST = 64;
+/** One takes five microseconds (`key-updates.ts`). */
+const KEY_UPDATES_OF_A_REQUEST = 16;
 /**
  * Milliseconds. An attacker sends what begins nothing, and Node calls no code of ours for it: frames of HTTP/2 without a
  * request, or a head in records of one byte. 12 MB of them on a hundred connections took 0.4 s in one turn, and several
@@ -110,6 +112,11 @@ export class SharedReading {
    */
   pieceRead(isEnd: boolean): void {
     this.#take(isEnd ? 1 : 1 / PIECES_OF_A_REQUEST);
+  }
+
+  /** Counts a key update that came on one of these connections. */
+  keyUpdated(): void {
+    this.#take(1 / KEY_UPDATES_OF_A_REQUEST);
   }
 
   #take(weight: number): void {

@@ -21,6 +21,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     openResponses: 0,
     requestBegun: () => undefined,
     pieceRead: () => undefined,
+    keyUpdated: () => undefined,
     credentialAccepted: () => undefined,
     closesBy: () => undefined,
     user: undefined,
