@@ -366,7 +366,10 @@ export const DESCRIPTIONS: ReadonlyMap<string, string> = new Map([
     'limits.connections',
     'Connections to the api listener at once, and as many to the web listener. Requests at one cluster may be four fifths of it, so that one that hangs leaves capacity for the others.',
   ],
-  ['limits.inFlightPerPerson', 'Requests and watches of one user at once, over all their sessions; beyond it 429.'],
+  [
+    'limits.inFlightPerPerson',
+    'Requests and watches of one user at once, over all their sessions, and as many at the web consoles; beyond it 429.',
+  ],
   [
     'limits.groups',
     'A user with more groups is rejected at sign-in. The groups that the provider sends count, before `groups` filters it and before any expression is evaluated.',

@@ -8,6 +8,7 @@
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { ConnectionLimit, type Occupant } from '../proxy/proxy.ts';
 
 /** How long a connection may wait for its client in any case. */
@@ -81,8 +82,13 @@ export function keepSpace(server: Server, { onClosed, waitMs = WAIT_MS }: Connec
   };
   server.prependListener('request', onRequest);
   server.prependListener('checkExpectation', onRequest);
-  // Only where something upgrades: Node takes an upgrade for a request otherwise. It is open until its end.
-  if (server.listenerCount('upgrade') > 0) server.prependListener('upgrade', ({ socket }) => void begun(socket));
+  // Only where something upgrades: Node takes an upgrade for a request otherwise. It is open until our side has ended:
+  // an attacker without a credential asks for upgrades, and stays after each rejection for as long as it is waited for.
+  if (server.listenerCount('upgrade') === 0) return;
+  server.prependListener('upgrade', (req: IncomingMessage, socket: Duplex) => {
+    const over = begun(req.socket);
+    if (over !== undefined) socket.once('finish', over);
+  });
 }
 
 const addressOf = (socket: Socket): string =>

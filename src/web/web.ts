@@ -197,8 +197,11 @@ export function createWeb(deps: WebDeps): Web {
   const adminApi = createAdminApi(service, runDrill, { limits, reads });
   const admin = { service, runDrill, limits, reads, adminApi };
   const programs = programApp(admin);
-  const { publicUrl } = deps.config;
-  const consoles = deps.consoles === undefined ? undefined : createConsoles({ ...deps, ...deps.consoles, publicUrl });
+  const { publicUrl, limits: ofConfig } = deps.config;
+  const consoles =
+    deps.consoles === undefined
+      ? undefined
+      : createConsoles({ ...deps, ...deps.consoles, publicUrl, limits: ofConfig });
   const app = webApp(admin, consoles);
   return {
     app,

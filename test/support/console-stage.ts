@@ -5,6 +5,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { WebSocket } from 'ws';
+import type { Config } from '../../src/config/config.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
 import { createConsoleTokens } from '../../src/oauth/console-token.ts';
 import type { RevocationGuard } from '../../src/revocation/revocation.ts';
@@ -50,7 +51,10 @@ export interface ConsoleStage {
 }
 
 /** @param recheck absent: no provider is asked again */
-export async function openConsoleStage(recheck?: RecheckBrowser): Promise<ConsoleStage> {
+export async function openConsoleStage(
+  recheck?: RecheckBrowser,
+  limits?: Partial<Config['limits']>,
+): Promise<ConsoleStage> {
   const [certificate, ofOther] = await Promise.all([makeCertificate('portcullis.test'), makeCertificate('other.test')]);
   const [headlamp, other] = await Promise.all([startConsole(), startConsole({ tls: ofOther })]);
   const { privateKey } = await generateKeyPair('ES256', { extractable: true });
@@ -88,7 +92,8 @@ export async function openConsoleStage(recheck?: RecheckBrowser): Promise<Consol
         { name: 'misnamed', host: 'misnamed.test', cluster: 'prod', server: misnamed, ca },
       ];
       const asked = recheck === undefined ? {} : { recheck };
-      return { ...deps, ...asked, consoles: { consoles, guard, mintToken, mayUse } };
+      const config = { ...deps.config, limits: { ...deps.config.limits, ...limits } };
+      return { ...deps, ...asked, config, consoles: { consoles, guard, mintToken, mayUse } };
     },
   });
   stage.web.serve(server);

@@ -33,6 +33,8 @@ export interface TestConsole {
   upgradeHeaders: string[];
   /** What is answered to an upgrade instead. */
   upgradeRejection: string | undefined;
+  /** What is done with an upgrade instead. */
+  upgraded: ((socket: Socket) => void) | undefined;
   /** Connections from Portcullis that are open now. */
   readonly connections: ReadonlySet<Socket>;
   /** How many there have been. */
@@ -68,6 +70,7 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
     answer: page('<!doctype html><title>Console</title><h1>Console</h1>'),
     upgradeHeaders: [],
     upgradeRejection: undefined,
+    upgraded: undefined,
     connections,
     dialled: 0,
     sockets: () => [...sockets.clients],
@@ -89,6 +92,7 @@ export async function startConsole(options: ConsoleOptions = {}): Promise<TestCo
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     note(standIn, req, '');
     if (standIn.upgradeRejection !== undefined) return void socket.end(standIn.upgradeRejection);
+    if (standIn.upgraded !== undefined) return standIn.upgraded(socket);
     sockets.handleUpgrade(req, socket, head, (browser) => join(standIn, browser, req, options));
   });
   sockets.on('headers', (headers) => void headers.push(...standIn.upgradeHeaders));

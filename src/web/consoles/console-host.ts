@@ -1,6 +1,6 @@
 /**
  * Serves everything on one console's host name. The order is the same for requests and upgrades: register, audit
- * log writable, one of our own paths, origin of the request, signed-in user, token, forward.
+ * log writable, one of our own paths, origin of the request, signed-in user, slot, token, forward.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -11,13 +11,14 @@ import { record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { beginContext, createContext, type RequestContext } from '../../http/request-context.ts';
 import { RESERVED_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
+import type { ConsoleLimit } from './console-limit.ts';
 import { ConsoleExchange } from './exchange.ts';
 import { ConsoleForwarding } from './forwarding.ts';
 import type { OpenResponses } from './open-responses.ts';
-import { refuseUpgrade, sendPlainError } from './page.ts';
+import { refuseUpgrade, sendPlainError, sendTooMany } from './page.ts';
 import { headersForConsole } from './request-headers.ts';
 import { isNavigation, judgeRequest } from './request-guard.ts';
-import type { ConsoleSessions } from './sessions.ts';
+import type { ConsoleSessions, ConsoleVisitor } from './sessions.ts';
 
 interface Admitted {
   readonly token: ConsoleToken;
@@ -33,14 +34,21 @@ export class ConsoleHost {
   readonly console: Console;
   readonly #deps: ConsoleDeps;
   readonly #sessions: ConsoleSessions;
+  readonly #limit: ConsoleLimit;
   readonly #forwarding: ConsoleForwarding;
   readonly #origin: string;
   readonly #addressOf: ClientAddressOf;
 
-  constructor(console: Console, deps: ConsoleDeps, sessions: ConsoleSessions) {
+  /** @param shared what all consoles have in common */
+  constructor(
+    console: Console,
+    deps: ConsoleDeps,
+    shared: { readonly sessions: ConsoleSessions; readonly limit: ConsoleLimit },
+  ) {
     this.console = console;
     this.#deps = deps;
-    this.#sessions = sessions;
+    this.#sessions = shared.sessions;
+    this.#limit = shared.limit;
     this.#forwarding = new ConsoleForwarding(console, deps);
     this.#origin = originOf(deps.publicUrl, console);
     this.#addressOf = clientAddresses(deps);
@@ -56,7 +64,12 @@ export class ConsoleHost {
       this.#assertServable(req);
       if (isReservedPath(req.url)) return await this.#serveReservedPath(req, res, context);
       this.#assertFrom(req, false);
-      const admitted = await this.#admit(req);
+      const visitor = await this.#sessions.current(this.console, req);
+      if (visitor === undefined) return this.#signedOut(req, res);
+      const slot = this.#limit.acquire(visitor.record.account);
+      if (!slot.ok) return sendTooMany(res, slot.reason, this.#pageFor(context));
+      exchange.hold(slot.value);
+      const admitted = await this.#admit(visitor);
       if (admitted === undefined) return this.#signedOut(req, res);
       if (!this.#begin(exchange, admitted.token) || res.destroyed) return;
       this.#replaceHeaders(req, admitted, { address: context.address, upgrade: false });
@@ -65,7 +78,7 @@ export class ConsoleHost {
       if (exchange.isCut) return;
       this.#log(error, context);
       if (res.headersSent) exchange.reset();
-      else sendPlainError(res, error, { publicUrl: this.#deps.publicUrl, requestId: context.requestId });
+      else sendPlainError(res, error, this.#pageFor(context));
     }
   }
 
@@ -80,7 +93,12 @@ export class ConsoleHost {
         throw new AppError('bad_request', 'Only WebSockets are upgraded here.', { reason: 'upgrade_unsupported' });
       }
       this.#assertFrom(req, true);
-      const admitted = await this.#admit(req);
+      const visitor = await this.#sessions.current(this.console, req);
+      if (visitor === undefined) throw notSignedIn();
+      const slot = this.#limit.acquire(visitor.record.account);
+      if (!slot.ok) return refuseUpgrade(socket, 429, slot.reason);
+      exchange.hold(slot.value);
+      const admitted = await this.#admit(visitor);
       if (admitted === undefined) throw notSignedIn();
       if (!this.#begin(exchange, admitted.token) || socket.destroyed) return;
       this.#replaceHeaders(req, admitted, { address: context.address, upgrade: true });
@@ -109,10 +127,12 @@ export class ConsoleHost {
     throw new AppError('forbidden', 'This request did not come from a page of this console.', { reason: rejection });
   }
 
-  /** @returns the user with a token; undefined where no user is signed in here */
-  async #admit(req: IncomingMessage): Promise<Admitted | undefined> {
-    const visitor = await this.#sessions.current(this.console, req);
-    if (visitor === undefined) return undefined;
+  #pageFor({ requestId }: RequestContext): { readonly publicUrl: string; readonly requestId: string } {
+    return { publicUrl: this.#deps.publicUrl, requestId };
+  }
+
+  /** @returns the user with a token; undefined where the session has ended meanwhile */
+  async #admit(visitor: ConsoleVisitor): Promise<Admitted | undefined> {
     const minted = await this.#deps.mintToken({ session: visitor.record.id, console: this.console });
     if (minted.ok) return { token: minted.value, username: visitor.record.identity.username };
     if (minted.reason === 'session_over') return undefined;

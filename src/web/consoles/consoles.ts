@@ -9,7 +9,7 @@
  * - `entry.ts` (main host), `sessions.ts` (both hosts): the sign-in to a console by a one-time code, and its
  *   session. `cookie-jar.ts`: cookies on its host.
  * - `console-host.ts`: one console's host name, from a request to its forwarding. `exchange.ts`: the request as
- *   the revocation guard cuts it.
+ *   the revocation guard cuts it. `console-limit.ts`: how many may be open.
  * - `request-guard.ts`, `request-headers.ts`, `response-headers.ts`: which requests pass, and which headers either
  *   way.
  * - `forwarding.ts`, `console-agent.ts`, `open-responses.ts`: the proxy, its connections to the console, the
@@ -22,6 +22,7 @@ import type { BrowserSessions } from '../browser/browser-session.ts';
 import { resetConnection } from '../../core/http/connection-reset.ts';
 import { beginContext } from '../../http/request-context.ts';
 import { ConsoleHost } from './console-host.ts';
+import { ConsoleLimit } from './console-limit.ts';
 import type { ConsoleDeps } from './dependencies.ts';
 import { entrance } from './entry.ts';
 import { OpenResponses } from './open-responses.ts';
@@ -38,7 +39,10 @@ export interface Consoles {
 /** Opens nothing and starts nothing. */
 export function createConsoles(deps: ConsoleDeps): Consoles {
   const sessions = new ConsoleSessions(deps);
-  const hosts = new Map(deps.consoles.map((console) => [console.host, new ConsoleHost(console, deps, sessions)]));
+  const limit = new ConsoleLimit(deps.limits);
+  const hosts = new Map(
+    deps.consoles.map((console) => [console.host, new ConsoleHost(console, deps, { sessions, limit })]),
+  );
   return {
     entrance: (browsers) => entrance({ deps, browsers, sessions }),
     serve(server, app) {

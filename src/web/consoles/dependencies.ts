@@ -1,4 +1,5 @@
 /** The dependencies of the consoles, in addition to those of the web module. */
+import type { Config } from '../../config/config.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import type { Credential } from '../../core/credential/credential.ts';
 import type { Identity } from '../../core/identity/identity.ts';
@@ -47,6 +48,7 @@ export interface ConsoleDeps extends ConsoleParts, ClientAddressOptions {
     error(facts: object, message: string): void;
   };
   readonly clock: Clock;
+  readonly limits: Pick<Config['limits'], 'connections' | 'inFlightPerPerson'>;
   /** Absent: no provider is asked again. */
   readonly recheck?: RecheckBrowser;
 }

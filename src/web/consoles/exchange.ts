@@ -12,6 +12,7 @@ export class ConsoleExchange implements Flight {
   readonly #registration: Registration;
   #token: ConsoleToken | undefined;
   #resetConsole: (() => void) | undefined;
+  #releaseSlot: (() => void) | undefined;
   #cut = false;
   #ended = false;
 
@@ -26,6 +27,12 @@ export class ConsoleExchange implements Flight {
   bind(token: ConsoleToken): void {
     this.#token = token;
     this.#registration.bind(token.credential, token.session);
+  }
+
+  /** Holds a slot of its user until its end. */
+  hold(releaseSlot: () => void): void {
+    if (this.#ended) releaseSlot();
+    else this.#releaseSlot = releaseSlot;
   }
 
   /** True once it was cut, so that there is no response to send. */
@@ -67,6 +74,7 @@ export class ConsoleExchange implements Flight {
     this.#ended = true;
     attempt(this.#resetConsole);
     this.#registration.close();
+    this.#releaseSlot?.();
   }
 }
 

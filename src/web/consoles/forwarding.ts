@@ -22,6 +22,14 @@ import { headersFromConsole, upgradeHeadersFromConsole } from './response-header
 /** The longest pause between two bytes until the console's response begins. */
 const RESPONSE_MS = 75_000;
 
+/**
+ * How long a side of a WebSocket that does not close after the other has is waited for, as in a tunnel to a cluster. A
+ * console that stays leaves the connection of a browser that has left half-closed, and one of each WebSocket.
+ */
+const CLOSE_GRACE_MS = 30_000;
+/** A browser whose machine is gone sends nothing, and a quiet WebSocket has no time limit. */
+const KEEP_ALIVE_MS = 30_000;
+
 /** Node's parser accepts any three digits, but its `writeHead` throws for some of them. */
 function finalStatus({ statusCode = 0 }: IncomingMessage): number | undefined {
   return statusCode < 200 || statusCode > 999 ? undefined : statusCode;
@@ -43,6 +51,16 @@ function destroyOnError(side: ClientRequest | IncomingMessage, hook: () => void)
     side.destroy(error);
     return error;
   }
+}
+
+/** Resets both sides if only one of them has ended, however it did, and the other does not follow. */
+function closeTogether(sides: readonly [Duplex, Duplex], reset: () => void): void {
+  let timer: NodeJS.Timeout | undefined;
+  const onEnd = (): void => {
+    if (sides.every(({ destroyed }) => destroyed)) clearTimeout(timer);
+    else timer ??= setTimeout(reset, CLOSE_GRACE_MS).unref();
+  };
+  for (const side of sides) side.once('end', onEnd).once('close', onEnd);
 }
 
 type Handler = RequestHandler;
@@ -163,6 +181,8 @@ export class ConsoleForwarding {
       if (!exchange.mayPass()) return;
       upstream.on('data', () => exchange.mayPass());
       socket.on('data', () => exchange.mayPass());
+      req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+      closeTogether([socket, upstream], () => exchange.reset());
       socket.once('close', () => upstream.destroy());
       upstream.once('close', () => {
         if (!upstream.readableEnded) exchange.reset();

@@ -94,6 +94,17 @@ export function sendPlainError(
   return status;
 }
 
+/** Sends 429 (RFC 6585 §4) with the message. */
+export function sendTooMany(
+  res: ServerResponse,
+  message: string,
+  { publicUrl, requestId }: { readonly publicUrl: string; readonly requestId: string },
+): void {
+  if (!res.headersSent) res.setHeader('Retry-After', '1');
+  const link = { href: publicUrl, text: 'Portcullis' };
+  sendPlainPage(res, 429, { title: 'Too many requests', message, next: 'Try again in a moment.', requestId, link });
+}
+
 /** How long a client has to read the rejection and to close its side. */
 const CLOSE_GRACE_MS = 10_000;
 

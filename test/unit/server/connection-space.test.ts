@@ -6,11 +6,13 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import { connect as connectTls, Server as TlsServer } from 'node:tls';
 import { expect, it, onTestFinished } from 'vitest';
 import { keepSpace } from '../../../src/server/connection-space.ts';
+import { refuseUpgrade } from '../../../src/web/consoles/page.ts';
 import { makeCertificate } from '../../support/upstream.ts';
 
 const MOST = 32;
 const get = (path = '/'): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
-const UPGRADE = 'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+const upgrade = (path = '/'): string =>
+  `GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
 /** More than the kernel takes for a client that reads nothing. */
 const LARGE = Buffer.alloc(8 * 1024 * 1024);
 
@@ -39,7 +41,10 @@ interface Started {
 async function started(server: Server): Promise<Started> {
   let closed = 0;
   server.maxConnections = MOST;
-  server.on('upgrade', (_req, socket) => void socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n'));
+  server.on('upgrade', ({ url }, socket) => {
+    if (url === '/rejected') refuseUpgrade(socket, 400, 'no upgrades');
+    else socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n');
+  });
   keepSpace(server, { waitMs: 50, onClosed: (count) => (closed += count) });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => void server.close());
@@ -47,7 +52,9 @@ async function started(server: Server): Promise<Started> {
   return {
     open: async (bytes) => {
       const secure = server instanceof TlsServer && bytes !== undefined;
-      const socket = secure ? connectTls({ port, rejectUnauthorized: false }) : connect(port);
+      const socket = secure
+        ? connectTls({ socket: connect({ port, allowHalfOpen: true }), rejectUnauthorized: false })
+        : connect({ port, allowHalfOpen: true });
       onTestFinished(() => void socket.destroy());
       const client: Client = { socket, received: '' };
       socket.on('error', () => undefined);
@@ -71,6 +78,7 @@ const attacks: readonly (readonly [string, string | undefined])[] = [
   ['send half a head', get().slice(0, 20)],
   ['have had their response', get()],
   ['do not read their response', get('/large')],
+  ['stay after their upgrade was rejected', upgrade('/rejected')],
 ];
 const cases = servers.flatMap(([protocol, server]) =>
   attacks.map(([what, bytes]) => [protocol, what, server, bytes] as const),
@@ -79,7 +87,7 @@ const cases = servers.flatMap(([protocol, server]) =>
 it.each(cases)('over %s, connections that %s leave space, and what is open goes on', async (_p, _w, make, bytes) => {
   const server = await started(await make());
   const stream = await server.open(get('/stream'));
-  const upgraded = await server.open(UPGRADE);
+  const upgraded = await server.open(upgrade());
   await expect.poll(() => [stream, upgraded].map(({ received }) => received.slice(9, 12))).toEqual(['200', '101']);
   // As many as can be had, and it is tried again and again.
   for (let round = 0; round < 2; round += 1) {
