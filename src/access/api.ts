@@ -27,6 +27,7 @@ import {
   type OwnSessionsDeps,
 } from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
+import { cutWhenRevoked } from '../http/revocable-response.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { assertOwnSession } from './users.ts';
@@ -145,6 +146,7 @@ function listHandler(deps: AccessApiDeps, requests: AccessRequests) {
     const { requests: queue, cursor } = await requests.queue(caller, page);
     // After everything was read, before a byte is sent.
     caller.actor.assertValid();
+    cutWhenRevoked(res);
     res.json({
       roles: isFirst ? requests.roles(caller).map(offeredView) : [],
       mine: views(mine.requests),
@@ -169,6 +171,7 @@ function findHandler(deps: AccessApiDeps, requests: AccessRequests, waiters: Wai
     const before = await requests.find(caller, idOf(req));
     const request = wait === 0 ? before : await waiters.wait(caller, before, { seconds: wait, gone: goneSignal(res) });
     caller.actor.assertValid();
+    cutWhenRevoked(res);
     res.json(view(deps, requests, { caller, request }));
   };
 }

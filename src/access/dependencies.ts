@@ -25,7 +25,7 @@ export interface AccessDeps {
   readonly store: Pick<Store, 'sessions' | 'recent' | 'access' | 'artefacts' | 'locks'>;
   readonly guard: Pick<
     RevocationGuard,
-    'check' | 'revoke' | 'fenced' | 'incarnation' | 'onChange' | 'result' | 'onResult'
+    'check' | 'register' | 'revoke' | 'fenced' | 'incarnation' | 'onChange' | 'result' | 'onResult'
   >;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly clock: Clock;

@@ -42,6 +42,7 @@ export interface AdminDeps {
     | 'position'
     | 'fenced'
     | 'check'
+    | 'register'
     | 'revoke'
     | 'hold'
     | 'result'

@@ -28,6 +28,7 @@ import {
 } from '../http/own-sessions.ts';
 import { ProblemError } from '../http/problem.ts';
 import { contextOf } from '../http/request-context.ts';
+import { cutWhenRevoked } from '../http/revocable-response.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
@@ -169,6 +170,7 @@ function listHandler(deps: DelegationApiDeps, delegations: Delegations) {
     );
     // After everything was read, before a byte is sent.
     assertCredential(deps.guard, callerOf(req).credential);
+    cutWhenRevoked(res);
     res.json({ delegations: views.flat(), ...(cursor === undefined ? {} : { cursor }) });
   };
 }
@@ -182,6 +184,7 @@ function findHandler(deps: DelegationApiDeps, delegations: Delegations): Request
     assertCredential(deps.guard, callerOf(req).credential);
     if (session?.delegation === undefined) throw notAmongYours();
     const { delegation } = session;
+    cutWhenRevoked(res);
     res.json(delegatedView({ ...session, delegation }, recent));
   };
 }

@@ -16,7 +16,7 @@ export interface DelegationDeps {
     readonly workload: readonly Pick<Config['workload'][number], 'name'>[];
   };
   readonly store: Pick<Store, 'sessions' | 'artefacts' | 'recent'>;
-  readonly guard: Pick<RevocationGuard, 'check' | 'revoke' | 'position' | 'fenced'>;
+  readonly guard: Pick<RevocationGuard, 'check' | 'register' | 'revoke' | 'position' | 'fenced'>;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'error'>;

@@ -20,13 +20,14 @@ import { inTurn, limiterKey, rejectionOrTooMany, tooMany, type CallLimits, type 
 import { appErrorOf } from './error-status.ts';
 import { ProblemError, sendProblem } from './problem.ts';
 import { contextOf } from './request-context.ts';
+import { registerFor, type FlightGuard } from './revocable-response.ts';
 
 export interface OwnSessionsDeps {
   readonly config: {
     readonly sessions: { readonly binding: 'required' | 'off' };
     readonly limits: { readonly signInsPerMinute: number };
   };
-  readonly guard: { check(credential: Credential): string | undefined };
+  readonly guard: FlightGuard & { check(credential: Credential): string | undefined };
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'error'>;
@@ -46,7 +47,7 @@ export function identifyOwn(deps: OwnSessionsDeps, calls: CallLimits, what: stri
     try {
       const caller = await authenticateBearer(req, asked);
       callers.set(req, caller);
-      const { credential, identity, authTime } = caller;
+      const { credential, identity, authTime, sessionExpiresAt, sessionIdleAt } = caller;
       const { account, session, provider } = credential;
       contextOf(req).actor = {
         identity,
@@ -54,6 +55,7 @@ export function identifyOwn(deps: OwnSessionsDeps, calls: CallLimits, what: stri
         session,
         proof: { provider, ...(authTime === undefined ? {} : { authTime }) },
         assertValid: () => assertCredential(guard, credential),
+        register: registerFor(guard, credential, { expiresAt: sessionExpiresAt, idleAt: sessionIdleAt }),
       };
     } catch (thrown) {
       throw rejectionOrTooMany(calls, req, thrown);

@@ -30,6 +30,8 @@ export interface Actor {
   readonly unread?: AppError;
   /** Throws when the credential is no longer valid. Call it after each await, before acting or responding. */
   assertValid(): void;
+  /** Registers something in flight with the revocation guard, as this credential's; `close` when it has ended. */
+  register(flight: { cut(): void }): { close(): void };
 }
 
 export interface RequestContext extends ClientAddress {
@@ -71,6 +73,9 @@ export function beginContext(req: IncomingMessage, res: ServerResponse, addressO
   res.setHeader('X-Request-Id', context.requestId);
   return context;
 }
+
+/** Returns the user of a request; undefined where they are not known. */
+export const actorOf = (req: IncomingMessage): Actor | undefined => contexts.get(req)?.actor;
 
 /**
  * Returns the context that `beginContext` has created.

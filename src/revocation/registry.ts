@@ -11,7 +11,7 @@
  * meanwhile. Whatever depends on the resets (a receipt, `complete`) reads `isCutting`.
  */
 import { Bag, type Place } from '../core/bag.ts';
-import type { Credential } from '../core/credential/credential.ts';
+import type { FlightCredential } from '../core/credential/credential.ts';
 import { keyList, type TargetKey } from '../core/credential/revocation.ts';
 import { createTurns } from '../timing/timing.ts';
 import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './types.ts';
@@ -20,7 +20,7 @@ import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } fr
 const RESETS_PER_TURN = 50;
 
 interface EntryOwner {
-  readonly bind: (entry: Entry, credential: Credential, ends: SessionEnds) => void;
+  readonly bind: (entry: Entry, credential: FlightCredential, ends: SessionEnds) => void;
   readonly forget: (entry: Entry) => void;
 }
 
@@ -28,7 +28,7 @@ interface EntryOwner {
 class Entry implements Registration {
   readonly flight: Flight;
   readonly #owner: EntryOwner;
-  credential: Credential | undefined;
+  credential: FlightCredential | undefined;
   /** Monotonic milliseconds. */
   boundAtMs = 0;
   cutReason: CutReason | undefined;
@@ -42,7 +42,7 @@ class Entry implements Registration {
     this.#owner = owner;
   }
 
-  bind(credential: Credential, ends: SessionEnds): void {
+  bind(credential: FlightCredential, ends: SessionEnds): void {
     this.#owner.bind(this, credential, ends);
   }
 
@@ -57,7 +57,7 @@ const endOf = ({ credential }: Entry): number => credential?.grantsEndAtMs ?? Nu
 export interface FlightRegistryOptions {
   readonly monotonicMs: () => number;
   /** A flight of the session has been bound. */
-  readonly bound: (credential: Credential, ends: SessionEnds) => void;
+  readonly bound: (credential: FlightCredential, ends: SessionEnds) => void;
   /** The last flight of the session has closed. */
   readonly empty: (session: TargetKey) => void;
   /** The last reset of a cut that took more than one turn has been made. */
@@ -184,7 +184,7 @@ export class FlightRegistry {
     });
   }
 
-  #bind(entry: Entry, credential: Credential, ends: SessionEnds): void {
+  #bind(entry: Entry, credential: FlightCredential, ends: SessionEnds): void {
     if (entry.place === undefined || entry.place.at === -1 || entry.cutReason !== undefined) return;
     if (entry.credential !== undefined) throw new Error('a flight is bound once');
     entry.credential = credential;

@@ -6,7 +6,7 @@
  * before anything is cut for it. Unless the store says that the session lives, it is cut.
  */
 import type { Clock } from '../contracts/clock.ts';
-import type { Credential } from '../core/credential/credential.ts';
+import type { FlightCredential } from '../core/credential/credential.ts';
 import type { TargetKey } from '../core/credential/revocation.ts';
 import { idleEndOf, type SessionRecord, type SessionStore } from '../store/store.ts';
 import type { EndedSession } from './types.ts';
@@ -18,7 +18,7 @@ import type { SessionEnds } from './types.ts';
 const MAX_TIMER_MS = 3_600_000;
 
 interface Watched {
-  readonly credential: Pick<Credential, 'session' | 'account' | 'provider' | 'keys' | 'ancestors' | 'actor'>;
+  readonly credential: Pick<FlightCredential, 'session' | 'account' | 'provider' | 'keys' | 'ancestors' | 'actor'>;
   /** Epoch seconds. */
   expiresAt: number;
   idleAt: number;
@@ -46,7 +46,7 @@ export class SessionEndings {
     this.#options = options;
   }
 
-  watch(credential: Credential, { expiresAt, idleAt }: SessionEnds): void {
+  watch(credential: FlightCredential, { expiresAt, idleAt }: SessionEnds): void {
     const key = credential.keys.session;
     const known = this.#watched.get(key) ?? { credential, expiresAt, idleAt, isReading: false };
     known.expiresAt = Math.min(known.expiresAt, expiresAt);

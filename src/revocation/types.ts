@@ -1,7 +1,7 @@
 /** The types of this module: what the revocation guard offers, and what it is given. */
 import type { Clock } from '../contracts/clock.ts';
 import type { Logger } from '../contracts/logger.ts';
-import type { Credential } from '../core/credential/credential.ts';
+import type { Credential, FlightCredential } from '../core/credential/credential.ts';
 import type { KeyHolder, ReplicaKeys } from '../core/credential/key-agreement.ts';
 import type { CoveringKeys, LogChange, LogPosition, RevocationTarget } from '../core/credential/revocation.ts';
 import type { Account } from '../core/identity/identity.ts';
@@ -38,7 +38,7 @@ export interface Registration {
    * States whose flight it is. From here on a revocation that covers the credential cuts it, and so does the end of
    * the session.
    */
-  bind(credential: Credential, session: SessionEnds): void;
+  bind(credential: FlightCredential, session: SessionEnds): void;
   /** Set in the tick in which the flight was cut. */
   readonly cutReason: CutReason | undefined;
   /** Removes the flight: both its sides are closed. Idempotent. */

@@ -17,7 +17,7 @@ export interface StepUpDeps {
     readonly providers: readonly Pick<Config['providers'][number], 'name' | 'freshness'>[];
   };
   readonly store: Pick<Store, 'sessions' | 'artefacts'>;
-  readonly guard: Pick<RevocationGuard, 'check'>;
+  readonly guard: Pick<RevocationGuard, 'check' | 'register'>;
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'error'>;

@@ -1,13 +1,17 @@
 /** The audit log of the past over the admin API, in the files of the replica that responds. */
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { createServer, get, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createAuditHistory, type AuditHistory } from '../../src/audit/audit.ts';
 import { encodeLine } from '../../src/audit/encode-line.ts';
 import { auditTime } from '../../src/audit/query/moment.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { aFolder, anEvent, range } from '../unit/audit/fixtures.ts';
 import { API } from '../unit/web/admin-at.ts';
+import { cookiesOf } from '../unit/web/cookies.ts';
 import { annotation, closeStages, signedInAs, type AdminAt } from '../unit/web/harness.ts';
 
 const NOW = Date.parse('2026-11-25T12:00:00Z');
@@ -71,6 +75,30 @@ describe('a search of the audit log', () => {
     const at = await startStage(range(10_001).map((n) => minutesAgo(60 - n / 1000)));
     const { headers } = await at.browser.get(`${API}/audit/events.jsonl`).responseType('blob');
     expect(headers['content-disposition']).toContain('-newest-part.jsonl"');
+  });
+
+  test('ends with the revocation of its user, whatever of it they have not read yet', async () => {
+    const at = await startStage(range(9500).map((n) => minutesAgo(60 - n / 1000, { userAgent: 'x'.repeat(1000) })));
+    const server = createServer(at.stage.web.app).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const asked = get({
+      port,
+      path: `${API}/audit/events.jsonl`,
+      headers: { cookie: cookiesOf(at.browser) },
+      agent: false,
+    });
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    asked.on('error', () => undefined);
+    const receipt = await at.stage.guard.revoke({ target: { kind: 'account', account: 'corp/sub-root' } });
+    expect(receipt).toMatchObject({ complete: true, streamsClosed: 1 });
+    let bytes = 0;
+    response.on('data', (chunk: Buffer) => (bytes += chunk.length));
+    const [error] = (await once(response, 'error')) as [NodeJS.ErrnoException];
+    expect(error.code).toBe('ECONNRESET');
+    expect(bytes).toBeLessThan(Number(response.headers['content-length']));
+    expect(at.stage.guard.inFlight).toBe(0);
   });
 
   test.each(['audit/events', 'audit/events.jsonl'])('%s is for admins and auditors alone', async (path) => {

@@ -16,6 +16,7 @@ import { assertRole, roleOf } from '../roles.ts';
 import { rejectionOrTooMany, type CallLimits } from '../../http/call-limits.ts';
 import type { Route } from './routes.ts';
 import { contextOf, type Actor } from '../../http/request-context.ts';
+import { cutWhenRevoked } from '../../http/revocable-response.ts';
 
 /** Verifies the caller's credential. Throws `AppError` `unauthenticated`, `forbidden` or `fenced`. */
 export type IdentifyCaller = (req: Request) => Promise<Actor>;
@@ -98,7 +99,10 @@ export function read(
     record(deps, contextOf(req), { event: 'admin-read', path: pathOf(req), code, reason, details });
     res.status(code);
     if (unchanged) res.end();
-    else res.type('application/json').send(text);
+    else {
+      cutWhenRevoked(res);
+      res.type('application/json').send(text);
+    }
   };
 }
 

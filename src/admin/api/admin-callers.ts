@@ -5,8 +5,10 @@ import { SessionUnread, type Caller } from '../../core/credential/credential.ts'
 import type { IdentifyCaller } from './admin-call.ts';
 import type { AdminDeps } from '../dependencies.ts';
 import type { Actor } from '../../http/request-context.ts';
+import { registerFor } from '../../http/revocable-response.ts';
 
-type Program = Pick<Caller, 'credential' | 'identity' | 'authTime'> & Pick<Actor, 'unread'>;
+type Program = Pick<Caller, 'credential' | 'identity' | 'authTime' | 'sessionExpiresAt' | 'sessionIdleAt'> &
+  Pick<Actor, 'unread'>;
 
 /**
  * Returns an admin whose session cannot be read, with what their token says: the account, also as the username.
@@ -15,9 +17,10 @@ type Program = Pick<Caller, 'credential' | 'identity' | 'authTime'> & Pick<Actor
 function unreadAdmin(thrown: unknown): Program {
   if (!(thrown instanceof SessionUnread) || thrown.credential.wasAdmin !== true) throw thrown;
   const { credential } = thrown;
-  const { account, authTime } = credential;
+  const { account, authTime, expiresAt } = credential;
   const identity = { username: account, uid: account, groups: [], extra: {} };
-  return { credential, identity, unread: thrown, ...(authTime === undefined ? {} : { authTime }) };
+  const ends = { sessionExpiresAt: expiresAt, sessionIdleAt: expiresAt };
+  return { credential, identity, ...ends, unread: thrown, ...(authTime === undefined ? {} : { authTime }) };
 }
 
 function actorFrom(deps: AdminDeps, caller: Program): Actor {
@@ -33,6 +36,10 @@ function actorFrom(deps: AdminDeps, caller: Program): Actor {
     session: credential.session,
     expiresAt: credential.expiresAt,
     assertValid: () => assertCredential(deps.guard, credential),
+    register: registerFor(deps.guard, credential, {
+      expiresAt: caller.sessionExpiresAt,
+      idleAt: caller.sessionIdleAt,
+    }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { Request, RequestHandler } from 'express';
 import type { History } from '../../audit/query/history.ts';
 import { AppError } from '../../core/errors.ts';
 import { record } from '../../http/audit-events.ts';
+import { cutWhenRevoked } from '../../http/revocable-response.ts';
 import { auditEventsQuerySchema, auditExportQuerySchema, auditFilter, pastQuery } from '../audit-filter.ts';
 import { replicaOf, searchHistory } from '../audit-history.ts';
 import type { AdminDeps } from '../dependencies.ts';
@@ -45,6 +46,7 @@ export function exportAudit(deps: AdminDeps): RequestHandler {
     const details = { filter: JSON.stringify(filter) };
     record(deps, context, { event: 'admin-read', path, code: 200, reason: 'audit_export', details });
     res.setHeader('Content-Disposition', `attachment; filename="${fileName(found, deps.clock.nowMs())}"`);
+    cutWhenRevoked(res);
     res.type('application/x-ndjson').send(
       found.hits
         .toReversed()

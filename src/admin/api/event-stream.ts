@@ -12,6 +12,7 @@ import { sessionKey, type LogChange } from '../../core/credential/revocation.ts'
 import { type AdminDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { Actor } from '../../http/request-context.ts';
+import { resetResponse } from '../../http/revocable-response.ts';
 
 export const STREAM_LIMITS = {
   /**
@@ -206,7 +207,7 @@ export class EventStream {
       return true;
     } catch {
       this.#ending.abort();
-      if (this.#res.headersSent) this.#res.destroy();
+      if (this.#res.headersSent) resetResponse(this.#res);
       return false;
     }
   }

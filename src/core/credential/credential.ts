@@ -42,6 +42,12 @@ export interface Credential extends Coverable {
   readonly authTime?: number;
 }
 
+/** What of a credential decides which revocations and ends cut what is in flight with it. */
+export type FlightCredential = Pick<
+  Credential,
+  'keys' | 'position' | 'grantsEndAtMs' | 'session' | 'ancestors' | 'account' | 'provider' | 'actor'
+>;
+
 /** Returns the user's own session; of a delegated one's credential, the first of those above it. */
 export const ownSession = ({ session, ancestors }: Pick<Credential, 'session' | 'ancestors'>): string =>
   ancestors?.[0] ?? session;

@@ -10,12 +10,13 @@ import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
 import type { GuardRejection } from '../../revocation/revocation.ts';
-import type { SessionRecord } from '../../store/store.ts';
+import { idleEndOf, type SessionRecord } from '../../store/store.ts';
 import { browserCookie, newCookieValue } from './cookies.ts';
 import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { OpenedSession } from '../sign-in/sign-in.ts';
 import type { Actor } from '../../http/request-context.ts';
+import { registerFor } from '../../http/revocable-response.ts';
 
 /** A user who is signed in at these pages. */
 export interface SignedIn extends Actor {
@@ -66,7 +67,8 @@ export function sameSecret(left: string, right: string): boolean {
 }
 
 function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idToken }: Payload): SignedIn {
-  const credential = { keys: coveringKeys({ ...session, session: session.id }), position };
+  const { id, account, provider } = session;
+  const credential = { keys: coveringKeys({ ...session, session: id }), position, session: id, account, provider };
   return {
     identity: session.identity,
     account: session.account,
@@ -81,6 +83,7 @@ function signedIn(deps: WebDeps, session: SessionRecord, { csrf, position, idTok
       if (rejection === 'fenced') throw fencedError();
       if (rejection !== undefined) throw signedOutError(rejection);
     },
+    register: registerFor(deps.guard, credential, { expiresAt: session.expiresAt, idleAt: idleEndOf(session) }),
   };
 }
 

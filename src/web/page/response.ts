@@ -1,10 +1,12 @@
 /** Sends pages and redirects. */
 import type { Response } from 'express';
+import { cutWhenRevoked } from '../../http/revocable-response.ts';
 import { renderPage, scriptsOf, type Page } from './layout.ts';
 import { allowOwnScripts } from './security-headers.ts';
 
 export function sendPage(res: Response, status: number, page: Page): void {
   if (scriptsOf(page).length > 0) allowOwnScripts(res);
+  cutWhenRevoked(res);
   res.status(status).type('html').send(renderPage(page));
 }
 

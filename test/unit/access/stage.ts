@@ -152,6 +152,7 @@ export class Stage {
         session,
         proof: { provider, ...(authTime === undefined ? {} : { authTime }) },
         assertValid: () => undefined,
+        register: () => ({ close: () => undefined }),
       },
       context: { requestId: randomUUID(), address: '192.0.2.7', userAgent: 'test' },
       path: '/-/access',

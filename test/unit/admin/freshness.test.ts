@@ -143,7 +143,14 @@ async function bench(options: StageOptions = {}): Promise<Bench> {
     deps,
     actor: (session, account = 'corp/sub-root') => {
       const proof = { provider: 'corp', authTime: seconds(stage) };
-      return { identity, account, session, proof, assertValid: () => undefined };
+      return {
+        identity,
+        account,
+        session,
+        proof,
+        assertValid: () => undefined,
+        register: () => ({ close: () => undefined }),
+      };
     },
   };
 }

@@ -36,6 +36,7 @@ async function bench(dualControl: 'on' | 'off', { unread }: { readonly unread: b
       if (stage.guard.check({ keys: coveringKeys(ROOT), position }) !== undefined)
         throw new AppError('unauthenticated', 'gone');
     },
+    register: () => ({ close: () => undefined }),
     ...(unread ? { unread: unavailable() } : {}),
   };
   const context = { requestId: 'r', address: '203.0.113.7', userAgent: '', actor };

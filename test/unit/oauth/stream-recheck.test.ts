@@ -300,10 +300,7 @@ describe('users with open streams', () => {
     const registration = guard.register({ cut: (reason) => void (again = reason) });
     const position = guard.position ?? { epoch: '', number: 0 };
     const credential = { session: 'alice', account: 'corp/alice', provider: 'corp', keys, position } as const;
-    registration.bind(
-      { ...credential, tokenId: 't', audience: 'a', client: 'c', issuedAt: 0, expiresAt: 0 },
-      { expiresAt: Number.MAX_SAFE_INTEGER, idleAt: Number.MAX_SAFE_INTEGER },
-    );
+    registration.bind(credential, { expiresAt: Number.MAX_SAFE_INTEGER, idleAt: Number.MAX_SAFE_INTEGER });
     await pass(15);
     expect(again).toBe('recheck_overdue');
   });

@@ -136,6 +136,6 @@ export function fly(
       registration.close();
     },
   });
-  registration.bind({ ...ALICE, position, tokenId: '', audience: '', client: '', issuedAt: 0, expiresAt: 0 }, ends);
+  registration.bind({ ...ALICE, position }, ends);
   return cuts;
 }

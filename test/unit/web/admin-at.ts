@@ -37,6 +37,7 @@ export class LateProof {
         return guard.replicas;
       },
       check: (credential) => guard.check(credential),
+      register: (flight) => guard.register(flight),
       onChange: (listener) => guard.onChange(listener),
       refresh: () => guard.refresh(),
       hold: (target, seconds) => guard.hold(target, seconds),

@@ -17,6 +17,7 @@ const actor = {
   session: 'root-1',
   proof: { provider: 'corp' },
   assertValid: () => {},
+  register: () => ({ close: () => undefined }),
 } as const;
 
 test('a client that is slow repeatedly leaves no listeners behind', async () => {

@@ -32,7 +32,7 @@ describe('the confirmation page', () => {
     const keys = coveringKeys({ ...parts, session: 'alice-1' });
     const registration = guard.register({ cut: () => {} });
     registration.bind(
-      { ...parts, keys, session: 'alice-1', position: guard.position ?? { epoch: '', number: 0 } } as never,
+      { ...parts, keys, session: 'alice-1', position: guard.position ?? { epoch: '', number: 0 } },
       { expiresAt: at.stage.clock.nowMs(), idleAt: at.stage.clock.nowMs() },
     );
     const { text } = await at.browser.get('/admin/revoke?kind=account&value=corp%2Fsub-alice').expect(200);
