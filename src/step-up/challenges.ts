@@ -184,15 +184,16 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     if (identity.groups.some((group) => !now.has(group))) throw rejections.groupsChanged();
   }
 
+  /** @param isFirst asked once the moment is stored; absent: this is the only call */
   async function prove(
     session: string,
     authTime: number,
     context: StepUpRequestContext,
-    isFirst = true,
+    isFirst?: () => Promise<boolean>,
   ): Promise<void> {
     const proven = await sessions.prove(session, authTime);
     if (proven === undefined) throw rejections.sessionOver();
-    if (!isFirst) return;
+    if (isFirst !== undefined && !(await isFirst())) return;
     const { identity, account, provider, address, device, deviceName } = proven;
     deps.countStepUp?.('done');
     record(deps, context, {
@@ -279,9 +280,11 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       const name = codeName(id, code);
       const payload = codeSchema.safeParse(await artefacts.find('StepUpCode', name)).data;
       if (payload?.challenge !== id) throw rejections.codeRejected();
-      // Of two calls at once, one is audited; the moment that both write is the same.
-      const isFirst = await artefacts.consume('StepUpCode', name);
       const { authTime } = payload;
+      // Of two calls at once, one is audited; the moment that both write is the same. Consumed only now: an attacker whose first
+      // call failed with the store would redeem it again, and what it proves would be in no audit log. Where it is not known
+      // whether another call consumed it, it is audited: rather twice than never.
+      const isFirst = async (): Promise<boolean> => artefacts.consume('StepUpCode', name).catch(() => true);
       await prove(challenge.session, authTime, context, isFirst);
       if (challenge.outcome === undefined) await save(id, { ...challenge, outcome: 'done' });
       return { state: 'done', authTime };

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { StepUpProof } from '../../../src/contracts/step-up.ts';
+import { AppError } from '../../../src/core/errors.ts';
 import { SELF_AUDIENCE } from '../../../src/core/core.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { Caller } from '../../../src/core/credential/credential.ts';
@@ -194,6 +195,51 @@ test('of two browsers that finish, one does', async () => {
   const given = await proof();
   const both = await Promise.allSettled([all.finish(pending, given, context), all.finish(pending, given, context)]);
   expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+});
+
+describe('a code that is redeemed again, because the store failed the first time', () => {
+  const steps = {
+    'at the proof, unwritten': () => failOnce(store.sessions, 'prove', 'before'),
+    'at the proof, written': () => failOnce(store.sessions, 'prove', 'after'),
+    'at the code, unwritten': () => failOnce(store.artefacts, 'consume', 'before'),
+    'at the code, written': () => failOnce(store.artefacts, 'consume', 'after'),
+    'at what became of it': () => failOnce(store.artefacts, 'save', 'before'),
+  };
+
+  /** The store fails once, before or after it has written. */
+  function failOnce<Name extends string>(
+    part: Readonly<Record<Name, unknown>>,
+    name: Name,
+    when: 'before' | 'after',
+  ): void {
+    const parts = part as Record<Name, (...given: readonly unknown[]) => Promise<unknown>>;
+    const real = parts[name].bind(part);
+    parts[name] = async (...given) => {
+      parts[name] = real;
+      if (when === 'after') await real(...given);
+      throw new AppError('store_unavailable', 'away');
+    };
+  }
+
+  test.each(Object.entries(steps))('proves nothing that is in no audit log: %s', async (_step, fail) => {
+    const { all, id, pending } = await begun();
+    const code = codeIn(await all.finish(pending, await proof(), context));
+    fail();
+    await all.redeem(callerOf(), id, code, context).catch(() => undefined);
+    await all.redeem(callerOf(), id, code, context);
+    expect(await authTime()).toBe(now / 1000);
+    const named = audited.map(({ annotations }) => annotations['portcullis.dev/event']);
+    // Whether it is written twice where the store said nothing of the code is of less weight.
+    expect(new Set(named)).toEqual(new Set(['step-up']));
+    expect(counted).toHaveLength(named.length);
+  });
+
+  test('is audited once, of several calls at once', async () => {
+    const { all, id, pending } = await begun();
+    const code = codeIn(await all.finish(pending, await proof(), context));
+    await Promise.all([1, 2, 3].map(() => all.redeem(callerOf(), id, code, context)));
+    expect([audited.length, counted]).toEqual([1, ['done']]);
+  });
 });
 
 test('a code of one step-up is none of another', async () => {
