@@ -30,7 +30,7 @@ import { createAccessRequests } from './requests.ts';
 export { accessApi } from './api.ts';
 export { createHabits, type Habits } from './habits.ts';
 export { createAccessNotices, type AccessNotices, type NoticeReceiver } from './notify/notify.ts';
-export type { AccessDeps, RecheckedUser } from './dependencies.ts';
+export type { AccessDeps } from './dependencies.ts';
 
 export interface Access {
   readonly requests: AccessRequests;

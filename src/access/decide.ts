@@ -1,4 +1,5 @@
 /** Approvals and denials. */
+import { isConfirmed, recheckedRecord } from '../admin/confirmed-user.ts';
 import type { AccessCaller } from '../admin/access-requests.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import { approvalsOf, type AccessDecision, type AccessRequest } from '../core/access/request.ts';
@@ -11,7 +12,7 @@ import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { assertFirstApproval, assertOpen, judgeDecider, type Judged } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
 import { rejection, requestNotFound } from './rejections.ts';
-import { assertFreshUser, isConfirmed, recheckedRecord, recheckedUser } from './users.ts';
+import { assertFreshUser, recheckedUser } from './users.ts';
 import { writeRejection } from './write-rejections.ts';
 
 /** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */
@@ -70,7 +71,7 @@ async function requesterOf(
   { session, account }: AccessRequest,
   { approved }: Decision,
 ): Promise<SessionRecord> {
-  const record = await (approved ? recheckedRecord(deps, session) : deps.store.sessions.read(session));
+  const record = await (approved ? recheckedRecord(deps.recheck, session) : deps.store.sessions.read(session));
   if (record?.account !== account || record.delegation !== undefined) throw writeRejection('session_over');
   if (approved && !isConfirmed(deps, record)) {
     const message =

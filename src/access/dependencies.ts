@@ -1,4 +1,5 @@
 /** The dependencies of this module. The module `server` builds the real ones. */
+import type { RecheckUser } from '../admin/confirmed-user.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Config } from '../config/config.ts';
 import type { Clock } from '../contracts/clock.ts';
@@ -10,12 +11,6 @@ import type { SessionRecord, Store } from '../store/store.ts';
 
 /** What became of a request; `refused`: it was not stored, or a decision about it was rejected. */
 export type RequestOutcome = 'requested' | 'approved' | 'denied' | 'withdrawn' | 'expired' | 'refused';
-
-/** What the provider says of a session's user now (`src/oauth/recheck.ts`). Its consequences are drawn already. */
-export type RecheckedUser =
-  | { readonly kind: 'same' | 'changed'; readonly record: SessionRecord }
-  | { readonly kind: 'gone' }
-  | { readonly kind: 'refused'; readonly message: string };
 
 export interface AccessDeps {
   readonly config: Pick<Config, 'access' | 'admin' | 'sessions' | 'clockSkew' | 'publicUrl'> & {
@@ -32,11 +27,7 @@ export interface AccessDeps {
   readonly logger: Logger;
   /** Of each provider, whether it says when its users authenticated. */
   readonly providers: ReadonlyMap<string, { readonly provesFreshness: boolean }>;
-  /**
-   * Asks the provider whether the user of a session is there still, and ends the session where it says no.
-   * @throws AppError `provider_unavailable`
-   */
-  readonly recheck: (session: string) => Promise<RecheckedUser>;
+  readonly recheck: RecheckUser;
   /** `clusters[].allow`, compiled. */
   readonly mayUse: (cluster: string, identity: Identity) => boolean;
   /** Tells approvers and requesters. Absent: no one is told. */

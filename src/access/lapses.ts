@@ -9,12 +9,12 @@
  * Each approval is judged when a later one is given, which asks its giver's provider too, and about every ten seconds by what
  * the store has, so that those who look at the request see it.
  */
+import { isConfirmed, recheckedRecord } from '../admin/confirmed-user.ts';
 import { approvalsOf, type AccessDecision, type AccessRequest, type ApprovalLapse } from '../core/access/request.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { auditLapsed } from './audit-events.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { isApprover } from './judge.ts';
-import { isConfirmed, recheckedRecord } from './users.ts';
 
 /**
  * Returns a request with each approval that counts no longer marked so; the same object where all count.
@@ -58,7 +58,7 @@ async function lapseOf(
 }
 
 const recordOf = (deps: AccessDeps, session: string, asksProvider: boolean): Promise<SessionRecord | undefined> =>
-  asksProvider ? recheckedRecord(deps, session) : deps.store.sessions.read(session);
+  asksProvider ? recheckedRecord(deps.recheck, session) : deps.store.sessions.read(session);
 
 /** Audits the approvals that a write has marked. @param before as it was read for that write */
 export function auditLapses(deps: AccessDeps, before: AccessRequest, written: AccessRequest): void {

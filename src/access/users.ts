@@ -7,8 +7,8 @@
  */
 import { roleOf, workloadRule } from '../admin/roles.ts';
 import type { AccessCaller } from '../admin/access-requests.ts';
+import { isConfirmed, recheckedRecord } from '../admin/confirmed-user.ts';
 import { nowSeconds } from '../contracts/clock.ts';
-import { AppError } from '../core/errors.ts';
 import { unprovableMessage } from '../core/identity/fresh-sign-in.ts';
 import { frequencyText, freshnessOf, type Freshness } from '../core/identity/freshness.ts';
 import { assertAuditable } from '../http/audit-events.ts';
@@ -16,12 +16,6 @@ import { fencedError } from '../http/error-status.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { rejection } from './rejections.ts';
-
-/**
- * How old the provider's last confirmation may be, where the provider gave no refresh token and so cannot be asked again:
- * then the sign-in itself is the confirmation.
- */
-const CONFIRMED_SECONDS = 300;
 
 /** Asserts that something may be done now, and that the caller's credential is good still. */
 export function assertCanAct(deps: Pick<AccessDeps, 'audit' | 'guard'>, { actor }: AccessCaller): void {
@@ -64,7 +58,7 @@ export async function recheckedUser(
       : rejection('session_not_found', 'There is no such session among yours. “portcullis sessions” lists them.');
   if (before === undefined || before.account !== actor.account) throw gone();
   assertOwnSession(deps, before);
-  const record = await recheckedRecord(deps, session);
+  const record = await recheckedRecord(deps.recheck, session);
   if (record === undefined) throw gone();
   actor.assertValid();
   if (!isConfirmed(deps, record)) {
@@ -77,28 +71,6 @@ export async function recheckedUser(
     throw rejection('sign_in_again', message);
   }
   return { record, account, identity, knownAs };
-}
-
-/** Whether the provider has said just now that the user is there: by a re-check, or by the sign-in. */
-export const isConfirmed = (
-  deps: Pick<AccessDeps, 'config' | 'clock'>,
-  { checkedAt }: Pick<SessionRecord, 'checkedAt'>,
-): boolean => nowSeconds(deps) - checkedAt <= CONFIRMED_SECONDS + deps.config.clockSkew;
-
-/**
- * Re-checks a session at its provider.
- * @returns undefined where it has ended
- * @throws ProblemError `provider_unavailable`
- */
-export async function recheckedRecord(deps: AccessDeps, session: string): Promise<SessionRecord | undefined> {
-  const outcome = await deps.recheck(session).catch((cause: unknown) => {
-    if (!(cause instanceof AppError) || cause.code !== 'provider_unavailable') throw cause;
-    const message =
-      'The identity provider does not confirm the user right now, so nothing was done. Try again in a moment.';
-    throw rejection('provider_unavailable', message, { cause, reason: cause.reason });
-  });
-  if (outcome.kind === 'gone' || outcome.kind === 'refused') return undefined;
-  return outcome.record;
 }
 
 export function freshness(

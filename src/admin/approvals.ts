@@ -12,6 +12,7 @@ import type { Account } from '../core/identity/identity.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../contracts/clock.ts';
 import { rfc3339 } from '../core/time.ts';
+import { isConfirmed, recheckedRecord } from './confirmed-user.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../http/audit-events.ts';
 import { targetName, type RevocationPlan } from './revocation-request.ts';
@@ -113,7 +114,7 @@ export const approvalError = (cause?: unknown): AdminError =>
   new AdminError(
     'approval_not_good',
     'conflict',
-    'This approval is unknown, already used, older than 15 minutes, for another request, or of an admin who has signed out, was revoked, or is none any more. Send the request again without one.',
+    'This approval is unknown, already used, older than 15 minutes, for another request, or of an admin who has signed out, was revoked, is none any more, or is not confirmed by their identity provider. Send the request again without one.',
     { cause },
   );
 
@@ -135,7 +136,7 @@ async function wasWritten(
 /**
  * Verifies an approval without consuming it. The local revocation guard rejects the target before anything is
  * written, so an invalid approval must be rejected before that.
- * @throws AdminError `approval_not_good`, `same_admin`
+ * @throws AdminError `approval_not_good`, `same_admin`, `provider_unavailable`
  */
 async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {
   // Threat: an attacker with a pipeline starts two of its workloads, so that each approves what the other asks for.
@@ -154,9 +155,13 @@ async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: s
   }
   const { username, account, session } = asked.data;
   // An attacker with an admin's laptop asks, and the admin or their session is revoked, or locked, for that: then no one has
-  // asked. Their provider may have said since that they are no admin any more.
-  const first = session === undefined ? undefined : await deps.store.sessions.read(session);
+  // asked. An admin who is dismissed asks first, and their provider has disabled them since: so it is asked now, as what their
+  // session says is as old as its last refresh. Where it does not answer, no second half counts: who must end everything then
+  // has the server's own shell.
+  const first = session === undefined ? undefined : await recheckedRecord(deps.recheckUser, session);
   if (first?.account !== account || roleOf(first, deps.config) !== 'admin') throw approvalError();
+  // Where their provider cannot be asked again, their sign-in is its last word. A long while after it they may have left.
+  if (!isConfirmed(deps, first)) throw approvalError();
   return { approval, first: { username, account } };
 }
 

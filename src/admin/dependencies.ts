@@ -3,6 +3,7 @@
  */
 import type { Actor, RequestContext } from '../http/request-context.ts';
 import type { AccessRequests } from './access-requests.ts';
+import type { RecheckUser } from './confirmed-user.ts';
 import type { AuditHistory, AuditTrail } from '../audit/audit.ts';
 import type { LiveTails } from '../audit/live/live-tails.ts';
 import type { Config } from '../config/config.ts';
@@ -56,6 +57,7 @@ export interface AdminDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly authenticate: Authenticate;
+  readonly recheckUser: RecheckUser;
   /** Absent: there is no live tail of the audit log. */
   readonly tails?: LiveTails;
   /** The audit log in the files of this replica. Absent: it writes none. */

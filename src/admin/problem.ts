@@ -113,7 +113,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   },
   approval_not_good: {
     status: 409,
-    when: 'the approval is unknown, already used, too old, for another request, or of an admin whose session has ended or who is none any more',
+    when: 'the approval is unknown, already used, too old, for another request, or of an admin whose session has ended, who is none any more, or whom their identity provider does not confirm',
   },
   access_request_not_found: { status: 404, when: 'there is no access request of this id' },
   access_not_allowed: {
@@ -126,7 +126,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, ProblemDescription>> = {
   },
   provider_unavailable: {
     status: 502,
-    when: 'an identity provider does not confirm whoever asks or decides right now; nothing was done',
+    when: 'an identity provider does not confirm whoever asks, decides or has given an approval right now; nothing was done',
   },
   drill_running: { status: 409, when: 'another drill is running' },
   drill_refused: { status: 409, when: 'the session that the drill needs was rejected' },

@@ -14,7 +14,8 @@
  * The files of this folder:
  * - revoke.ts: runs a revocation; revocation-request.ts: finds its target; revocation-scope.ts: what it would cut;
  *   revocation-results.ts: keeps its result
- * - approvals.ts: the second admin; holds.ts: a revocation while the store is unavailable
+ * - approvals.ts: the second admin; confirmed-user.ts: whether a user's provider confirms them still;
+ *   holds.ts: a revocation while the store is unavailable
  * - locks.ts, fresh-sign-ins.ts: unlock an account, lift the need for a fresh sign-in
  * - drills.ts, drill-results.ts: drills
  * - session-query.ts, session-view.ts: the list of sessions and its JSON

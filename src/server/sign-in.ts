@@ -138,6 +138,7 @@ export async function createSignIn(
     access: access.requests,
     results: access.results,
     stepUps,
+    recheckUser: settledRecheck,
     recheck: createBrowserRecheck({ sessions: config.sessions, recheck: settledRecheck, clock }),
     config,
     store,

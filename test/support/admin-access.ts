@@ -1,5 +1,6 @@
 /** The real service of access requests at a stage of the pages and the admin API. */
-import { createAccess, type RecheckedUser } from '../../src/access/access.ts';
+import type { RecheckUser } from '../../src/admin/confirmed-user.ts';
+import { createAccess } from '../../src/access/access.ts';
 import { OPEN_SECONDS, type AccessRequest } from '../../src/core/access/request.ts';
 import { termsOf, type AccessRole } from '../../src/core/access/role.ts';
 import type { Stage, StageOptions } from '../unit/web/harness.ts';
@@ -23,7 +24,7 @@ export function withAccess({
   recheck,
 }: {
   readonly roles?: readonly AccessRole[];
-  readonly recheck?: (session: string) => Promise<RecheckedUser>;
+  readonly recheck?: RecheckUser;
 } = {}): StageOptions {
   const access = { roles, freshness: 900, notify: [] };
   return {
@@ -35,13 +36,7 @@ export function withAccess({
         guard: deps.guard as Stage['guard'],
         store: deps.store as Stage['store'],
         mayUse: () => true,
-        recheck:
-          recheck ??
-          (async (session) => {
-            const record = await deps.store.sessions.read(session);
-            const checkedAt = Math.floor(deps.clock.nowMs() / 1000);
-            return record === undefined ? { kind: 'gone' } : { kind: 'same', record: { ...record, checkedAt } };
-          }),
+        recheck: recheck ?? deps.recheckUser,
       });
       return { ...deps, access: requests, results };
     },

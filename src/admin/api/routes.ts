@@ -71,6 +71,7 @@ const REVOKING = [
   'second_admin_needed',
   'same_admin',
   'approval_not_good',
+  'provider_unavailable',
   'revocation_not_written',
 ] as const;
 

@@ -1,7 +1,8 @@
 /** The service of access requests with a store in memory, and a provider that says what the test wants. */
 import { randomUUID } from 'node:crypto';
-import { createAccess, type Access, type AccessDeps, type RecheckedUser } from '../../../src/access/access.ts';
+import { createAccess, type Access, type AccessDeps } from '../../../src/access/access.ts';
 import type { AccessCaller } from '../../../src/admin/access-requests.ts';
+import type { RecheckedUser } from '../../../src/admin/confirmed-user.ts';
 import type { AccessNotice } from '../../../src/core/access/notice.ts';
 import type { AccessRole } from '../../../src/core/access/role.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../../../src/core/errors.ts';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { RecheckedUser } from '../../../src/admin/confirmed-user.ts';
+import type { SessionRecord } from '../../../src/store/store.ts';
+import type { WebDeps } from '../../../src/web/dependencies.ts';
 import { apiDoor, RULES } from '../../support/admin-doors.ts';
 import { alsoAt, post } from '../web/admin-at.ts';
 import {
@@ -165,6 +168,58 @@ describe('dual control', () => {
     expect(body).toMatchObject({ code: 'approval_not_good' });
     expect(at.stage.named('revocation').map((event) => annotation(event, 'reason'))).toEqual(['approval_not_good']);
     expect((await at.stage.store.sessions.list({ account: 'corp/sub-ann', limit: 1 })).sessions).toHaveLength(1);
+  });
+
+  const unasked = (record: SessionRecord): RecheckedUser => ({ kind: 'same', record });
+  test.each<[string, (record: SessionRecord) => RecheckedUser]>([
+    ['was disabled at their provider', () => ({ kind: 'refused', message: 'No.' })],
+    [
+      'has left the admins there',
+      (record) => ({ kind: 'changed', record: { ...record, identity: { ...record.identity, groups: [] } } }),
+    ],
+    ['signed in a while ago, at a provider that cannot be asked', unasked],
+  ])(
+    'an approval is not good where the first admin %s, though their session says nothing of it',
+    async (_what, says) => {
+      const asks: string[] = [];
+      const change = (deps: WebDeps): WebDeps => ({
+        ...deps,
+        recheckUser: async (session) => {
+          asks.push(session);
+          const record = await deps.store.sessions.read(session);
+          return record === undefined ? { kind: 'gone' } : says(record);
+        },
+      });
+      const at = await signedInAs('root', { ...DUAL, change });
+      const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
+      const [first] = (await at.stage.store.sessions.list({ limit: 10 })).sessions;
+      at.stage.clock.advance(361);
+      const second = await alsoAt(at.stage, 'ann');
+      const { body } = await post(second, 'revocations', { ...everyone, approval }).expect(409);
+      expect(body).toMatchObject({ code: 'approval_not_good' });
+      expect(asks).toEqual([first?.id]);
+      expect(await at.stage.store.sessions.count()).toBe(2);
+    },
+  );
+
+  test('where the provider of the first admin does not answer, nothing is done, and the approval stays', async () => {
+    let isDown = true;
+    const change = (deps: WebDeps): WebDeps => ({
+      ...deps,
+      recheckUser: async (session) => {
+        if (isDown) throw new AppError('provider_unavailable', 'no answer', { reason: 'provider_timeout' });
+        return deps.recheckUser(session);
+      },
+    });
+    const at = await signedInAs('root', { ...DUAL, change });
+    const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
+    const second = await alsoAt(at.stage, 'ann');
+    const { body } = await post(second, 'revocations', { ...everyone, approval }).expect(502);
+    expect(body).toMatchObject({ code: 'provider_unavailable' });
+    expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('provider_timeout');
+    expect(await at.stage.store.sessions.count()).toBe(2);
+    isDown = false;
+    await post(second, 'revocations', { ...everyone, approval }).expect(200);
   });
 
   test.each([

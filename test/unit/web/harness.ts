@@ -212,6 +212,12 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
       const caller = callers.get(token);
       return caller === undefined ? no('foreign_token') : ok(caller);
     },
+    // Each user is there still.
+    recheckUser: async (session) => {
+      const record = await store.sessions.read(session);
+      const checkedAt = Math.floor(clock.nowMs() / 1000);
+      return record === undefined ? { kind: 'gone' } : { kind: 'same', record: { ...record, checkedAt } };
+    },
     oauthHandler: (req, res) => void res.end(`oauth ${req.url ?? ''}`),
     apiCa: () => '-----BEGIN CERTIFICATE-----\ncanary\n-----END CERTIFICATE-----\n',
   };
