@@ -82,6 +82,10 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
     'the ID token is signed with a key that the provider does not publish; right after a change of keys it passes within half a minute',
   ],
   [
+    'id_token_key_ambiguous',
+    'the ID token names no key (`kid`), and the provider publishes several for its algorithm: have it name the key, or publish one',
+  ],
+  [
     'id_token_signature',
     'the signature of the ID token is wrong: the token was changed, or another key has the same id',
   ],

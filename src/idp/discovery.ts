@@ -1,4 +1,5 @@
 /** A provider's metadata (OpenID Connect Discovery), and the client that follows it as it changes. */
+import { setTimeout as delay } from 'node:timers/promises';
 import * as oidc from 'openid-client';
 import type { Clock } from '../contracts/clock.ts';
 import { isRecent } from '../core/time.ts';
@@ -26,10 +27,13 @@ import { limitedToStep } from './step-limit.ts';
 /** For how long metadata that cannot be read again is used. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
 /**
- * How old a provider's metadata and keys may be. A removed key counts no longer than that. Metadata is read again beside
- * the request that finds it too old, so that a provider whose discovery hangs keeps no one out who needs nothing new.
+ * How old a provider's metadata and keys may be. A removed key counts no longer than that. The request that
+ * finds it too old waits for the reading, and not for long: a provider whose discovery hangs keeps no one out who needs
+ * nothing new.
  */
 const FRESH_MS = 30_000;
+/** How long the request that finds it too old waits for the reading. Milliseconds. */
+const READING_MS = 1_000;
 /**
  * How often metadata and keys are read again because of a token that does not fit them. An attacker who sends logout
  * tokens with invented key ids causes no more than one reading in that time.
@@ -160,7 +164,7 @@ async function assertKeys(jwksUri: string, outbound: Outbound): Promise<void> {
 }
 
 interface KeptMetadata {
-  /** Returns what is known. What is too old is read again, and counts from the next time on. @throws as `read` */
+  /** Returns what is known, read again where it is too old and can be read soon. @throws as `read` */
   current(): Promise<oidc.ServerMetadata>;
   /** Reads it now. A failure leaves what is known as it is. */
   read(): Promise<oidc.ServerMetadata>;
@@ -191,7 +195,13 @@ function keptMetadata(clock: Clock, discovered: () => Promise<oidc.ServerMetadat
         first ??= read().finally(() => (first = undefined));
         return first;
       }
-      if (!isRecent(latest.since, nowMs, FRESH_MS)) read().catch(() => undefined);
+      if (!isRecent(latest.since, nowMs, FRESH_MS)) {
+        const reading = read().then(
+          () => undefined,
+          () => undefined,
+        );
+        await Promise.race([reading, delay(READING_MS, undefined, { ref: false })]);
+      }
       return known.metadata;
     },
   };

@@ -129,6 +129,9 @@ const REQUEST_REJECTED = new Set([
   'unsupported_response_type',
 ]);
 
+/** Sent where a user declines at the provider's consent page: the second by LemonLDAP::NG. */
+const DECLINED = new Set(['access_denied', 'consent_required']);
+
 /** RFC 6749 §4.1.2.1: "the resource owner or authorization server denied the request", with one code for both. */
 const accessDenied = (provider: string): string =>
   `You declined at ${provider}, or ${provider} does not let you use this application. If you declined, start again and allow it there; if not, ask its administrator.`;
@@ -160,10 +163,9 @@ export function callbackError(provider: string, error: unknown, method: FreshSig
   if (error instanceof ProviderErrorResponse) {
     const code = callbackCode(error);
     if (requiresUser(error) || USER_REJECTED.has(code ?? '')) {
-      const message =
-        code === 'access_denied'
-          ? accessDenied(provider)
-          : `${provider} did not sign you in. Ask its administrator, or try again.`;
+      const message = DECLINED.has(code ?? '')
+        ? accessDenied(provider)
+        : `${provider} did not sign you in. Ask its administrator, or try again.`;
       return new AppError('sign_in_refused', message, { reason: 'provider_refused', cause: error });
     }
     if (code !== undefined && REQUEST_REJECTED.has(code)) {

@@ -109,7 +109,8 @@ function callbackReason({ text, facts }: Failure): string | undefined {
 function tokenReason(failure: Failure): string | undefined {
   const { code, text, facts } = failure;
   if (facts['attribute'] === 'issuer') return 'discovery_issuer';
-  if (code === 'OAUTH_KEY_SELECTION_FAILED') return 'id_token_key_unknown';
+  if (code === 'OAUTH_KEY_SELECTION_FAILED')
+    return text.includes('multiple') ? 'id_token_key_ambiguous' : 'id_token_key_unknown';
   if (algorithmOf(failure) !== undefined) return 'id_token_algorithm';
   if ('signature' in facts) return 'id_token_signature';
   if (text.includes('"id_token"')) return 'id_token_missing';

@@ -38,6 +38,7 @@ export function clockSkewError(provider: string, clockSkewSeconds: number): AppE
   return new AppError('provider_unavailable', message, {
     reason: 'provider_clock_off',
     cause: new ClockOff(clockSkewSeconds),
+    needsOperator: true,
   });
 }
 

@@ -154,10 +154,10 @@ describe('a real provider', () => {
     expect(await rejection(corp.finish(callback, challenge))).toMatchObject({ code: 'sign_in_expired' });
   });
 
-  it('rejects a user who declined at the provider, and says who may have done it', async () => {
+  it.each(['access_denied', 'consent_required'])('rejects a user who declined there, and says so: %s', async (code) => {
     const { challenge } = await corp.begin();
     const callback = new URL(
-      `${CALLBACK}?error=access_denied&state=${challenge.state}&iss=${encodeURIComponent(idp.issuer)}`,
+      `${CALLBACK}?error=${code}&state=${challenge.state}&iss=${encodeURIComponent(idp.issuer)}`,
     );
     expect(await rejection(corp.finish(callback, challenge))).toMatchObject({
       code: 'sign_in_refused',

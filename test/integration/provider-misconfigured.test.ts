@@ -223,10 +223,20 @@ describe('beside the browser, a wrong client secret', () => {
   });
 });
 
+test('a clock that is off ends the command that waits, with how far it is', async () => {
+  stage.provider.lie({ clock: 600 });
+  const command = start('login', '--server', stage.demo.urls.web);
+  const ended = machine.ended(command);
+  const page = await browser().visit(await shown(command, /go to:\n\s+(\S+)\n/));
+  expect(page.html).toMatch(/The clock of demo and the clock of this server differ by \d+ seconds/);
+  const result = await ended;
+  expect(result).toMatchObject({ code: 3, stdout: '' });
+  expect(result.stderr).toMatch(/differ by \d+ seconds.*\n {2}Whom to ask: /);
+});
+
 test.each<[string, Lies]>([
   ['the provider is down', { replies: { '/token': { status: 503, body: '' } } }],
   ['a key that is not read yet', { unknownKey: true }],
-  ['a clock that is off', { clock: 600 }],
 ])('%s may pass by itself: the page says to try again, and the command goes on waiting', async (_name, lies) => {
   stage.provider.lie(lies);
   const command = start('login', '--server', stage.demo.urls.web);

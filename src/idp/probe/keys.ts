@@ -68,9 +68,14 @@ export async function keysRow(
   if (!Array.isArray(keys)) return needed.fails(check, 'jwks_uri has no key set', action);
   const listed = listIn(metadata, 'id_token_signing_alg_values_supported') ?? DEFAULT;
   const usable = keys.filter((key: unknown) => algorithmsOf(key).some((alg) => listed.includes(alg)));
-  return usable.length === 0
-    ? needed.fails(check, `of ${keys.length} key(s) none is for a signature of ${shown(listed)}`, USABLE)
-    : needed.works(check, `${usable.length} of ${keys.length} key(s) can verify ID tokens`);
+  if (usable.length === 0)
+    return needed.fails(check, `of ${keys.length} key(s) none is for a signature of ${shown(listed)}`, USABLE);
+  const seen = `${usable.length} of ${keys.length} key(s) can verify ID tokens`;
+  const areNamed = usable.every((key: unknown) => typeof key === 'object' && key !== null && 'kid' in key);
+  if (usable.length === 1 || areNamed) return needed.works(check, seen);
+  const unnamed =
+    'Have the provider give each key a kid, and name it in each ID token: which of them it is cannot be told otherwise.';
+  return needed.unknown(check, `${seen}, and not each has a key id`, unnamed);
 }
 
 /** Bytes of a modulus of 2048 bits, which openid-client requires. */

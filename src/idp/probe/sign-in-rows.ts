@@ -111,7 +111,7 @@ function freshRows({ config, attempts, clockSkew }: SignInFacts): readonly Probe
     optional.fails(
       check,
       seen,
-      'After a revocation no user can sign in again, and no admin who has to prove a fresh sign-in can change anything. Have the provider send auth_time of the sign-in itself; until then lock accounts to keep a user out.',
+      'After a revocation no user can sign in again, and no admin who has to prove a fresh sign-in can change anything. Have the provider send auth_time of the sign-in itself; until then portcullis lock --config FILE, on the server’s own shell, keeps a user out.',
     ),
   ];
 }
@@ -196,14 +196,13 @@ function recheckRows({ config, attempts, refresh, disabled, redacted }: SignInFa
     isOffline
       ? optional.works(check, brought)
       : optional.works(check, `${brought}, as long as the single sign-on session there`, SINGLE_SIGN_ON_SESSION),
-    ...disabledRows(config, disabled, redacted),
+    ...disabledRows({ config, isOffline, redacted }, disabled),
   ];
 }
 
 function disabledRows(
-  config: ProviderConfig,
+  { config, isOffline, redacted }: Pick<SignInFacts, 'config' | 'redacted'> & { readonly isOffline: boolean },
   disabled: Refresh | undefined,
-  redacted: (text: string) => string,
 ): readonly ProbeRow[] {
   const check = 'disabled users';
   // The vendors of the other types are known to reject.
@@ -214,7 +213,9 @@ function disabledRows(
       optional.fails(
         check,
         'this user was refreshed after they were disabled',
-        'Set a rule on a claim that changes then, such as claims.active == true, or lock the account here as well.',
+        isOffline
+          ? 'Set a rule on a claim that changes then, such as claims.active == true, or lock the account here as well.'
+          : SINGLE_SIGN_ON_SESSION,
       ),
     ];
   }
