@@ -5,6 +5,7 @@ import { compileMapping, mapClaims, signInBudget } from '../../core/identity/cla
 import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { no, ok, type Result } from '../../core/result.ts';
+import { createTurns } from '../../timing/timing.ts';
 import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRejection } from './subject-token.ts';
 
 /** A rule with everything that it needs to decide. */
@@ -58,6 +59,12 @@ export function compileRules(
   });
 }
 
+/**
+ * One in a turn of the event loop. An attacker with tokens of a public issuer exchanges sixty at once. Their signatures
+ * are verified at the same time, and then all rules were evaluated in one go, in which the replica renewed no lease.
+ */
+const evaluations = createTurns(1);
+
 const NO_RULE = 'No rule here lets this workload in. Ask your platform team for one.';
 
 /**
@@ -80,6 +87,7 @@ export async function identifyWorkload(
     const token = await verifySubjectToken(subjectToken, keys, { ...expected, issuer: config.issuer });
     if (!token.ok) return no({ reason: token.reason, message: tokenMessage(token.reason), rule: config.name });
     const account = accountOf(config.name, token.value.subject);
+    await evaluations.reserve();
     const identity = mapClaims(mapping, token.value.claims, account, budget);
     if (identity.ok) return ok({ rule: config, token: token.value, account, identity: identity.value });
     const { reason, place, message } = identity.reason;

@@ -92,6 +92,34 @@ describe('a workload token at the exchange', () => {
     expect(await store.sessions.count()).toBe(3);
   });
 
+  it('evaluates the rules for one token in a turn of the event loop, however many are verified at once', async () => {
+    await guard.start();
+    const ids = Array.from({ length: 8 }, (_, index) => `of ${index}`);
+    const requests = await Promise.all(ids.map((jti) => request({ jti })));
+    let inTurn = 0;
+    let mostInTurn = 0;
+    let isDone = false;
+    const nextTurn = (): void => {
+      mostInTurn = Math.max(mostInTurn, inTurn);
+      inTurn = 0;
+      if (!isDone) setImmediate(nextTurn);
+    };
+    setImmediate(nextTurn);
+    const outcomes = requests.map(async (each) => {
+      const outcome = await exchange(store, { rules: [{ ...RULE, match: 'false' }] })(each);
+      inTurn += 1;
+      return outcome.ok || outcome.reason.reason;
+    });
+    // Meanwhile the signatures are verified by other threads.
+    await new Promise((resolve) => void setImmediate(resolve));
+    const since = process.threadCpuUsage();
+    while (process.threadCpuUsage(since).user < 100_000);
+    expect(await Promise.all(outcomes)).toEqual(ids.map(() => 'no_rule_matches'));
+    isDone = true;
+    nextTurn();
+    expect(mostInTurn).toBe(1);
+  });
+
   // Whoever sees such a token may write it in another way, whose signature is as good.
   it('knows a token without an id in each of its texts', async () => {
     await guard.start();
