@@ -87,7 +87,7 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
       return options.onFailure === 'block' && all.some((sink) => sink.failing);
     },
     get backlogged() {
-      return all.some((sink) => sink.backlogged);
+      return options.onFailure === 'block' && all.some((sink) => sink.backlogged);
     },
     // Old rejections are deleted by design.
     status: () => [

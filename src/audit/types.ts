@@ -15,7 +15,10 @@ export interface AuditTrail {
   recordAhead(event: AuditEvent): Promise<boolean>;
   /** True while a sink cannot write the audit log and `audit.onFailure` is `block`: no request may be served then. */
   readonly blocked: boolean;
-  /** True while a sink that works is behind by a quarter of its queue and more: whoever sends much has to wait. */
+  /**
+   * True while a sink that works is behind by a quarter of its queue and more, and `audit.onFailure` is `block`: whoever
+   * sends much has to wait, so that not everyone is rejected.
+   */
   readonly backlogged: boolean;
   /**
    * Resolves when everything recorded so far has been passed to the operating system. While a sink fails this
