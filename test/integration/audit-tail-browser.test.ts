@@ -33,7 +33,7 @@ afterEach(closeStages);
 interface Stream {
   readonly response: IncomingMessage;
   readonly text: () => string;
-  /** True when the connection was aborted. */
+  /** True when the connection was reset, not just closed. */
   readonly cut: Promise<boolean>;
 }
 
@@ -48,7 +48,9 @@ async function stream({ stage, browser }: AdminAt): Promise<Stream> {
   let text = '';
   response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
   const cut = new Promise<boolean>((resolve) => {
-    response.on('error', () => resolve(true)).on('end', () => resolve(false));
+    asked.on('error', ({ message }) => resolve(message === 'read ECONNRESET'));
+    asked.on('close', () => resolve(false));
+    response.on('error', () => undefined).on('end', () => resolve(false));
   });
   return { response, text: () => text, cut };
 }
