@@ -14,7 +14,7 @@ const MAX_LENGTH = 8192;
 
 /** Parameters whose value is never audited. `continue` is not among them: it is a position in a list. */
 const SECRET =
-  /token|secret|passw|passphrase|assertion|credential|authorization|signature|verifier|session|cookie|jwt|(?:api|private)[-_]?key|^key$|(^|[-_])(?:code|pass|pwd|otp|pin)$|^sig$|^state$|^nonce$|^auth$|^bearer$/i;
+  /token|secret|passw|passphrase|passcode|assertion|credential|authorization|signature|verifier|sess(?:ion|id)|cookie|jwt|hmac|totp|mnemonic|saml|relaystate|licen[cs]e|connection[-_]?string|(?:api|private|access|account|auth)[-_]?key|^key$|(^|[-_.])(?:code|pass|pwd|otp|pin|mfa|pem|seed|pat|dsn|sid|ticket)$|^sig$|^state$|^nonce$|^auth$|^bearer$/i;
 
 /**
  * The form of nearly every target, which has nothing to hide: a path of plain segments, without encoding or
@@ -105,7 +105,7 @@ function safeQuery(query: string, showsCommands: boolean): string {
     } else {
       const isSecret = pair.includes('=') && SECRET.test(name);
       if (isSecret) safe.push(`${pair.slice(0, pair.indexOf('='))}=REDACTED`);
-      else safe.push(isCommandName(name) ? withoutNestedValues(pair) : withoutNested(pair));
+      else safe.push(isCommandName(name) ? withoutNestedValues(pair) : withoutNested(withoutMembers(pair, name)));
     }
   }
   return safe.join('&');
@@ -167,7 +167,8 @@ const MAX_NESTED_NAME = 120;
  * Cuts a query inside a value or a path, plain or percent-encoded (`redirect=…%3Ftoken%3D…`), from the first
  * secret on.
  */
-function withoutNested(text: string): string {
+function withoutNested(received: string): string {
+  const text = withoutUserInfo(received);
   const sign = /=|%(?:25)*3d/gi;
   // Searched once for all separators before it: otherwise a target of separators only would be searched for each
   // of them.
@@ -187,8 +188,42 @@ function withoutNested(text: string): string {
   return text;
 }
 
-/** For comparison with ASCII only, so bytes are enough. */
-const decodeName = (name: string): string => percentDecoded(name.replaceAll('+', ' '));
+/** A name in a value, or an escape, which may be encoded again. */
+const WORD = /%(?:25)*[0-9a-f]{2}|[\w.-]+/gi;
+/** What makes a name one of a member: `"token":`, plain or percent-encoded. */
+const MEMBER_SIGN = /(?:["'\\+]|%(?:25)*(?:2[027]|5c))*(?::|%(?:25)*3a)/iy;
+
+/**
+ * Cuts JSON or a search in a value (`q={"token":"…"}`, `q=token:…`) from the first secret on. Not selectors, nor paths: a
+ * service is called `https:token-review:443` there.
+ */
+function withoutMembers(pair: string, name: string): string {
+  const equals = pair.indexOf('=');
+  if (equals === -1 || name === 'labelselector' || name === 'fieldselector') return pair;
+  WORD.lastIndex = equals + 1;
+  for (let word = WORD.exec(pair); word !== null; word = WORD.exec(pair)) {
+    const [text] = word;
+    if (text.startsWith('%')) continue;
+    MEMBER_SIGN.lastIndex = WORD.lastIndex;
+    if (!MEMBER_SIGN.test(pair) || text.length >= MAX_NESTED_NAME || !SECRET.test(text)) continue;
+    return `${pair.slice(0, MEMBER_SIGN.lastIndex)}REDACTED`;
+  }
+  return pair;
+}
+
+/** In a URL in a path or a value, plain or percent-encoded; what is encoded once more does not end it. */
+const USER_INFO =
+  /(:\/\/)(?:[^/?#&@]*@)+|((?::|%(?:25)*3a)(?<escape>%(?:25)*)2f\k<escape>2f)(?:(?:(?!\k<escape>(?:2f|3f|23|40))[^/?&@])*\k<escape>40)+/gi;
+
+/** Replaces user info (`…/proxy/https://user:PASSWORD@host`). */
+const withoutUserInfo = (text: string): string =>
+  text.replaceAll(USER_INFO, (_, plain: string | undefined, encoded: string | undefined, escape: string | undefined) =>
+    plain === undefined ? `${encoded ?? ''}REDACTED${escape ?? ''}40` : `${plain}REDACTED@`,
+  );
+
+/** For comparison with ASCII only, so bytes are enough. However often it is encoded. */
+const decodeName = (name: string): string =>
+  percentDecoded((name.includes('%25') ? name.replaceAll(/%(?:25)+/g, '%') : name).replaceAll('+', ' '));
 
 /**
  * Percent-encodes everything but printable ASCII: controls could forge a line, U+2028 and U+2029 end one for

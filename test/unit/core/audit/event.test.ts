@@ -172,12 +172,32 @@ describe('the request target in the audit log', () => {
     ['/x#access_token=s', '/x'],
     ['https://user:s3cret@host/x', 'https://host/x'],
     ['//user:s3cret@host/x', '//host/x'],
+    ['/x?%2574oken=s3cret&%252574oken=s3cret', '/x?%2574oken=REDACTED&%252574oken=REDACTED'],
+    ['/n/proxy/https://u:s3cret@h/x?u=https://u:s3c@ret@h/', '/n/proxy/https://REDACTED@h/x?u=https://REDACTED@h/'],
+    ['/x?u=https%3A%2F%2Fu%3As%252Fcret%40h%2F', '/x?u=https%3A%2F%2FREDACTED%40h%2F'],
+    ['/x?q={"a":1,"token":"s3cret"}&b=1', '/x?q={"a":1,"token":REDACTED&b=1'],
+    ['/x?q=%7B%22pin%22%3A%22s3cret%22%7D', '/x?q=%7B%22pin%22%3AREDACTED'],
+    ['/x?q=token:s3cret', '/x?q=token:REDACTED'],
+    // What Kubernetes itself has in targets stays readable.
+    ['/services/https:token-review:443/proxy/a@b', '/services/https:token-review:443/proxy/a@b'],
+    [
+      '/x?labelSelector=app%3Dtoken,a&fieldSelector=a.token:b',
+      '/x?labelSelector=app%3Dtoken,a&fieldSelector=a.token:b',
+    ],
+    ['/x?sinceTime=2026-01-01T00:00:00Z&sidecar=a', '/x?sinceTime=2026-01-01T00:00:00Z&sidecar=a'],
     ['/x?token', '/x?token'],
     ['/a\nb\u2028c\u0000 d', '/a%0Ab%E2%80%A8c%00%20d'],
     ['/é', '/%E9'],
     ['', ''],
   ])('%j is %j', (target, expected) => {
     expect(auditUri(target)).toBe(expected);
+  });
+
+  const NAMES =
+    'access_key account-key passcode totp mfa authkey hmac sid PHPSESSID connect.sid ticket SAMLResponse ' +
+    'RelayState pem license seed mnemonic dsn connection_string pat';
+  test.each(NAMES.split(' '))('hides the value of %s', (name) => {
+    expect(auditUri(`/x?a=1&${name}=s3cret`)).toBe(`/x?a=1&${name}=REDACTED`);
   });
 
   const PADDING = 'a'.repeat(9000);
