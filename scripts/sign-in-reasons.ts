@@ -160,6 +160,7 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['issuer_keys_unavailable', 'the keys of an issuer cannot be read'],
   ['fenced', 'this replica has no fresh view of what is revoked'],
   ['signed_in_anew', 'not a rejection: the browser’s earlier sign-in ended, because the same user signed in again'],
+  ['signed_out', 'not a rejection: the user signed out in the browser'],
   ['signed_out_at_provider', 'not a rejection: the user signed out at the provider'],
   [
     'backchannel_logout_off',

@@ -53,7 +53,7 @@ export interface AdminDeps {
     | 'refresh'
     | 'sessionsInFlight'
   >;
-  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'recordAhead' | 'blocked'>;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly authenticate: Authenticate;

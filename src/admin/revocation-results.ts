@@ -104,7 +104,7 @@ export const delegatedOf = ({ delegated = [] }: RevocationResult): string =>
 
 /** Writes `revocation-proven`, the audit event of a proof that came after a 202. */
 function auditProof(
-  deps: Pick<AdminDeps, 'audit' | 'clock'>,
+  deps: Pick<ResultDeps, 'audit' | 'clock'>,
   result: RevocationResult,
   about: ResultContext | undefined,
 ): void {
@@ -124,7 +124,8 @@ function auditProof(
   record(deps, context, { event: 'revocation-proven', path, code: 200, reason, details });
 }
 
-interface ResultDeps extends Pick<AdminDeps, 'audit' | 'clock' | 'logger'> {
+interface ResultDeps extends Pick<AdminDeps, 'clock' | 'logger'> {
+  readonly audit: Pick<AdminDeps['audit'], 'record' | 'blocked'>;
   readonly store: Pick<AdminDeps['store'], 'artefacts'>;
   readonly guard: Pick<AdminDeps['guard'], 'result' | 'onResult'>;
 }

@@ -41,7 +41,7 @@ import { nowSeconds } from '../contracts/clock.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
-import { record } from '../http/audit-events.ts';
+import { record, recordBegun } from '../http/audit-events.ts';
 import {
   assertSeen,
   planOf,
@@ -126,7 +126,8 @@ interface RevokeOptions {
 }
 
 /**
- * Revokes, and audits success and failure: with `revocation`, and also with `lock` where the account is locked.
+ * Revokes, and audits it before (`revocation-begun`), and success and failure: with `revocation`, and also with `lock` where the
+ * account is locked.
  * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
@@ -152,6 +153,9 @@ export async function revoke(
     fingerprint: fingerprint ?? requestId,
   });
   try {
+    await recordBegun(deps, context, { path, reason, details: { ...facts, lock: String(plan.lock) } });
+    // An admin who was revoked meanwhile revokes nothing. What a drill has opened is revoked in any case.
+    if (fingerprint !== undefined && 'actor' in revoker) revoker.actor.assertValid();
     const result = await deps.guard.revoke(guardOrder(deps, revoker, plan, { requestId, consent }));
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
@@ -210,7 +214,5 @@ export async function handleRevocation(
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
     return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });
-  // The admin's own credential is checked again, after everything was read.
-  actor.assertValid();
   return revoke(service, admin, plan, { fingerprint, consent });
 }

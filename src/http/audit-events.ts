@@ -2,7 +2,7 @@
  * Audit events of HTTP requests to pages and APIs: who acted, from where, and with which result.
  */
 import type { RequestHandler } from 'express';
-import { portcullisEvent, type AuditFacts, type PortcullisEventName } from '../core/audit/event.ts';
+import { portcullisEvent, type AuditEvent, type AuditFacts, type PortcullisEventName } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { AuditTrail } from '../audit/audit.ts';
@@ -67,18 +67,36 @@ export function auditFailures(deps: Audited, event: PortcullisEventName, handler
 
 /** Writes one audit event; the actor comes from the request's context. */
 export function record(deps: Audited, context: RequestContext, action: AuditedAct): void {
-  const { path, about, ...rest } = action;
+  deps.audit.record(eventOf(deps, context, action));
+}
+
+/**
+ * Writes that a revocation is about to be written, before it is: an attacker who can end this process, or a kernel that is out of
+ * memory, would otherwise have an account revoked or locked of which no audit event says by whom. An audit log that cannot be
+ * written does not prevent it: it must not keep an attacker in.
+ */
+export async function recordBegun(
+  deps: Pick<Audited, 'clock'> & { readonly audit: Pick<AuditTrail, 'recordAhead'> },
+  context: RequestContext,
+  action: Omit<AuditedAct, 'event' | 'code'>,
+): Promise<void> {
+  await deps.audit.recordAhead(eventOf(deps, context, { ...action, event: 'revocation-begun' }));
+}
+
+function eventOf(
+  { clock }: Pick<Audited, 'clock'>,
+  context: RequestContext,
+  { path, about, ...rest }: Omit<AuditedAct, 'code'> & Partial<Pick<AuditedAct, 'code'>>,
+): AuditEvent {
   const subject: AuditedAct['about'] = about ?? context.actor ?? context.user;
-  deps.audit.record(
-    portcullisEvent({
-      ...rest,
-      auditId: context.requestId,
-      at: deps.clock.nowMs(),
-      requestUri: path,
-      sourceIps: context.address === '' ? [] : [context.address],
-      ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),
-      ...(subject === undefined ? {} : { identity: subject.identity, account: subject.account }),
-      ...(subject?.session === undefined ? {} : { session: subject.session }),
-    }),
-  );
+  return portcullisEvent({
+    ...rest,
+    auditId: context.requestId,
+    at: clock.nowMs(),
+    requestUri: path,
+    sourceIps: context.address === '' ? [] : [context.address],
+    ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),
+    ...(subject === undefined ? {} : { identity: subject.identity, account: subject.account }),
+    ...(subject?.session === undefined ? {} : { session: subject.session }),
+  });
 }

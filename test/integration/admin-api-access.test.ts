@@ -163,8 +163,11 @@ async function assertRole(stage: Stage, ask: Ask, rejection: (route: Route) => s
     const sent = example.body === undefined ? request : request.send(example.body);
     const lines = await linesOf(stage, sent.expect(Number(expected[1])));
     expect(lines, name).toContainEqual(expected);
-    // A lock writes two events, one for the revocation and one for the lock; every other call writes one.
-    expect(lines, name).toHaveLength(expected[0] === 'lock' ? 2 : 1);
+    // A revocation is written ahead, and a lock writes two events, one for the revocation and one for the lock; every other
+    // call writes one.
+    const outcomes = lines.filter(([event]) => event !== 'revocation-begun');
+    expect(outcomes, name).toHaveLength(expected[0] === 'lock' ? 2 : 1);
+    expect(lines.length - outcomes.length, name).toBe(expected[0] === 'revocation' || expected[0] === 'lock' ? 1 : 0);
   }
 }
 

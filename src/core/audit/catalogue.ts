@@ -26,6 +26,7 @@ export interface CatalogueEntry {
 }
 
 const received = 'HTTP status that the caller received';
+const TWO_ADMINS = ['approval', 'asked-by', 'asked-by-account'] as const;
 const always = '200';
 /** Of a decision about an access request. */
 const ASKED = ['account', 'session', 'provider', 'grant-id', 'role', 'reason', 'asked-by', 'asked-by-account'] as const;
@@ -216,13 +217,17 @@ export const PORTCULLIS_EVENTS = {
       'sessions',
       'delegated-sessions',
       'streams-closed',
-      'approval',
-      'asked-by',
-      'asked-by-account',
+      ...TWO_ADMINS,
       'outcome',
       'held-until',
       'by',
     ],
+  },
+  'revocation-begun': {
+    chapter: 'Revocation',
+    when: 'a revocation is about to be written; it is in the audit log before. Its outcome has the same `auditID`: `revocation`, or `logout` where a user has signed out. Without one, the process was killed in between: look whether it is in force',
+    code: 'none; its `stage` is `RequestReceived`',
+    facts: ['account', 'session', 'provider', 'reason', 'target', 'lock', ...TWO_ADMINS, 'by'],
   },
   'revocation-proven': {
     chapter: 'Revocation',
@@ -251,9 +256,7 @@ export const PORTCULLIS_EVENTS = {
       'sessions',
       'delegated-sessions',
       'streams-closed',
-      'approval',
-      'asked-by',
-      'asked-by-account',
+      ...TWO_ADMINS,
       'by',
     ],
   },

@@ -80,8 +80,8 @@ export interface PortcullisEvent {
   readonly requestUri: string;
   readonly sourceIps: readonly string[];
   readonly userAgent?: string;
-  /** HTTP status that the caller saw. */
-  readonly code: number;
+  /** HTTP status that the caller saw. Absent: the action is about to be done, and another event has its outcome. */
+  readonly code?: number;
   readonly identity?: Identity;
   readonly account?: string;
   readonly session?: string;
@@ -145,9 +145,11 @@ function withCut({
 export function portcullisEvent(event: PortcullisEvent): AuditEvent {
   const { auditId, requestUri, identity, sourceIps, userAgent, account, session, provider, reason } = event;
   const at = microTime(event.at);
-  const status = { code: event.code };
+  const { code } = event;
+  const stage = code === undefined ? 'RequestReceived' : 'ResponseComplete';
+  const status = code === undefined ? undefined : { code };
   return envelope(
-    { auditId, stage: 'ResponseComplete', requestUri, identity, sourceIps, userAgent, status },
+    { auditId, stage, requestUri, identity, sourceIps, userAgent, status },
     {
       verb: event.event,
       objectRef: undefined,

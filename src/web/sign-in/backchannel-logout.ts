@@ -21,7 +21,7 @@ import type { SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { field, readForm } from '../browser/guards.ts';
 import { createRateLimiter, createTally, type RateLimiter, type Tally } from '../../core/rate-limit.ts';
-import { record } from '../../http/audit-events.ts';
+import { record, recordBegun } from '../../http/audit-events.ts';
 import { targetName } from '../../admin/revocation-request.ts';
 import { contextOf } from '../../http/request-context.ts';
 
@@ -100,22 +100,23 @@ async function revokeOne(
   { target, session }: Revocation,
 ): Promise<void> {
   // The provider has ended its own session, so the next sign-in there is a fresh one in any case.
+  const about =
+    session === undefined
+      ? {}
+      : { about: { identity: session.identity, account: session.account, session: session.id } };
+  const happening = { path: req.path, reason: 'signed_out_at_provider', provider, ...about };
+  await recordBegun(deps, contextOf(req), { ...happening, details: { target: targetName(target) } });
   const result = await deps.guard.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
   record(deps, contextOf(req), {
+    ...happening,
     event: 'logout',
-    path: req.path,
     code: 200,
-    reason: 'signed_out_at_provider',
-    provider,
     details: {
       target: targetName(target),
       complete: String(result.complete),
       sessions: String(result.sessions),
       'streams-closed': String(result.streamsClosed),
     },
-    ...(session === undefined
-      ? {}
-      : { about: { identity: session.identity, account: session.account, session: session.id } }),
   });
 }
 

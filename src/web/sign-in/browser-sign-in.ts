@@ -27,7 +27,7 @@ import {
 import type { RateLimiter } from '../../core/rate-limit.ts';
 import { finishSignIn, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
-import { SIGNED_OUT } from './sign-out.ts';
+import { endSession, SIGNED_OUT } from './sign-out.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
@@ -144,14 +144,9 @@ async function endPreviousSession(
   { previous, session }: { readonly previous: SignedIn | undefined; readonly session: OpenedSession },
 ): Promise<void> {
   if (previous?.account !== session.account) return;
-  await deps.guard.revoke({ target: { kind: 'session', session: previous.session }, ended: true });
-  record(deps, context, {
-    event: 'logout',
-    path: '/login/finish',
-    code: 303,
-    reason: 'signed_in_anew',
-    about: previous,
-  });
+  const happening = { path: '/login/finish', reason: 'signed_in_anew', about: previous };
+  await endSession(deps, context, happening);
+  record(deps, context, { ...happening, event: 'logout', code: 303 });
 }
 
 function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions): RequestHandler {

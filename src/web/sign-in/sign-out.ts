@@ -9,11 +9,24 @@ import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
-import { record } from '../../http/audit-events.ts';
-import { contextOf } from '../../http/request-context.ts';
+import { targetName } from '../../admin/revocation-request.ts';
+import type { RevocationTarget } from '../../core/credential/revocation.ts';
+import { record, recordBegun, type AuditedAct } from '../../http/audit-events.ts';
+import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
 /** The state that the provider returns to our front page, at `/?state=…`. */
 export const SIGNED_OUT = 'signed-out';
+
+/** Ends the session of a browser's user, with an event before; what comes of it is for the caller to audit. */
+export async function endSession(
+  deps: WebDeps,
+  context: RequestContext,
+  happening: Pick<AuditedAct, 'path' | 'reason'> & { readonly about: SignedIn },
+): Promise<void> {
+  const target: RevocationTarget = { kind: 'session', session: happening.about.session };
+  await recordBegun(deps, context, { ...happening, details: { target: targetName(target) } });
+  await deps.guard.revoke({ target, ended: true });
+}
 
 /** Ends the session, deletes the browser's cookie, and redirects to the provider where it supports that. */
 export async function signOut(
@@ -25,7 +38,7 @@ export async function signOut(
   // Both at the same time: even when the store is unavailable, no user is signed in at this browser any more.
   const [forgotten, ended] = await Promise.allSettled([
     browsers.forget(req, res),
-    deps.guard.revoke({ target: { kind: 'session', session: user.session }, ended: true }),
+    endSession(deps, contextOf(req), { path: req.path, reason: 'signed_out', about: user }),
   ]);
   const failed = [forgotten, ended].find((outcome) => outcome.status === 'rejected');
   record(deps, contextOf(req), {

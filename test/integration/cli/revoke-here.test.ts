@@ -218,7 +218,7 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
     expect(ended).toMatchObject({ code: 0, stderr: expect.stringMatching(/^complete: [^]*keep it$/m) });
     const lines = ended.stdout.trim().split('\n');
     const verbs = lines.map((line) => (JSON.parse(line) as AuditEvent).verb);
-    expect(verbs).toEqual(['audit-opened', 'revocation', 'lock', 'audit-closed']);
+    expect(verbs).toEqual(['audit-opened', 'revocation-begun', 'revocation', 'lock', 'audit-closed']);
     expect(await instance.server.store.locks.remove('demo/bob')).toBe(true);
   });
 

@@ -192,7 +192,11 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
   const tally = createTally(clock);
   const [events, logged, counted]: [AuditEvent[], object[], string[]] = [[], [], []];
   const callers = new Map<string, Caller>();
-  const audit = { blocked: false, record: (event: AuditEvent) => void events.push(event) };
+  const audit = {
+    blocked: false,
+    record: (event: AuditEvent) => void events.push(event),
+    recordAhead: async (event: AuditEvent) => events.push(event) > 0,
+  };
   const log = (facts: object): void => void logged.push(facts);
   const deps: WebDeps = {
     config: testConfig(options.config),

@@ -263,3 +263,21 @@ describe('signing out here', () => {
     expect(await sessionsOf(setting.stage)).toBe(0);
   });
 });
+
+test('a logout is in the audit log before it is in force, for each session', async () => {
+  const { stage } = await stageWith('session');
+  await openIn(stage, 'alice-1', 'there');
+  await openIn(stage, 'alice-2', 'there');
+  const before: number[] = [];
+  const append = stage.store.log.append.bind(stage.store.log);
+  stage.store.log.append = async (request) => {
+    before.push(stage.named('revocation-begun').length);
+    return append(request);
+  };
+  await post(stage, { subject: 'sub-alice', sid: 'there', tokenId: 'one' }).expect(200);
+  expect(before).toHaveLength(2);
+  expect(Math.min(...before)).toBeGreaterThan(0);
+  const targets = stage.named('revocation-begun').map((event) => annotation(event, 'target'));
+  expect(new Set(targets)).toEqual(new Set(['session:alice-1', 'session:alice-2']));
+  expect(targets).toHaveLength(2);
+});
