@@ -74,7 +74,7 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
       // It was there before the server was given its limits.
       if (connection === undefined) return void socket.destroy();
       connection.open += 1;
-      connection.reading.begun(req.rawHeaders.length / 2, weight);
+      connection.reading.begun(req.rawHeaders.length / 2, req.url?.length, weight);
       if (hasBody(req)) noteEachPiece(req, (isEnd) => connection.reading.pieceRead(isEnd));
       res.once('close', () => (connection.open -= 1));
       // It is this response's turn, and all of it has been written.
@@ -95,10 +95,10 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
 }
 
 /** Counts the request, and from now on each piece that comes on its connection: records of TLS may be of one byte. */
-function countUpgrade({ socket, rawHeaders }: IncomingMessage, weight: number): void {
+function countUpgrade({ socket, rawHeaders, url }: IncomingMessage, weight: number): void {
   const reading = connections.get(socket)?.reading;
   if (reading === undefined) return;
-  reading.begun(rawHeaders.length / 2, weight);
+  reading.begun(rawHeaders.length / 2, url?.length, weight);
   noteEachPiece(socket, () => reading.pieceRead(false));
 }
 

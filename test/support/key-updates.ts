@@ -23,17 +23,18 @@ export interface KeyUpdates {
 export async function keyUpdates(port: number, options: ConnectionOptions): Promise<KeyUpdates> {
   const tcp = connect(port, '127.0.0.1').on('error', () => undefined);
   const tls = connectTls({ ...options, socket: tcp, ciphers: 'TLS_AES_128_GCM_SHA256', minVersion: 'TLSv1.3' });
-  let hello = 0;
+  let before = 0;
   let secret: Buffer = Buffer.alloc(0);
   tls.on('keylog', (line: Buffer) => {
     const [label, , value = ''] = String(line).trim().split(' ');
-    if (label === 'CLIENT_HANDSHAKE_TRAFFIC_SECRET') hello = tcp.bytesWritten;
-    if (label === 'CLIENT_TRAFFIC_SECRET_0') secret = Buffer.from(value, 'hex');
+    if (label !== 'CLIENT_TRAFFIC_SECRET_0') return;
+    secret = Buffer.from(value, 'hex');
+    before = tcp.bytesWritten;
   });
   tls.on('error', () => undefined);
   await once(tls, 'secureConnect');
   // Node writes the end of the handshake behind this event.
-  while (tcp.bytesWritten === hello) await turn();
+  while (tcp.bytesWritten === before) await turn();
   let sequence = 0;
   const record = (type: number, content: Buffer): Buffer => {
     const inner = Buffer.concat([content, Buffer.from([type])]);

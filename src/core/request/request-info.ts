@@ -53,6 +53,8 @@ type PathInfo = Pick<
   | 'parts'
 > & { readonly verbInPath: '' | 'watch' | 'proxy' };
 
+/** All parameters that a request info depends on. */
+const PARAMETERS = new Set(['watch', 'follow', 'fieldSelector', 'labelSelector', 'limit', 'timeoutSeconds']);
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize']);
 const STREAMING_SUBRESOURCES = new Set(['exec', 'attach', 'portforward', 'proxy']);
 const VERBS_WITH_SELECTORS = new Set(['list', 'watch', 'deletecollection']);
@@ -71,7 +73,7 @@ const VERB_OF_METHOD: ReadonlyMap<string, string> = new Map([
  */
 export function requestInfo(method: string, target: string): RequestInfo {
   const question = target.indexOf('?');
-  const query = parseQuery(question === -1 ? '' : target.slice(question + 1));
+  const query = parseQuery(question === -1 ? '' : target.slice(question + 1), PARAMETERS);
   const about = pathInfo(question === -1 ? target : target.slice(0, question));
 
   const { verb, name } = verbAndName(method, about, query);

@@ -52,8 +52,9 @@ export interface ClientConnection {
   /**
    * Counts a request that is begun, before anything is known of its credential (`shared-reading.ts`).
    * @param lines of its head
+   * @param target characters of its target
    */
-  requestBegun(lines: number): void;
+  requestBegun(lines: number, target: number): void;
   /**
    * Counts a piece of a request's body that has arrived, likewise.
    * @param isEnd nothing, behind the last piece
@@ -241,8 +242,8 @@ class TlsConnection implements ClientConnection {
     this.#reading.add(this.#reader);
   }
 
-  requestBegun(lines: number): void {
-    this.#reading.begun(lines);
+  requestBegun(lines: number, target: number): void {
+    this.#reading.begun(lines, target);
   }
 
   pieceRead(isEnd: boolean): void {

@@ -150,9 +150,9 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
   const { headerBytes } = deps.limits;
   const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
   return ({ stream, raw, isTooLarge, connection, socket, retire }) => {
-    connection.requestBegun(raw.length / 2);
-    if (!stream.endAfterHeaders) noteEachPiece(stream, (isEnd) => connection.pieceRead(isEnd));
     const client = http2Client(stream, raw, retire);
+    connection.requestBegun(raw.length / 2, client.request.target.length);
+    if (client.request.hasBody) noteEachPiece(stream, (isEnd) => connection.pieceRead(isEnd));
     const machine = isMachinePath(client.request.target);
     const rejection = isTooLarge
       ? headersTooLarge()

@@ -16,13 +16,26 @@ import type { Reader } from './shared-reading.ts';
 const MOST = 4;
 /** Of ten thousand that are silent, each is read every five seconds. */
 const EVERY_MS = 2;
-/** A turn that took as long was an attacker's, or the machine is busy. */
+/**
+ * A turn in which so many bytes of them came and that took as long, of the processor's time, was an attacker's. Where it
+ * was the time on the wall, a busy machine, or requests of 10 kB/s, left one to be read in a turn, and new users waited
+ * five seconds behind a thousand handshakes that were never gone on with.
+ */
 const LONG_MS = 40;
+const LONG_BYTES = 4096;
+/**
+ * A user's handshake is over in a round trip or two. An attacker's thousand that are never gone on with cost 15 bytes
+ * each: those that have begun longer ago have one turn in so many.
+ */
+const YOUNG_MS = 1_000;
+const TURNS_OF_THE_OLD = 4;
 
 /** With a certificate of 16 KiB, and those of its CAs. */
 const MOST_BYTES = 65_536;
 
 export interface Flight extends Reader {
+  /** Since the connection was made. */
+  readonly bytesRead: number;
   /** More than a handshake may have was read. */
   readonly isTooLarge: boolean;
   /** Ends the connection, because it is too large. */
@@ -33,6 +46,9 @@ export interface Flight extends Reader {
 export function flightOf(socket: Socket, onTooLarge: () => void): Flight {
   return {
     ...readerOf(socket),
+    get bytesRead() {
+      return socket.bytesRead;
+    },
     get isTooLarge() {
       return socket.bytesRead > MOST_BYTES;
     },
@@ -44,55 +60,83 @@ export function flightOf(socket: Socket, onTooLarge: () => void): Flight {
 }
 
 export class SecondFlights {
-  readonly #reading = new Set<Flight>();
-  /** The one that has waited longest first. */
-  readonly #waiting = new Set<Flight>();
+  /** With the bytes that had come of each before its turn. */
+  readonly #reading = new Map<Flight, number>();
+  /** When each has begun, of all of them. */
+  readonly #begun = new Map<Flight, number>();
+  /** Those that have begun a moment ago, and the others. The one that has waited longest first. */
+  readonly #young = new Set<Flight>();
+  readonly #old = new Set<Flight>();
   #most = MOST;
-  #since = 0;
+  #turns = 0;
+  /** In this turn. */
+  #bytes = 0;
+  #since = process.threadCpuUsage();
   #timer: NodeJS.Timeout | undefined;
 
   /** To be called when the handshake has begun, and Node reads the connection. */
-  add(reader: Flight): void {
-    if (this.#waiting.size === 0 && this.#reading.size < this.#most) {
-      this.#reading.add(reader);
+  add(flight: Flight): void {
+    this.#begun.set(flight, performance.now());
+    if (!this.#isAnyWaiting && this.#reading.size < this.#most) {
+      this.#reading.set(flight, flight.bytesRead);
       return;
     }
-    reader.stopReading();
-    this.#waiting.add(reader);
+    flight.stopReading();
+    this.#young.add(flight);
     if (this.#timer === undefined) this.#wait();
   }
 
   /** To be called when the handshake is over, or the connection. */
-  remove(reader: Flight): void {
-    this.#reading.delete(reader);
-    if (this.#waiting.delete(reader)) reader.goOnReading();
+  remove(flight: Flight): void {
+    this.#begun.delete(flight);
+    this.#countBytes(flight);
+    this.#reading.delete(flight);
+    if (this.#young.delete(flight) || this.#old.delete(flight)) flight.goOnReading();
+  }
+
+  get #isAnyWaiting(): boolean {
+    return this.#young.size + this.#old.size > 0;
+  }
+
+  #countBytes(flight: Flight): void {
+    this.#bytes += flight.bytesRead - (this.#reading.get(flight) ?? flight.bytesRead);
   }
 
   #wait(): void {
-    this.#since = performance.now();
+    this.#bytes = 0;
+    this.#since = process.threadCpuUsage();
     this.#timer = setTimeout(this.#next, EVERY_MS);
   }
 
   readonly #next = (): void => {
     this.#timer = undefined;
-    this.#most = performance.now() - this.#since > LONG_MS ? 1 : Math.min(MOST, 2 * this.#most);
-    if (this.#waiting.size === 0) return;
-    const read = [...this.#reading];
+    for (const flight of this.#reading.keys()) this.#countBytes(flight);
+    const { user, system } = process.threadCpuUsage(this.#since);
+    const isLong = user + system > LONG_MS * 1000 && this.#bytes > LONG_BYTES;
+    this.#most = isLong ? 1 : Math.min(MOST, 2 * this.#most);
+    if (!this.#isAnyWaiting) return;
+    const read = [...this.#reading.keys()];
     this.#reading.clear();
-    for (const reader of read) {
-      if (reader.isTooLarge) {
-        reader.end();
-        continue;
-      }
-      reader.stopReading();
-      this.#waiting.add(reader);
-    }
-    for (const reader of this.#waiting) {
-      if (this.#reading.size === this.#most) break;
-      this.#waiting.delete(reader);
-      this.#reading.add(reader);
-      reader.goOnReading();
-    }
+    for (const flight of read) this.#hasBeenRead(flight);
+    while (this.#reading.size < this.#most && this.#isAnyWaiting) this.#readAnother();
     this.#wait();
   };
+
+  #hasBeenRead(flight: Flight): void {
+    if (flight.isTooLarge) return flight.end();
+    flight.stopReading();
+    const isYoung = performance.now() - (this.#begun.get(flight) ?? 0) < YOUNG_MS;
+    (isYoung ? this.#young : this.#old).add(flight);
+  }
+
+  #readAnother(): void {
+    this.#turns += 1;
+    const [one, other] = this.#turns % TURNS_OF_THE_OLD === 0 ? [this.#old, this.#young] : [this.#young, this.#old];
+    const from = one.size > 0 ? one : other;
+    for (const flight of from) {
+      from.delete(flight);
+      this.#reading.set(flight, flight.bytesRead);
+      return flight.goOnReading();
+    }
+  }
 }

@@ -16,6 +16,8 @@ const MOST_IN_A_TURN = 256;
 /** As many as are judged in one: more would wait for it, at 7 to 15 kB each. */
 const REQUESTS_PER_TURN = 64;
 const LINES_OF_A_REQUEST = 32;
+/** Characters of a target, which is read for the request info and the audit log: no client sends more than a few hundred. */
+const TARGET_OF_A_REQUEST = 1024;
 /**
  * A piece takes a microsecond. An upload in pieces of 16 kB may be 64 MB in a turn; one whose pieces are of a byte, 64
  * thousand to a connection, takes several turns.
@@ -100,10 +102,11 @@ export class SharedReading {
   /**
    * Counts a request that was begun on one of these connections.
    * @param lines of its head
+   * @param target characters of its target: over HTTP/2 an attacker repeats a long one by a few bytes
    * @param weight how many rejections of the api listener it costs
    */
-  begun(lines: number, weight = 1): void {
-    this.#take(weight + lines / LINES_OF_A_REQUEST);
+  begun(lines: number, target = 0, weight = 1): void {
+    this.#take(weight + lines / LINES_OF_A_REQUEST + target / TARGET_OF_A_REQUEST);
   }
 
   /**

@@ -30,6 +30,15 @@ describe('the connections of one account', () => {
     expect(alice.read()).toBe(32);
   });
 
+  it('are not read beyond 51 requests with a target of 4 kB, which costs as much as five', () => {
+    const reading = new SharedReading();
+    const { read } = connections(reading, 2);
+    for (let begun = 0; begun < 51; begun += 1) reading.begun(0, 4096);
+    expect(read()).toBe(2);
+    reading.begun(0, 4096);
+    expect(read()).toBe(0);
+  });
+
   it('are not read while what others have sent is not worked off, and are afterwards', async () => {
     let isBehind = true;
     const reading = new SharedReading(() => isBehind);
