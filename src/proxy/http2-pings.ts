@@ -8,20 +8,28 @@ export interface PingOptions {
   /** Between two PINGs. Milliseconds. */
   readonly everyMs: number;
   readonly onGone: () => void;
+  /** True while no stream is open. Absent: one that sends is never gone. */
+  readonly isIdle?: () => boolean;
 }
+
+/** A response of megabytes may still be on its way over a slow network when its stream has closed. */
+const IDLE_INTERVALS = 2;
 
 /**
  * A peer that has acknowledged nothing and sent nothing for a whole interval is gone. One that reads slowly sends
- * window updates.
+ * window updates. A client that begins a head and sends a byte of it in each interval cannot acknowledge anything, and
+ * would hold what it has begun for as long as it likes, so where no stream is open, bytes alone count for a while only.
  * @returns a function that ends the PINGs
  */
-export function keepPinging(session: Http2Session, { socket, everyMs, onGone }: PingOptions): () => void {
+export function keepPinging(session: Http2Session, { socket, everyMs, onGone, isIdle }: PingOptions): () => void {
   let awaitingPong = false;
   let bytesAtPing = 0;
+  let idleIntervals = 0;
   let stop: () => void;
   const ping = (): void => {
     const { bytesRead } = socket;
-    if (awaitingPong && bytesRead === bytesAtPing) return onGone();
+    idleIntervals = awaitingPong && isIdle?.() === true ? idleIntervals + 1 : 0;
+    if (awaitingPong && (bytesRead === bytesAtPing || idleIntervals === IDLE_INTERVALS)) return onGone();
     bytesAtPing = bytesRead;
     if (awaitingPong || session.destroyed) return;
     awaitingPong = session.ping(() => {

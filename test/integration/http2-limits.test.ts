@@ -161,6 +161,19 @@ describe('an HTTP/2 connection is ended', () => {
     await until(() => plane.guard.inFlight === 0, 'nothing in flight');
   });
 
+  it('when its peer sends a head byte by byte, and nothing else is open', async () => {
+    await start({ timing: { pingMs: 60 } });
+    const socket = await http2Socket(plane, alice.certificate);
+    const begun = headersFrame(3, { ...get(alice), x: 'x'.repeat(4_000) }, END_HEADERS | END_STREAM);
+    socket.write(Buffer.concat([PREFACE, headersFrame(1, get(alice), END_HEADERS | END_STREAM)]));
+    let sent = 0;
+    const sending = setInterval(() => void socket.write(begun.subarray(sent, (sent += 1))), 20);
+    const ended = await ending(socket);
+    clearInterval(sending);
+    expect(ended).toBe('ECONNRESET');
+    expect(sent).toBeLessThan(begun.length);
+  });
+
   it('but not while it responds, however quiet its watch and however busy this process are', async () => {
     await start({ timing: { pingMs: 500, headMs: 500 }, limits: { idle: 0.5 } });
     quietWatch();

@@ -5,7 +5,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
-import { http2Connection } from '../support/http2-client.ts';
+import { http2Connection, http2Socket } from '../support/http2-client.ts';
+import { END_STREAM, PREFACE } from '../support/http2-frames.ts';
+import { headers } from './http2-frames.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const MOST = 48;
@@ -31,7 +33,7 @@ const get = (path: string, token: string): string =>
   `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${token}\r\n\r\n`;
 
 async function tcp(bytes = ''): Promise<Socket> {
-  const socket = connect(plane.port, '127.0.0.1');
+  const socket = connect({ port: plane.port, allowHalfOpen: true });
   socket.on('error', () => undefined);
   ends.push(() => socket.destroy());
   await Promise.race([once(socket, 'connect'), once(socket, 'close')]);
@@ -94,4 +96,24 @@ it('connections without a credential have a fifth, also where there is space', a
   await until(() => open(unauthenticated) < unauthenticated.length, 'the first of them closed');
   await pause(WAIT_MS + 2 * SWEEP_MS);
   expect([open(unauthenticated), open(users)]).toEqual([Math.ceil(MOST / 5), users.length]);
+});
+
+it('connections that must give way are closed here, whatever they have begun, and where their clients do not close', async () => {
+  const head = [
+    [':method', 'GET'],
+    [':path', PODS],
+    [':scheme', 'https'],
+    [':authority', HOST],
+    ['authorization', `Bearer ${alice.token}`],
+  ] as const;
+  for (let each = 0; each < MOST; each += 1) {
+    const socket = await http2Socket(plane, alice.certificate, await tcp());
+    let received = '';
+    socket.on('data', (bytes: Buffer) => (received += bytes.toString('latin1')));
+    socket.write(Buffer.concat([PREFACE, headers(head), headers(head, END_STREAM, 3)]));
+    await until(() => received !== '', 'the response');
+  }
+  const open = (): Promise<number> =>
+    new Promise((resolve) => void plane.listener.server.getConnections((_error, count) => resolve(count)));
+  await expect.poll(open, { timeout: 20_000 }).toBeLessThanOrEqual(MOST - MOST / 16);
 });

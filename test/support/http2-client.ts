@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect as connectTls } from 'node:tls';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { HOST } from './data-plane.ts';
 import type { TestUser, TestPlane } from './data-plane.ts';
@@ -79,10 +80,10 @@ export async function http2Connection(
 export async function http2Socket(
   plane: Pick<TestPlane, 'port' | 'ca'>,
   certificate: TestUser['certificate'] | null,
+  tcp?: Socket,
 ): Promise<TLSSocket> {
   const socket = connectTls({
-    host: '127.0.0.1',
-    port: plane.port,
+    ...(tcp === undefined ? { host: '127.0.0.1', port: plane.port } : { socket: tcp }),
     servername: HOST,
     ca: plane.ca,
     ALPNProtocols: ['h2'],

@@ -19,8 +19,13 @@ export function byHeaders<T>(compute: (raw: RawHeaders) => T): (raw: RawHeaders)
   };
 }
 
-/** Characters of a list that is kept. kubectl's and client-go's have one or two thousand. */
+/**
+ * Characters of a list that is kept, each name and value with what it needs besides. kubectl's and client-go's have two
+ * thousand.
+ */
 const MOST_KEPT = 8_192;
+/** Of the string itself, and of its place in the list. */
+const OF_A_STRING = 32;
 
 /** The headers of the last request of one connection that was admitted. */
 export class EqualHeaders {
@@ -33,12 +38,13 @@ export class EqualHeaders {
 
   /**
    * Keeps the list until another takes its place. An attacker without a credential opens thousands of connections and
-   * sends each the longest headers that are allowed: so only those of admitted requests are kept, and no long ones.
+   * sends each the longest headers that are allowed: so only those of admitted requests are kept, and no long ones. Nor
+   * many: eight thousand characters in names and values of three need six times as much memory.
    */
   keep(raw: RawHeaders): void {
     if (raw === this.#last) return;
     let characters = 0;
-    for (const part of raw) characters += part.length;
+    for (const part of raw) characters += part.length + OF_A_STRING;
     if (characters <= MOST_KEPT) this.#last = raw;
   }
 }

@@ -7,6 +7,10 @@
  * credential was accepted have a fifth of the number, and beyond that, or where hardly any connection is left, those
  * that have waited longest for their client are closed. One that a request is open on never is. A client of
  * Kubernetes that finds its idle connection closed opens another one.
+ *
+ * One account without any right opens thousands, and each holds what its client has left unfinished, up to 300 kB. So
+ * an account has a sixteenth of the number, and beyond that its own that have waited longest for their client are
+ * closed.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
@@ -16,9 +20,17 @@ import type { ProxyLogger, ProxyMetrics } from '../dependencies.ts';
 const UNAUTHENTICATED_SHARE = 1 / 5;
 /** Of all connections: as many are kept free where others wait for their clients. */
 const SPACE_SHARE = 1 / 16;
+/** Of `limits.connections`. */
+const ACCOUNT_SHARE = 1 / 16;
+/** The jobs of a fleet with one account have hundreds at the same time, also where the share is small. */
+const LEAST_OF_AN_ACCOUNT = 256;
 /** Between two sweeps, each of which goes through all connections. */
 const SWEEP_MS = 250;
 const REPORT_EVERY_MS = 60_000;
+
+/** Returns how many connections of one account may wait for their client. */
+export const connectionsOfAccount = (connections: number): number =>
+  Math.max(LEAST_OF_AN_ACCOUNT, Math.ceil(connections * ACCOUNT_SHARE));
 
 export interface Occupant {
   /** Since when it has waited for its client; undefined: it does not. Monotonic milliseconds. */
@@ -39,11 +51,17 @@ export interface ConnectionLimitOptions {
 export class ConnectionLimit {
   readonly #options: ConnectionLimitOptions;
   readonly #unauthenticated = new Set<Occupant>();
-  readonly #users = new Set<Occupant>();
+  /** With their accounts, where these are known. */
+  readonly #users = new Map<Occupant, string | undefined>();
+  readonly #accounts = new Map<string, Set<Occupant>>();
+  /** Accounts with more than their share. */
+  readonly #beyond = new Set<string>();
+  readonly #mostOfAccount: number;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(options: ConnectionLimitOptions) {
     this.#options = options;
+    this.#mostOfAccount = connectionsOfAccount(options.most);
   }
 
   /** To be called for each new connection. */
@@ -52,20 +70,42 @@ export class ConnectionLimit {
     this.#sweepSoon();
   }
 
-  /** @param isUsers whether the last credential on it was accepted */
-  note(occupant: Occupant, isUsers: boolean): void {
-    const [from, to] = isUsers ? [this.#unauthenticated, this.#users] : [this.#users, this.#unauthenticated];
-    if (from.delete(occupant)) to.add(occupant);
+  /**
+   * @param isUsers whether the last credential on it was accepted
+   * @param account whose it was; undefined: it has no share
+   */
+  note(occupant: Occupant, isUsers: boolean, account?: string): void {
+    const wasUsers = this.#users.has(occupant);
+    if (!wasUsers && !this.#unauthenticated.has(occupant)) return;
+    if (wasUsers === isUsers && this.#users.get(occupant) === account) return;
+    this.remove(occupant);
+    if (!isUsers) {
+      this.#unauthenticated.add(occupant);
+      return;
+    }
+    this.#users.set(occupant, account);
+    if (account === undefined) return;
+    const own = this.#accounts.get(account) ?? new Set();
+    this.#accounts.set(account, own.add(occupant));
+    if (own.size <= this.#mostOfAccount) return;
+    this.#beyond.add(account);
+    this.#sweepSoon();
   }
 
   remove(occupant: Occupant): void {
     this.#unauthenticated.delete(occupant);
+    const account = this.#users.get(occupant);
     this.#users.delete(occupant);
+    const own = account === undefined ? undefined : this.#accounts.get(account);
+    if (account === undefined || own === undefined) return;
+    own.delete(occupant);
+    if (own.size <= this.#mostOfAccount) this.#beyond.delete(account);
+    if (own.size === 0) this.#accounts.delete(account);
   }
 
   /** Again and again for as long as there are too many: those that are new may not give way yet. */
   #sweepSoon(): void {
-    if (this.#sweep !== undefined || (this.#missing() <= 0 && this.#excess() <= 0)) return;
+    if (this.#sweep !== undefined || !this.#isCrowded) return;
     this.#sweep = setTimeout(() => {
       this.#sweep = undefined;
       this.#makeSpace();
@@ -73,9 +113,21 @@ export class ConnectionLimit {
     }, SWEEP_MS).unref();
   }
 
-  /** Closes those without a credential first, and of each kind what has waited longest. */
+  get #isCrowded(): boolean {
+    return this.#missing() > 0 || this.#excess() > 0 || this.#beyond.size > 0;
+  }
+
+  /**
+   * Closes those beyond an account's share and those without a credential first, and of each kind what has waited
+   * longest.
+   */
   #makeSpace(): void {
     const beforeMs = performance.now() - this.#options.waitMs;
+    let ofAccounts = 0;
+    for (const account of this.#beyond) {
+      const own = this.#accounts.get(account) ?? new Set();
+      ofAccounts += this.#close(longestFirst(own, beforeMs), own.size - this.#mostOfAccount);
+    }
     const closed = this.#close(
       longestFirst(this.#unauthenticated, beforeMs),
       Math.max(this.#missing(), this.#excess()),
@@ -83,7 +135,7 @@ export class ConnectionLimit {
     // An attacker opens all there may be within a moment, which may not give way yet. In place of a user's it would
     // only open another one, until no user has any.
     const ofUsers = this.#missing() - Math.max(0, this.#excess());
-    const all = closed + this.#close(longestFirst(this.#users, beforeMs), ofUsers);
+    const all = ofAccounts + closed + this.#close(longestFirst(this.#users.keys(), beforeMs), ofUsers);
     if (all > 0) this.#options.onClosed(all);
   }
 
@@ -109,7 +161,7 @@ export class ConnectionLimit {
 }
 
 /** @param beforeMs only those that have waited since before then */
-function longestFirst(occupants: ReadonlySet<Occupant>, beforeMs: number): readonly Occupant[] {
+function longestFirst(occupants: Iterable<Occupant>, beforeMs: number): readonly Occupant[] {
   const waiting: { readonly occupant: Occupant; readonly sinceMs: number }[] = [];
   for (const occupant of occupants) {
     const sinceMs = occupant.waitingSinceMs;
@@ -141,7 +193,7 @@ export function closedReporter(
     silentUntil = clock.nowMs() + REPORT_EVERY_MS;
     logger.warn(
       { count },
-      `connections closed that waited for their clients: there are nearly as many as ${setting}, or many without a credential`,
+      `connections closed that waited for their clients: there are nearly as many as ${setting}, or many without a credential or of one account`,
     );
   };
 }

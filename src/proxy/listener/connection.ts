@@ -258,7 +258,7 @@ class TlsConnection implements ClientConnection {
     if (user === this.#user || this.ended) return;
     this.#leaveReading();
     this.#user = user;
-    this.#raw.limit.note(this.#raw, user !== undefined);
+    this.#raw.limit.note(this.#raw, user !== undefined, user);
     const { unknown, accounts } = this.#readings;
     this.#reading = user === undefined ? unknown : accounts.of(user);
     this.#reading.add(this.#reader);

@@ -171,7 +171,12 @@ class Http2Connection {
     session.on('close', () => this.#stop());
     // None is unref'd. Node keeps a list of timers for each length of time, and drops an empty list immediately
     // only if its timers were not: each connection's own age would leave a list behind for minutes.
-    this.#stopPings = keepPinging(session, { socket, everyMs: limits.pingMs, onGone: () => this.reset() });
+    this.#stopPings = keepPinging(session, {
+      socket,
+      everyMs: limits.pingMs,
+      onGone: () => this.reset(),
+      isIdle: () => this.#open === 0,
+    });
     this.#age = setTimeout(() => this.retire(), randomInt(limits.ageMs, 2 * limits.ageMs));
     this.#idle = setTimeout(() => {
       onDropped('first_request_late', connection.address);
