@@ -169,11 +169,6 @@ describe('a response that cannot be trusted is rejected', () => {
       return { status: 200, body: JSON.stringify({ ...honest, id_token: `${input}.${sign(input)}` }) };
     };
   const signedUserInfo = `${encoded({ alg: 'ES256', kid: 'k1' })}.${encoded({ sub: '42' })}.${'A'.repeat(86)}`;
-  const withoutIds = (jwks: string): string => {
-    const [key] = (JSON.parse(jwks) as { keys: { kid?: string }[] }).keys;
-    const unnamed = { ...key, kid: undefined };
-    return JSON.stringify({ keys: [unnamed, unnamed] });
-  };
   const rows: readonly (readonly [string, string, (jwks: string) => Lies])[] = [
     ['an ID token with alg none', 'id_token_algorithm', () => ({ token: forged({ alg: 'none' }, () => '') })],
     [
@@ -186,14 +181,6 @@ describe('a response that cannot be trusted is rejected', () => {
       }),
     ],
     ['an ID token signed with a key that is not published', 'id_token_key_unknown', () => ({ unknownKey: true })],
-    [
-      'an ID token that names no key, of two that it may be signed with',
-      'id_token_key_ambiguous',
-      (jwks) => ({
-        token: forged({ alg: 'ES256' }, () => 'A'.repeat(86)),
-        replies: { '/jwks': { status: 200, body: withoutIds(jwks) } },
-      }),
-    ],
     [
       'an ID token whose signature was changed',
       'id_token_signature',

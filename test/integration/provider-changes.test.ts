@@ -1,4 +1,5 @@
 /** A provider that changes its algorithm, keys or addresses from one moment to the next, metadata and all. */
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -152,6 +153,20 @@ describe('a provider that changes while it is used', () => {
     server.lie(lies);
     expect(await rejection(finish(challenge))).toMatchObject(UNAVAILABLE);
     expect(await rejection(recheck())).toMatchObject(UNAVAILABLE);
+  });
+
+  it('has a reason of its own where its ID token names none of two keys: to wait does not help', async () => {
+    const keys = [1, 2].map(() =>
+      generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' }),
+    );
+    const header = Buffer.from('{"alg":"ES256"}').toString('base64url');
+    const unnamed: Lies['token'] = (honest) => {
+      const [, payload, signature] = String(honest['id_token']).split('.');
+      return { status: 200, body: JSON.stringify({ ...honest, id_token: `${header}.${payload}.${signature}` }) };
+    };
+    server.lie({ token: unnamed, replies: { '/jwks': { status: 200, body: JSON.stringify({ keys }) } } });
+    corp = newCorp();
+    expect(await rejection(signIn())).toMatchObject({ reason: 'id_token_key_ambiguous', needsOperator: true });
   });
 
   it('is not flooded by tokens that do not fit: it is read again once in half a minute', async () => {
