@@ -30,8 +30,8 @@ describe('a user at a re-check', () => {
     ['name is missing', { idToken: says({ preferred_username: undefined }) }, 'username_not_string'],
     ['name is a number', { idToken: says({ preferred_username: 7 }) }, 'username_not_string'],
     ['name is empty', { idToken: says({ preferred_username: '' }) }, 'username_empty'],
-    ['UserInfo has no subject', { userinfo: () => ({ name: 'Mallory' }) }, 'provider_answer_invalid'],
-    ['UserInfo is another user’s', { userinfo: () => ({ sub: '43' }) }, 'provider_answer_invalid'],
+    ['UserInfo has no subject', { userinfo: () => ({ name: 'Mallory' }) }, 'userinfo_subject'],
+    ['UserInfo is another user’s', { userinfo: () => ({ sub: '43' }) }, 'userinfo_subject'],
   ])('keeps the session, without a new token, where their %s', async (_name, lies, reason) => {
     const { refreshToken, session } = await instance.client.signIn('alice');
     lie(lies);

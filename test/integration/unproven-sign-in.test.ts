@@ -291,6 +291,19 @@ describe('a whole server with such a provider', () => {
     expect(text).not.toMatch(/unlock|use another account/);
   });
 
+  it('the commands that it names revoke and lock, on the server’s own shell', async () => {
+    asRoot(0);
+    const [revokes, locks] = commandsIn(textOf((await adminPage()).html), /portcullis (?:revoke|lock) --config FILE/g);
+    instance.provider.lie({});
+    const user = visitor();
+    await signIn(user);
+    expect(await type(`${revokes} --account demo/42 --reason INC-4711`)).toMatch(/complete: \d+ sessions? ended/);
+    expect((await instance.server.store.sessions.list({ account: REVOKED.account, limit: 9 })).sessions).toEqual([]);
+    expect(await type(`${locks} demo/42 --reason INC-4711`)).toContain('complete');
+    expect(textOf((await signIn(user)).html)).toContain('Your account is locked here');
+    await instance.server.store.locks.remove('demo/42');
+  });
+
   async function adminPage(): Promise<Visit> {
     const browser = visitor();
     await signIn(browser, 'admin');

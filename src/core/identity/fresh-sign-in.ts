@@ -87,7 +87,7 @@ const isoOf = (seen: string): string => new Date(Number(seen) * 1000).toISOStrin
 const SAME_AGAIN: Readonly<Record<Unproven['defect'], (provider: string) => string>> = {
   stale: (provider) => `Sign out at ${provider}, then start again. If that does not help: `,
   future: (provider) =>
-    `To try again does not help until the clock of ${provider} and that of this server agree. Until then: `,
+    `To try again does not help while that moment is ahead of this server: the clocks do not agree, or ${provider} sends a wrong one. Until then: `,
   missing: (provider) =>
     `To try again does not help until the ID tokens of ${provider} have an auth_time, which is set at ${provider}. Until then: `,
   malformed: () => '',
