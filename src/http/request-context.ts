@@ -34,6 +34,16 @@ export interface Actor {
   register(flight: { cut(): void }): { close(): void };
 }
 
+/** Whether an actor's credential is valid at this moment. */
+export function isValid(actor: Pick<Actor, 'assertValid'>): boolean {
+  try {
+    actor.assertValid();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export interface RequestContext extends ClientAddress {
   /** Also the audit id, so that the id on an error page finds the event in the audit log. */
   readonly requestId: string;

@@ -9,7 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
 import type { FlightCredential } from '../core/credential/credential.ts';
 import { resetConnection } from '../core/http/connection-reset.ts';
-import { actorOf, type Actor } from './request-context.ts';
+import { actorOf, isValid, type Actor } from './request-context.ts';
 
 /** When the session ends by itself. Epoch seconds. */
 interface Ends {
@@ -61,13 +61,4 @@ export function cutWhenRevoked(res: Response): void {
   const close = (): void => registration.close();
   if (stream === undefined) res.once('close', close);
   else stream.onClose(close);
-}
-
-function isValid(actor: Actor): boolean {
-  try {
-    actor.assertValid();
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -5,7 +5,7 @@
 import type { Request, Response } from 'express';
 import type { AppError, ErrorCode } from '../../core/errors.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
-import { contextOf, type Actor } from '../../http/request-context.ts';
+import { contextOf, isValid, type Actor } from '../../http/request-context.ts';
 import { roleOf } from '../../admin/roles.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -39,15 +39,6 @@ const messageOf = ({ code, message }: AppError): string =>
 
 const isSignedIn = (actor: Actor | undefined): actor is SignedIn => actor !== undefined && 'csrf' in actor;
 
-function isGood(user: SignedIn): boolean {
-  try {
-    user.assertValid();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /**
  * Sends the page for an error of an admin or auditor on an admin page.
  * @returns false for any other user or page; nothing was sent then
@@ -56,7 +47,7 @@ export function sendAdminError(deps: WebDeps, req: Request, res: Response, throw
   const { actor: user, requestId } = contextOf(req);
   if (!/^\/admin(?:\/|$)/.test(req.path) || !isSignedIn(user)) return false;
   const role = roleOf(user, deps.config);
-  if (role === undefined || !isGood(user)) return false;
+  if (role === undefined || !isValid(user)) return false;
   const { error, status } = appErrorOf(thrown);
   const { title, next } = errorMessageOf(error);
   const wait = retryAfterSeconds(error.code);
