@@ -35,6 +35,12 @@ const FAILING_FROM = 0.75;
 const BACKLOGGED_FROM = 0.25;
 /** Bytes that wait for no others to be written with them. */
 const GATHER_BYTES = 256 * 1024;
+/**
+ * Of `stallMs`: a write that takes longer is followed by smaller ones, a faster one by larger ones. A slow disk must not
+ * count as one that hangs because it was given much at once.
+ */
+const SLOW_FROM = 1 / 8;
+const GROWTH = 4;
 
 /** A caller that waits for every line up to a number. */
 interface Flush {
@@ -75,6 +81,8 @@ export class LineSink {
   #draining = false;
   /** When the target was last called, while it has not responded. */
   #askedAt: number | undefined;
+  /** Bytes of the next batch, where the target takes that many. */
+  #mostBytes = BATCH_BYTES;
   #closing = false;
   #abandoned = false;
 
@@ -234,11 +242,17 @@ export class LineSink {
     const state = await this.#target.prepare();
     if (this.#abandoned) return this.#target.close();
     if (state === 'fresh') this.#batch?.rewindToLineStart();
-    this.#batch ??= Batch.takeFrom(this.#waiting, this.#target.batchBytes ?? BATCH_BYTES);
+    const most = this.#target.batchBytes ?? BATCH_BYTES;
+    this.#batch ??= Batch.takeFrom(this.#waiting, Math.min(most, this.#mostBytes));
     if (this.#batch) {
-      this.#askedAt = performance.now();
+      const askedAt = performance.now();
+      this.#askedAt = askedAt;
       const sync = this.#flushes.some((flush) => flush.sync);
       const bytes = await this.#target.write(this.#batch.rest, sync);
+      const isSlow = performance.now() - askedAt > this.#parts.limits.stallMs * SLOW_FROM;
+      // A small write that was fast says nothing of a large one.
+      if (isSlow || bytes > this.#mostBytes / 2)
+        this.#mostBytes = Math.max(BATCH_BYTES, Math.min(most, this.#mostBytes * (isSlow ? 1 / GROWTH : GROWTH)));
       // `close` has counted these lines as dropped by now; they must not be counted twice.
       if (this.#abandoned) return;
       this.#wrote(this.#batch, bytes);
