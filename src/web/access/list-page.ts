@@ -9,6 +9,7 @@ import { accessHref, approvalText, clusterList, isActive, nameList } from '../pa
 import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { parameter, seeOther } from '../page/response.ts';
+import { table, type Column } from '../page/table.ts';
 import { auditShown } from './actions.ts';
 import { callerAt, rejectedNotice, rejectedOf, sendAccessPage, type AccessContext, type Rejected } from './context.ts';
 import {
@@ -82,53 +83,35 @@ function mineCard(content: ListPage): Html {
   const { mine, nowMs } = content;
   return html`<section class="card" aria-labelledby="mine">
     <h2 id="mine">My requests</h2>
-    ${
-      mine.length === 0
-        ? html`<p class="empty">You have asked for nothing yet.</p>`
-        : requestTable({ requests: mine, nowMs, action: 'Open' })
-    }
+    ${requestTable({ requests: mine, nowMs, action: 'Open', empty: 'You have asked for nothing yet.' })}
     ${pager(content)}
   </section>`;
 }
 
-const roleRow = ({ role }: OfferedRole): Html =>
-  html`<tr>
-    <td class="main" data-label="Role">
-      <span><strong>${role.name}</strong><span class="small muted own-line">${role.description}</span></span>
-    </td>
-    <td data-label="Groups"><div>${nameList(role.groups, 'none')}</div></td>
-    <td data-label="Clusters"><div>${clusterList(role)}</div></td>
-    <td data-label="At most">${minutesText(role.longest)}</td>
-    <td data-label="Approval"><span>${approvalText(role)}</span></td>
-    <td data-label="" class="action">
-      <a class="button compact" href="${roleHref(role.name)}" aria-label="Request ${role.name}">Request</a>
-    </td>
-  </tr>`;
+const ROLES: readonly Column<OfferedRole>[] = [
+  {
+    heading: 'Role',
+    kind: 'main',
+    cell: ({ role }) =>
+      html`<span><strong>${role.name}</strong><span class="small muted own-line">${role.description}</span></span>`,
+  },
+  { heading: 'Groups', cell: ({ role }) => html`<div>${nameList(role.groups, 'none')}</div>` },
+  { heading: 'Clusters', cell: ({ role }) => html`<div>${clusterList(role)}</div>` },
+  { heading: 'At most', cell: ({ role }) => minutesText(role.longest) },
+  { heading: 'Approval', cell: ({ role }) => html`<span>${approvalText(role)}</span>` },
+  {
+    heading: 'Request',
+    kind: 'action',
+    cell: ({ role: { name } }) =>
+      html`<a class="button compact" href="${roleHref(name)}" aria-label="Request ${name}">Request</a>`,
+  },
+];
 
-function rolesCard({ roles }: ListPage): Html {
-  return html`<section class="card" aria-labelledby="roles">
+const rolesCard = ({ roles }: ListPage): Html =>
+  html`<section class="card" aria-labelledby="roles">
     <h2 id="roles">What you may ask for</h2>
-    ${
-      roles.length === 0
-        ? html`<p class="empty">There is no role that you may ask for.</p>`
-        : html`<table>
-            <thead>
-              <tr>
-                <th scope="col">Role</th>
-                <th scope="col">Groups</th>
-                <th scope="col">Clusters</th>
-                <th scope="col">At most</th>
-                <th scope="col">Approval</th>
-                <th scope="col"><span class="visually-hidden">Request</span></th>
-              </tr>
-            </thead>
-            <tbody>
-              ${roles.map(roleRow)}
-            </tbody>
-          </table>`
-    }
+    ${table({ columns: ROLES, rows: roles, empty: 'There is no role that you may ask for.' })}
   </section>`;
-}
 
 function listBody(content: ListPage): Html {
   const { form, rejected } = content;

@@ -4,6 +4,7 @@ import { accessHref, quotedReason, stateOf } from '../page/access-text.ts';
 import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo, momentsCaption } from '../page/layout.ts';
+import { table, type Column } from '../page/table.ts';
 
 interface RequestTable {
   readonly requests: readonly AccessRequest[];
@@ -12,6 +13,8 @@ interface RequestTable {
   readonly userCell?: (request: AccessRequest) => Html;
   /** The label of the link to each request. */
   readonly action: string;
+  /** What is shown where there is no request. */
+  readonly empty?: string;
 }
 
 /** Returns a name without a link. */
@@ -24,49 +27,42 @@ const MOST_REASON_SHOWN = 80;
 const receiptLink = ({ id, grant }: AccessRequest): Html | false =>
   grant?.revocation !== undefined && html`<a class="small" href="${accessHref(id)}#receipt">receipt</a>`;
 
-function row(request: AccessRequest, { nowMs, userCell, action }: RequestTable): Html {
-  const { id, terms, seconds, reason, requestedAt, username } = request;
-  return html`<tr>
-    ${userCell !== undefined && html`<td class="main" data-label="User"><span>${userCell(request)}</span></td>`}
-    <td data-label="Role" ${userCell === undefined && html`class="main"`}>
-      <span
+const columnsOf = ({ nowMs, userCell, action }: RequestTable): readonly (Column<AccessRequest> | false)[] => [
+  userCell !== undefined && {
+    heading: 'User',
+    kind: 'main',
+    cell: (request) => html`<span>${userCell(request)}</span>`,
+  },
+  {
+    heading: 'Role',
+    ...(userCell === undefined ? { kind: 'main' } : {}),
+    cell: ({ id, terms, seconds }) =>
+      html`<span
         ><a href="${accessHref(id)}"><strong>${terms.name}</strong></a>
         <span class="small muted own-line">for ${minutesText(seconds)}</span></span
-      >
-    </td>
-    <td data-label="Reason">
-      <span class="own-line"
+      >`,
+  },
+  {
+    heading: 'Reason',
+    cell: ({ reason }) =>
+      html`<span class="own-line"
         >${reason === '' ? html`<span class="muted">none</span>` : quotedReason(reason, MOST_REASON_SHOWN)}</span
-      >
-    </td>
-    <td data-label="Requested">${momentAgo(requestedAt, Math.floor(nowMs / 1000))}</td>
-    <td data-label="State"><span>${stateOf(request, nowMs)} ${receiptLink(request)}</span></td>
-    <td data-label="" class="action">
-      <a
+      >`,
+  },
+  { heading: 'Requested', cell: ({ requestedAt }) => momentAgo(requestedAt, Math.floor(nowMs / 1000)) },
+  { heading: 'State', cell: (request) => html`<span>${stateOf(request, nowMs)} ${receiptLink(request)}</span>` },
+  {
+    heading: action,
+    kind: 'action',
+    cell: ({ id, terms, username }) =>
+      html`<a
         class="button quiet compact"
         href="${accessHref(id)}"
         aria-label="${action} the request ${userCell !== undefined && `of ${username} `}for ${terms.name}"
         >${action}</a
-      >
-    </td>
-  </tr>`;
-}
+      >`,
+  },
+];
 
-export function requestTable(table: RequestTable): Html {
-  return html`<table>
-    ${momentsCaption()}
-    <thead>
-      <tr>
-        ${table.userCell !== undefined && html`<th scope="col">User</th>`}
-        <th scope="col">Role</th>
-        <th scope="col">Reason</th>
-        <th scope="col">Requested</th>
-        <th scope="col">State</th>
-        <th scope="col"><span class="visually-hidden">${table.action}</span></th>
-      </tr>
-    </thead>
-    <tbody>
-      ${table.requests.map((request) => row(request, table))}
-    </tbody>
-  </table>`;
-}
+export const requestTable = (content: RequestTable): Html =>
+  table({ columns: columnsOf(content), rows: content.requests, empty: content.empty, caption: momentsCaption() });

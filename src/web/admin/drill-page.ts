@@ -12,6 +12,7 @@ import { drillSchema } from '../../core/admin-api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
+import { table, type Column } from '../page/table.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { whenFresh } from './fresh-page.ts';
 
@@ -83,19 +84,20 @@ function drillBody(drill: DrillForm | undefined): Html {
     </section>`;
 }
 
-const row = ({ id, opened, cut, ms, reason }: DrillResult['replicas'][number]): Html =>
-  html`<tr>
-    <td class="main" data-label="Replica">${id}</td>
-    <td data-label="Watch">${opened ? 'opened' : 'not opened'}</td>
-    <td data-label="Result">
-      <span
+const REPLICAS: readonly Column<DrillResult['replicas'][number]>[] = [
+  { heading: 'Replica', kind: 'main', cell: ({ id }) => id },
+  { heading: 'Watch', cell: ({ opened }) => (opened ? 'opened' : 'not opened') },
+  {
+    heading: 'Result',
+    cell: ({ cut, reason }) =>
+      html`<span
         >${cut ? html`<span class="state ok">cut</span>` : html`<span class="state bad">not cut</span>`}${
           reason !== undefined && html`<br /><span class="small">${reason}</span>`
         }</span
-      >
-    </td>
-    <td data-label="After">${ms === undefined ? '–' : formatMs(ms)}</td>
-  </tr>`;
+      >`,
+  },
+  { heading: 'After', cell: ({ ms }) => (ms === undefined ? '–' : formatMs(ms)) },
+];
 
 function drillResultBody({ verdict, replicas, receipt }: DrillResult): Html {
   const passed = replicas.filter(({ cut }) => cut).length;
@@ -115,19 +117,7 @@ function drillResultBody({ verdict, replicas, receipt }: DrillResult): Html {
     ${message}
     <section class="card" aria-labelledby="parts">
       <h2 id="parts">By replica</h2>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Replica</th>
-            <th scope="col">Watch</th>
-            <th scope="col">Result</th>
-            <th scope="col">After</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${replicas.map(row)}
-        </tbody>
-      </table>
+      ${table({ columns: REPLICAS, rows: replicas })}
     </section>
     <div class="row">
       <a class="button" href="/admin/drill">Another drill</a>

@@ -5,6 +5,7 @@ import type { ComponentHealth } from '../../contracts/health.ts';
 import type { WebConfig } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
+import { table, type Column } from '../page/table.ts';
 import { formatMs } from './format.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
@@ -27,22 +28,23 @@ const stateOf = ({ health }: Component): Html =>
     ? html`<span class="state quiet">not checked</span>`
     : html`<span class="state ${STATES[health.state].style}">${STATES[health.state].text}</span>`;
 
-const row = (component: Component, now: number): Html => {
-  const { name, health, doubt } = component;
-  return html`<tr>
-    <td class="main" data-label="Name">${name}</td>
-    <td data-label="State">
-      <span
+const columnsAt = (now: number): readonly Column<Component>[] => [
+  { heading: 'Name', kind: 'main', cell: ({ name }) => name },
+  {
+    heading: 'State',
+    cell: (component) => {
+      const { health, doubt } = component;
+      return html`<span
         >${stateOf(component)}${health?.problem !== undefined && html`<br /><span class="small">${health.problem}</span>`}${
           doubt !== undefined &&
           html`<br /><span class="state warn">fresh sign-in in doubt</span> <span class="small">${doubt}</span>`
         }</span
-      >
-    </td>
-    <td data-label="Response time">${health?.ms === undefined ? '–' : formatMs(health.ms)}</td>
-    <td data-label="Checked">${health === undefined ? '–' : momentAgo(health.checkedAt, now)}</td>
-  </tr>`;
-};
+      >`;
+    },
+  },
+  { heading: 'Response time', cell: ({ health }) => (health?.ms === undefined ? '–' : formatMs(health.ms)) },
+  { heading: 'Checked', cell: ({ health }) => (health === undefined ? '–' : momentAgo(health.checkedAt, now)) },
+];
 
 interface Kind {
   readonly id: string;
@@ -53,23 +55,7 @@ interface Kind {
 const card = ({ id, title, none }: Kind, components: readonly Component[], now: number): Html =>
   html`<section class="card" aria-labelledby="${id}">
     <h2 id="${id}">${title}</h2>
-    ${
-      components.length === 0
-        ? html`<p class="empty">${none}</p>`
-        : html`<table>
-            <thead>
-              <tr>
-                <th scope="col">Name</th>
-                <th scope="col">State</th>
-                <th scope="col">Response time</th>
-                <th scope="col">Checked</th>
-              </tr>
-            </thead>
-            <tbody>
-              ${components.map((component) => row(component, now))}
-            </tbody>
-          </table>`
-    }
+    ${table({ columns: columnsAt(now), rows: components, empty: none })}
   </section>`;
 
 type Delegation = WebConfig['delegation'];

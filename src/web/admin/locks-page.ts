@@ -12,6 +12,7 @@ import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter, seeOther } from '../page/response.ts';
+import { table, type Column } from '../page/table.ts';
 import { liftFreshSignIn } from '../../admin/fresh-sign-ins.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { unlockForm } from './form-fields.ts';
@@ -20,31 +21,16 @@ import { numberedPager, pageNumber } from './pager.ts';
 
 export const secondsOf = (rfc3339: string): number => Math.floor(Date.parse(rfc3339) / 1000);
 
-const lockRow = ({ account, reason, by, at }: LockView, csrf: string, mayAct: boolean): Html =>
-  html`<tr>
-    <td class="main" data-label="Account"><a href="${accountHref(account)}">${account}</a></td>
-    <td data-label="Reason">${reason}</td>
-    <td data-label="Locked by">${by}</td>
-    <td data-label="Since">${moment(secondsOf(at))}</td>
-    ${mayAct && html`<td data-label="" class="action">${unlockForm(account, csrf, 'locks')}</td>`}
-  </tr>`;
-
-const locksTable = (locks: readonly LockView[], csrf: string, mayAct: boolean): Html =>
-  html`<table>
-    ${momentsCaption()}
-    <thead>
-      <tr>
-        <th scope="col">Account</th>
-        <th scope="col">Reason</th>
-        <th scope="col">Locked by</th>
-        <th scope="col">Since</th>
-        ${mayAct && html`<th scope="col"><span class="visually-hidden">Unlock</span></th>`}
-      </tr>
-    </thead>
-    <tbody>
-      ${locks.map((lock) => lockRow(lock, csrf, mayAct))}
-    </tbody>
-  </table>`;
+const locksTable = (locks: readonly LockView[], csrf: string, mayAct: boolean): Html => {
+  const columns: readonly (Column<LockView> | false)[] = [
+    { heading: 'Account', kind: 'main', cell: ({ account }) => html`<a href="${accountHref(account)}">${account}</a>` },
+    { heading: 'Reason', cell: ({ reason }) => reason },
+    { heading: 'Locked by', cell: ({ by }) => by },
+    { heading: 'Since', cell: ({ at }) => moment(secondsOf(at)) },
+    mayAct && { heading: 'Unlock', kind: 'action', cell: ({ account }) => unlockForm(account, csrf, 'locks') },
+  ];
+  return table({ columns, rows: locks, caption: momentsCaption() });
+};
 
 const lockForm = (): Html =>
   html`<section class="card" aria-labelledby="lock">

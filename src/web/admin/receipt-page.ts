@@ -10,6 +10,7 @@ import type { RevocationReceipt } from '../../admin/revocation-results.ts';
 import { accessHref, endingText, nameList, periodText } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { delegatedText } from '../page/receipt.ts';
+import { table, tableRow, type Column } from '../page/table.ts';
 import { accountHref, auditHref } from './links.ts';
 import type { AccessRequest } from '../../core/access/request.ts';
 import { contextOf } from '../../http/request-context.ts';
@@ -26,16 +27,31 @@ const STATES: Readonly<Record<State, { readonly style: string; readonly text: st
   fenced: { style: 'quiet', text: 'fenced: silent for so long that it rejects every request' },
 };
 
-/** Returns the row of a receipt; without a receipt the empty row that the script fills. */
-const row = (state: State, receipt?: ReplicaReceipt): Html =>
-  html`<tr>
-    <td class="main" data-label="Replica"><span data-text="id">${receipt?.id ?? ''}</span></td>
-    <td data-label="State"><span class="state ${STATES[state].style}">${STATES[state].text}</span></td>
-    <td data-label="Streams cut"><span data-text="streams">${receipt?.streamsClosed ?? '–'}</span></td>
-    <td data-label="After"><span data-text="after">${receipt?.ms === undefined ? '–' : formatMs(receipt.ms)}</span></td>
-  </tr>`;
+/** What a replica has reported; without a receipt for the empty row that the script fills. */
+interface ReceiptRow {
+  readonly state: State;
+  readonly receipt?: ReplicaReceipt;
+}
 
-const template = (state: State): Html => html`<template data-row="${state}">${row(state)}</template>`;
+const REPLICAS: readonly Column<ReceiptRow>[] = [
+  { heading: 'Replica', kind: 'main', cell: ({ receipt }) => html`<span data-text="id">${receipt?.id}</span>` },
+  {
+    heading: 'State',
+    cell: ({ state }) => html`<span class="state ${STATES[state].style}">${STATES[state].text}</span>`,
+  },
+  {
+    heading: 'Streams cut',
+    cell: ({ receipt }) => html`<span data-text="streams">${receipt?.streamsClosed ?? '–'}</span>`,
+  },
+  {
+    heading: 'After',
+    cell: ({ receipt }) =>
+      html`<span data-text="after">${receipt?.ms === undefined ? '–' : formatMs(receipt.ms)}</span>`,
+  },
+];
+
+const template = (state: State): Html =>
+  html`<template data-row="${state}">${tableRow({ columns: REPLICAS }, { state })}</template>`;
 
 /** @param followed false where nothing can complete it any more */
 function verdict(result: RevocationResult, followed: boolean): Html {
@@ -82,19 +98,11 @@ function replicasCard(result: RevocationResult): Html {
       <h2 id="replicas">Receipts of <span data-text="replicas">${countOf(result.replicas.length, 'replica')}</span></h2>
       ${!result.complete && html`<span class="live" data-connection hidden></span>`}
     </div>
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Replica</th>
-          <th scope="col">State</th>
-          <th scope="col">Streams cut</th>
-          <th scope="col">After</th>
-        </tr>
-      </thead>
-      <tbody data-rows>
-        ${sortedById(result.replicas).map((receipt) => row(receipt.state, receipt))}
-      </tbody>
-    </table>
+    ${table({
+      columns: REPLICAS,
+      rows: sortedById(result.replicas).map((receipt) => ({ state: receipt.state, receipt })),
+      live: true,
+    })}
     ${(['applied', 'pending', 'fenced'] as const).map(template)}
   </section>`;
 }

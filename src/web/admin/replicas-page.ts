@@ -4,6 +4,7 @@
  */
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
+import { table, tableRow, type Column } from '../page/table.ts';
 import { sortedById, formatMs } from './format.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
@@ -15,25 +16,37 @@ const STATES: Readonly<Record<State, { readonly style: string; readonly text: st
   fenced: { style: 'bad', text: 'fenced', lease: 'lost: it rejects every request and has cut its open streams' },
 };
 
-function row(state: State, replica?: ReplicaView): Html {
-  const { style, text, lease } = STATES[state];
-  const self = html`<span class="badge" data-when="self">this replica</span>`;
-  const notSelf = html`<span class="badge" data-when="self" hidden>this replica</span>`;
-  return html`<tr>
-    <td class="main" data-label="Replica">
-      <span><span data-text="id">${replica?.id ?? ''}</span> ${replica?.self === true ? self : notSelf}</span>
-    </td>
-    <td data-label="State"><span class="state ${style}">${text}</span></td>
-    <td data-label="Lease">${lease}</td>
-    <td data-label="Last seen">
-      <span data-text="seen">${replica === undefined ? '' : `${formatMs(replica.seenMsAgo)} ago`}</span>
-    </td>
-    <td data-label="Log entry"><span data-text="number">${replica?.number ?? ''}</span></td>
-    <td data-label="Streams cut"><span data-text="streamsCut">${replica?.streamsCut ?? ''}</span></td>
-  </tr>`;
+/** A replica, or the empty row that the script fills. */
+interface ReplicaRow {
+  readonly state: State;
+  readonly replica?: ReplicaView;
 }
 
-const template = (state: State): Html => html`<template data-row="${state}">${row(state)}</template>`;
+const self = html`<span class="badge" data-when="self">this replica</span>`;
+const notSelf = html`<span class="badge" data-when="self" hidden>this replica</span>`;
+
+const REPLICAS: readonly Column<ReplicaRow>[] = [
+  {
+    heading: 'Replica',
+    kind: 'main',
+    cell: ({ replica }) =>
+      html`<span><span data-text="id">${replica?.id}</span> ${replica?.self === true ? self : notSelf}</span>`,
+  },
+  {
+    heading: 'State',
+    cell: ({ state }) => html`<span class="state ${STATES[state].style}">${STATES[state].text}</span>`,
+  },
+  { heading: 'Lease', cell: ({ state }) => STATES[state].lease },
+  {
+    heading: 'Last seen',
+    cell: ({ replica }) => html`<span data-text="seen">${replica && `${formatMs(replica.seenMsAgo)} ago`}</span>`,
+  },
+  { heading: 'Log entry', cell: ({ replica }) => html`<span data-text="number">${replica?.number}</span>` },
+  { heading: 'Streams cut', cell: ({ replica }) => html`<span data-text="streamsCut">${replica?.streamsCut}</span>` },
+];
+
+const template = (state: State): Html =>
+  html`<template data-row="${state}">${tableRow({ columns: REPLICAS }, { state })}</template>`;
 
 /**
  * Returns the page of the replicas.
@@ -50,21 +63,11 @@ function replicasBody(replicas: readonly ReplicaView[], live: string): Html {
         <h2 id="replicas">Replicas: <span data-text="count">${replicas.length}</span></h2>
         <span class="live" data-connection role="status" hidden></span>
       </div>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Replica</th>
-            <th scope="col">State</th>
-            <th scope="col">Lease</th>
-            <th scope="col">Last seen</th>
-            <th scope="col">Log entry</th>
-            <th scope="col">Streams cut</th>
-          </tr>
-        </thead>
-        <tbody data-rows>
-          ${sortedById(replicas).map((replica) => row(replica.state, replica))}
-        </tbody>
-      </table>
+      ${table({
+        columns: REPLICAS,
+        rows: sortedById(replicas).map((replica) => ({ state: replica.state, replica })),
+        live: true,
+      })}
       ${(['live', 'silent', 'fenced'] as const).map(template)}
       <noscript><p class="small muted">Load the page again to see the current state.</p></noscript>
     </section>`;

@@ -86,7 +86,7 @@ function namedSession({ session, level }: NestedSession): Html {
   const { delegation, client, deviceName, userAgent, address } = session;
   const from = html`${address !== '' && html`<span class="muted">from ${address}</span>`}`;
   if (delegation !== undefined) {
-    return html`<li ${beneathClass(level)}>
+    return html`<li class="${beneathClass(level)}">
       Delegated to <strong>${actorName(delegation)}</strong>: ${rightsText(delegation)} ${from}
     </li>`;
   }

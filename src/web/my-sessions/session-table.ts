@@ -13,6 +13,7 @@ import {
 } from '../page/delegated-sessions.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment, momentAgo, momentsCaption } from '../page/layout.ts';
+import { table, type Column } from '../page/table.ts';
 
 interface TableContent {
   readonly user: SignedIn;
@@ -83,53 +84,57 @@ function endButton(session: SessionRecord, user: SignedIn, hasBeneath: boolean):
   </form>`;
 }
 
-function sessionRow(index: number, { user, rows, nowSeconds, moreDelegated = false }: TableContent): Html | false {
-  const row = rows[index];
-  if (row === undefined) return false;
-  const { session, level } = row;
-  const { delegation } = session;
-  const above = rows.slice(0, index).findLast((one) => one.level < level)?.session;
-  const hasBeneath = (rows[index + 1]?.level ?? 0) > level || (moreDelegated && delegation === undefined);
-  return html`<tr ${beneathClass(level)}>
-    <td data-label="Device" class="main">
-      <span
-        >${
-          delegation === undefined
-            ? deviceCell(session, user)
-            : actorCell(session, delegation, above && sessionName(above))
-        }</span
-      >
-    </td>
-    <td data-label="Address">${session.address === '' ? '–' : session.address}</td>
-    <td data-label="${delegation === undefined ? 'Signed in' : 'Delegated'}">
-      ${momentAgo(session.createdAt, nowSeconds)}
-    </td>
-    <td data-label="Last used">${momentAgo(lastUseOf(session), nowSeconds)}</td>
-    <td data-label="Certificate">${keyOf(session)}</td>
-    <td data-label="" class="action">${endButton(session, user, hasBeneath)}</td>
-  </tr>`;
+/** A session with what its neighbours in the list say of it. */
+interface SessionRow extends NestedSession {
+  /** The one that it is beneath. */
+  readonly above?: SessionRecord | undefined;
+  readonly hasBeneath: boolean;
 }
+
+function rowOf(
+  { session, level }: NestedSession,
+  index: number,
+  { rows, moreDelegated = false }: TableContent,
+): SessionRow {
+  const above = rows.slice(0, index).findLast((one) => one.level < level)?.session;
+  const hasBeneath = (rows[index + 1]?.level ?? 0) > level || (moreDelegated && session.delegation === undefined);
+  return { session, level, above, hasBeneath };
+}
+
+const columnsOf = ({ user, nowSeconds }: TableContent): readonly Column<SessionRow>[] => [
+  {
+    heading: 'Device',
+    kind: 'main',
+    cell: ({ session, above }) =>
+      html`<span
+        >${
+          session.delegation === undefined
+            ? deviceCell(session, user)
+            : actorCell(session, session.delegation, above && sessionName(above))
+        }</span
+      >`,
+  },
+  { heading: 'Address', cell: ({ session }) => (session.address === '' ? '–' : session.address) },
+  {
+    heading: 'Signed in',
+    label: ({ session }) => (session.delegation === undefined ? 'Signed in' : 'Delegated'),
+    cell: ({ session }) => momentAgo(session.createdAt, nowSeconds),
+  },
+  { heading: 'Last used', cell: ({ session }) => momentAgo(lastUseOf(session), nowSeconds) },
+  { heading: 'Certificate', cell: ({ session }) => keyOf(session) },
+  { heading: 'Sign out', kind: 'action', cell: ({ session, hasBeneath }) => endButton(session, user, hasBeneath) },
+];
 
 /** Returns the table of the sessions that it is given. */
 export function ownSessionTable(content: TableContent): Html {
   const { rows } = content;
   const isQuoted = rows.some(({ session }) => session.delegation === undefined && session.deviceName !== undefined);
-  return html`<table>
-    ${momentsCaption(isQuoted ? QUOTED : '')}
-    <thead>
-      <tr>
-        <th scope="col">Device</th>
-        <th scope="col">Address</th>
-        <th scope="col">Signed in</th>
-        <th scope="col">Last used</th>
-        <th scope="col">Certificate</th>
-        <th scope="col"><span class="visually-hidden">Sign out</span></th>
-      </tr>
-    </thead>
-    <tbody>
-      ${rows.map((_row, index) => sessionRow(index, content))}
-    </tbody>
-  </table>`;
+  return table({
+    columns: columnsOf(content),
+    rows: rows.map((row, index) => rowOf(row, index, content)),
+    rowClass: ({ level }) => beneathClass(level),
+    caption: momentsCaption(isQuoted ? QUOTED : ''),
+  });
 }
 
 export function sessionsCard({ user, page, nowSeconds }: SessionsContent): Html {

@@ -35,8 +35,8 @@ export function nested(sessions: readonly SessionRecord[]): readonly NestedSessi
 }
 
 /** Returns the class of a row or an item that is beneath another one; nothing for the others. */
-export const beneathClass = (level: number): Html | false =>
-  level > 0 && html`class="beneath beneath-${Math.min(level, MOST_LEVELS)}"`;
+export const beneathClass = (level: number): string | undefined =>
+  level > 0 ? `beneath beneath-${Math.min(level, MOST_LEVELS)}` : undefined;
 
 /** A page of the sessions that a user opened, with the delegated ones beneath each. */
 export interface NestedPage {

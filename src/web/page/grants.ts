@@ -5,6 +5,7 @@ import { accessHref, clusterList, nameList, timeLeft } from './access-text.ts';
 import { clientName, deviceOf, quotedName } from './client-label.ts';
 import { html, type Html } from './html.ts';
 import { csrfField } from './layout.ts';
+import { table, type Column } from './table.ts';
 
 /** By the time that it had left when the store replied: the store's clock may be another one than this server's. */
 const leftOf = ({ leftMs }: SessionGrant, nowMs: number): Html => timeLeft(nowMs + leftMs, nowMs);
@@ -37,29 +38,35 @@ interface OwnGrants {
   readonly nowMs: number;
 }
 
-const grantRow = ({ session, grant }: GrantRow, { csrf, nowMs }: OwnGrants): Html =>
-  html`<tr>
-    <td class="main" data-label="Role">
-      <a href="${accessHref(grant.id)}"><strong>${grant.role}</strong></a>
-    </td>
-    <td data-label="Groups"><div>${nameList(grant.groups, 'none')}</div></td>
-    <td data-label="Clusters"><div>${clusterList(grant)}</div></td>
-    <td data-label="Session">
-      <span
+const columnsOf = ({ csrf, nowMs }: OwnGrants): readonly Column<GrantRow>[] => [
+  {
+    heading: 'Role',
+    kind: 'main',
+    cell: ({ grant }) => html`<a href="${accessHref(grant.id)}"><strong>${grant.role}</strong></a>`,
+  },
+  { heading: 'Groups', cell: ({ grant }) => html`<div>${nameList(grant.groups, 'none')}</div>` },
+  { heading: 'Clusters', cell: ({ grant }) => html`<div>${clusterList(grant)}</div>` },
+  {
+    heading: 'Session',
+    cell: ({ session }) =>
+      html`<span
         >${clientName(session.client)}${session.deviceName !== undefined && html` on ${quotedName(session.deviceName)}`}<span
           class="small muted own-line"
           >${deviceOf(session.userAgent)}</span
         ></span
-      >
-    </td>
-    <td data-label="Left">${leftOf(grant, nowMs)}</td>
-    <td data-label="" class="action">
-      <form method="post" action="${accessHref(grant.id)}/end">
+      >`,
+  },
+  { heading: 'Left', cell: ({ grant }) => leftOf(grant, nowMs) },
+  {
+    heading: 'End',
+    kind: 'action',
+    cell: ({ grant }) =>
+      html`<form method="post" action="${accessHref(grant.id)}/end">
         ${csrfField(csrf)}
         <button class="button danger compact" aria-label="End ${grant.role}">End</button>
-      </form>
-    </td>
-  </tr>`;
+      </form>`,
+  },
+];
 
 /** Returns the card of what the user's own sessions have for a while; nothing where none has anything. */
 export function ownGrantsCard(content: OwnGrants): Html | false {
@@ -70,20 +77,6 @@ export function ownGrantsCard(content: OwnGrants): Html | false {
       <h2 id="grants">Granted to you for a while</h2>
       <a class="button quiet compact" href="/access">Access requests</a>
     </div>
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Role</th>
-          <th scope="col">Groups</th>
-          <th scope="col">Clusters</th>
-          <th scope="col">Session</th>
-          <th scope="col">Left</th>
-          <th scope="col"><span class="visually-hidden">End</span></th>
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map((row) => grantRow(row, content))}
-      </tbody>
-    </table>
+    ${table({ columns: columnsOf(content), rows })}
   </section>`;
 }

@@ -4,6 +4,7 @@
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { html, type Html } from './html.ts';
+import { table, type Column } from './table.ts';
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
 
@@ -35,13 +36,15 @@ const states: Readonly<Record<ReplicaReceipt['state'], { readonly style: string;
   fenced: { style: 'quiet', text: 'fenced: its lease has lapsed, so it rejects everything' },
 };
 
-const replicaRow = (replica: ReplicaReceipt): Html =>
-  html`<tr>
-    <td data-label="Replica">${replica.id}</td>
-    <td data-label="State"><span class="state ${states[replica.state].style}">${states[replica.state].text}</span></td>
-    <td data-label="Streams cut">${replica.streamsClosed ?? '–'}</td>
-    <td data-label="After">${replica.ms === undefined ? '–' : `${Math.round(replica.ms)} ms`}</td>
-  </tr>`;
+const REPLICAS: readonly Column<ReplicaReceipt>[] = [
+  { heading: 'Replica', cell: ({ id }) => id },
+  {
+    heading: 'State',
+    cell: ({ state }) => html`<span class="state ${states[state].style}">${states[state].text}</span>`,
+  },
+  { heading: 'Streams cut', cell: ({ streamsClosed }) => streamsClosed ?? '–' },
+  { heading: 'After', cell: ({ ms }) => (ms === undefined ? '–' : `${Math.round(ms)} ms`) },
+];
 
 /** Returns the delegated sessions that ended with it as one text; '' where there was none. */
 export function delegatedText({ delegated = [], delegatedCount = delegated.length }: RevocationResult): string {
@@ -75,21 +78,12 @@ export function receipt(result: RevocationResult, ended: Ended = 'sessions'): Ht
       </dl>
     </div>
     <div class="card">
-      <table>
-        <caption>
+      ${table({
+        columns: REPLICAS,
+        rows: result.replicas,
+        caption: html`<caption>
           ${plural(result.replicas.length, 'replica', 'replicas')}
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col">Replica</th>
-            <th scope="col">State</th>
-            <th scope="col">Streams cut</th>
-            <th scope="col">After</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${result.replicas.map(replicaRow)}
-        </tbody>
-      </table>
+        </caption>`,
+      })}
     </div>`;
 }

@@ -5,6 +5,7 @@ import { type WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { html, type Html } from './html.ts';
 import { momentAgo, momentsCaption } from './layout.ts';
+import { table, type Column } from './table.ts';
 
 const MAX_REQUESTS = 50;
 /** Each one is a read in the store. The others have not been used for longer than all of these. */
@@ -91,26 +92,6 @@ function responseOf({ code, reason, open, resource }: RecentRequest): Html {
     }`;
 }
 
-const requestRow = (request: LatestRequest, epochSeconds: number, hrefOf: HrefOf | undefined): Html =>
-  html`<tr>
-    <td>${momentAgo(Math.floor(request.at / 1000), epochSeconds)}</td>
-    <td>${request.cluster === '' ? '–' : request.cluster}</td>
-    <td class="main">
-      <span title="${request.uri}"
-        >${actedThrough(request)} ${actedAs(request)}
-        <code class="verb">${request.verb}</code> ${objectOf(request)}</span
-      >
-    </td>
-    <td class="answer">${responseOf(request)}</td>
-    <td>${request.address === '' ? '–' : request.address}</td>
-    ${
-      hrefOf !== undefined &&
-      html`<td>
-        <a href="${hrefOf(request.auditId)}">${shortId(request.auditId)}</a>
-      </td>`
-    }
-  </tr>`;
-
 /** Returns the URL of the audit events of a request. */
 type HrefOf = (auditId: string) => string;
 
@@ -128,23 +109,26 @@ export function requestsTable(
 ): Html {
   if (requests === undefined)
     return html`<p class="empty">The requests cannot be read right now. Try again in a minute.</p>`;
-  if (requests.length === 0)
-    return html`<p class="empty">No requests yet. They appear a few seconds after they are made.</p>`;
   const epochSeconds = nowSeconds(deps);
-  return html`<table class="log">
-    ${momentsCaption()}
-    <thead>
-      <tr>
-        <th scope="col">When</th>
-        <th scope="col">Cluster</th>
-        <th scope="col">Request</th>
-        <th scope="col">Response</th>
-        <th scope="col">Address</th>
-        ${hrefOf !== undefined && html`<th scope="col">Request id</th>`}
-      </tr>
-    </thead>
-    <tbody>
-      ${requests.map((request) => requestRow(request, epochSeconds, hrefOf))}
-    </tbody>
-  </table>`;
+  const columns: readonly (Column<LatestRequest> | false)[] = [
+    { heading: 'When', cell: ({ at }) => momentAgo(Math.floor(at / 1000), epochSeconds) },
+    { heading: 'Cluster', cell: ({ cluster }) => (cluster === '' ? '–' : cluster) },
+    {
+      heading: 'Request',
+      kind: 'main',
+      cell: (request) =>
+        html`<span title="${request.uri}"
+          >${actedThrough(request)} ${actedAs(request)}
+          <code class="verb">${request.verb}</code> ${objectOf(request)}</span
+        >`,
+    },
+    { heading: 'Response', kind: 'answer', cell: responseOf },
+    { heading: 'Address', cell: ({ address }) => (address === '' ? '–' : address) },
+    hrefOf !== undefined && {
+      heading: 'Request id',
+      cell: ({ auditId }) => html`<a href="${hrefOf(auditId)}">${shortId(auditId)}</a>`,
+    },
+  ];
+  const empty = 'No requests yet. They appear a few seconds after they are made.';
+  return table({ columns, rows: requests, style: 'log', empty, caption: momentsCaption() });
 }

@@ -20,7 +20,7 @@ const textAt = async ({ browser }: AdminAt, path: string): Promise<string> =>
 
 /** The sessions of the tables, in their order, with how deep each is beneath another one. */
 const listed = (text: string): readonly string[] =>
-  [...text.matchAll(/<tr (?:class="beneath beneath-(\d)")?>[^]*?<\/tr>/g)].map(
+  [...text.matchAll(/<tr(?: class="beneath beneath-(\d)")?>\s*<td[^]*?<\/tr>/g)].map(
     ([row, level = '']) => `${/href="\/admin\/sessions\/([\w-]+)"[^>]*>(?!delegated)/.exec(row)?.[1] ?? ''}${level}`,
   );
 
