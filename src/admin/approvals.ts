@@ -136,7 +136,7 @@ async function wasWritten(
 /**
  * Verifies an approval without consuming it. The local revocation guard rejects the target before anything is
  * written, so an invalid approval must be rejected before that.
- * @throws AdminError `approval_not_good`, `same_admin`, `provider_unavailable`
+ * @throws AdminError `approval_not_good`, `same_admin`, `provider_unavailable`, AppError `forbidden`
  */
 async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {
   // Threat: an attacker with a pipeline starts two of its workloads, so that each approves what the other asks for.
@@ -162,7 +162,28 @@ async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: s
   if (first?.account !== account || roleOf(first, deps.config) !== 'admin') throw approvalError();
   // Where their provider cannot be asked again, their sign-in is its last word. A long while after it they may have left.
   if (!isConfirmed(deps, first)) throw approvalError();
+  await assertSecondAdmin(deps, ask.actor);
   return { approval, first: { username, account } };
+}
+
+/**
+ * Asks the provider about the second admin too.
+ *
+ * Threat: the first admin is there still, and the second one is who was dismissed: their token says what it said when it was
+ * issued.
+ * @throws AppError `forbidden`, or that the credential is not valid any more; AdminError `provider_unavailable`
+ */
+async function assertSecondAdmin(deps: AdminDeps, actor: Actor): Promise<void> {
+  const second = await recheckedRecord(deps.recheckUser, actor.session);
+  actor.assertValid();
+  if (second?.account !== actor.account || roleOf(second, deps.config) !== 'admin') {
+    const message = 'Your identity provider no longer says that you are an admin. Another admin must do it.';
+    throw new AppError('forbidden', message, { reason: 'second_admin_is_none' });
+  }
+  if (isConfirmed(deps, second)) return;
+  const message =
+    'Your identity provider cannot be asked whether you are an admin still. Sign in again, then send this with the same approval.';
+  throw new AppError('forbidden', message, { reason: 'second_admin_not_confirmed' });
 }
 
 /**

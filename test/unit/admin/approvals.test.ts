@@ -171,34 +171,54 @@ describe('dual control', () => {
   });
 
   const unasked = (record: SessionRecord): RecheckedUser => ({ kind: 'same', record });
-  test.each<[string, (record: SessionRecord) => RecheckedUser]>([
-    ['was disabled at their provider', () => ({ kind: 'refused', message: 'No.' })],
+  const SAID: readonly (readonly [string, (record: SessionRecord) => RecheckedUser, string])[] = [
+    ['was disabled at their provider', () => ({ kind: 'refused', message: 'No.' }), 'second_admin_is_none'],
     [
       'has left the admins there',
       (record) => ({ kind: 'changed', record: { ...record, identity: { ...record.identity, groups: [] } } }),
+      'second_admin_is_none',
     ],
-    ['signed in a while ago, at a provider that cannot be asked', unasked],
-  ])(
+    ['signed in a while ago, at a provider that cannot be asked', unasked, 'second_admin_not_confirmed'],
+  ];
+
+  /** Two admins, of whom the provider says something about one, and the approval of the first. */
+  async function saidOfOne(username: string, says: (record: SessionRecord) => RecheckedUser) {
+    const asks: string[] = [];
+    const change = (deps: WebDeps): WebDeps => ({
+      ...deps,
+      recheckUser: async (session) => {
+        asks.push(session);
+        const record = await deps.store.sessions.read(session);
+        return record?.identity.username === username ? says(record) : deps.recheckUser(session);
+      },
+    });
+    const at = await signedInAs('root', { ...DUAL, change });
+    const second = await alsoAt(at.stage, 'ann');
+    const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
+    at.stage.clock.advance(361);
+    return { at, second, approval, asks };
+  }
+
+  test.each(SAID)(
     'an approval is not good where the first admin %s, though their session says nothing of it',
     async (_what, says) => {
-      const asks: string[] = [];
-      const change = (deps: WebDeps): WebDeps => ({
-        ...deps,
-        recheckUser: async (session) => {
-          asks.push(session);
-          const record = await deps.store.sessions.read(session);
-          return record === undefined ? { kind: 'gone' } : says(record);
-        },
-      });
-      const at = await signedInAs('root', { ...DUAL, change });
-      const { approval } = asked(await post(at, 'revocations', everyone).expect(409));
-      const [first] = (await at.stage.store.sessions.list({ limit: 10 })).sessions;
-      at.stage.clock.advance(361);
-      const second = await alsoAt(at.stage, 'ann');
+      const { at, second, approval, asks } = await saidOfOne('corp:root@example.com', says);
       const { body } = await post(second, 'revocations', { ...everyone, approval }).expect(409);
       expect(body).toMatchObject({ code: 'approval_not_good' });
-      expect(asks).toEqual([first?.id]);
+      expect(asks).toHaveLength(1);
       expect(await at.stage.store.sessions.count()).toBe(2);
+    },
+  );
+
+  test.each(SAID)(
+    'a second admin who %s does nothing, and the approval stays for another one',
+    async (_what, says, reason) => {
+      const { at, second, approval } = await saidOfOne('corp:ann@example.com', says);
+      await post(second, 'revocations', { ...everyone, approval }).expect(403);
+      expect(annotation(at.stage.named('admin-refused').at(-1), 'reason')).toBe(reason);
+      expect(at.stage.named('revocation')).toEqual([]);
+      expect(await at.stage.store.sessions.count()).toBe(2);
+      expect(await at.stage.store.artefacts.find('Approval', approval)).toBeDefined();
     },
   );
 
