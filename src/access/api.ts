@@ -27,6 +27,7 @@ import {
   type OwnSessionsDeps,
 } from '../http/own-sessions.ts';
 import { contextOf } from '../http/request-context.ts';
+import { whenOver } from '../core/http/response-over.ts';
 import { cutWhenRevoked } from '../http/revocable-response.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
 import type { AccessDeps } from './dependencies.ts';
@@ -179,7 +180,7 @@ function findHandler(deps: AccessApiDeps, requests: AccessRequests, waiters: Wai
 /** Aborts when the client has gone. */
 function goneSignal(res: Response): AbortSignal {
   const gone = new AbortController();
-  res.once('close', () => gone.abort());
+  whenOver(res, () => gone.abort());
   return gone.signal;
 }
 

@@ -9,6 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
 import type { FlightCredential } from '../core/credential/credential.ts';
 import { resetConnection } from '../core/http/connection-reset.ts';
+import { whenOver } from '../core/http/response-over.ts';
 import { actorOf, isValid, type Actor } from './request-context.ts';
 
 /** When the session ends by itself. Epoch seconds. */
@@ -34,7 +35,7 @@ export function registerFor(guard: FlightGuard, credential: FlightCredential, en
 /** What a response goes through where its socket is not the client's: a stream of HTTP/2. */
 interface Stream {
   reset(): void;
-  /** Calls the listener once the client has taken all of the response, or has gone. */
+  /** Calls the listener once the client has taken all of the response, or has gone; at once where that was before. */
   onClose(listener: () => void): void;
 }
 
@@ -59,6 +60,6 @@ export function cutWhenRevoked(res: Response): void {
   const registration = actor.register({ cut: () => resetResponse(res) });
   const stream = streamOf(res.req);
   const close = (): void => registration.close();
-  if (stream === undefined) res.once('close', close);
+  if (stream === undefined) whenOver(res, close);
   else stream.onClose(close);
 }

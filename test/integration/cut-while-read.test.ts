@@ -1,6 +1,7 @@
 /** What an auditor has asked for and not read, when their session is revoked: it ends there, at both versions of HTTP. */
+import { once } from 'node:events';
 import { appendFile, readFile } from 'node:fs/promises';
-import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectHttp2, constants } from 'node:http2';
 import type { Readable } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
@@ -14,6 +15,7 @@ import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type ClientKey } from '../support/oauth-client.ts';
 
 const PATH = '/-/admin/api/v1/audit/events.jsonl';
+const READ = '/-/admin/api/v1/sessions';
 
 let instance: RunningDemo;
 let ca: string;
@@ -65,6 +67,28 @@ async function overHttp2({ key, token }: Asked): Promise<Readable> {
   return stream;
 }
 
+/** Sends a read, and goes before there is a response. */
+const leaves = {
+  'HTTP/1.1': async ({ key, token }: Asked): Promise<void> => {
+    const { port } = new URL(instance.urls.api);
+    const socket = connectTls({ port: Number(port), host: '127.0.0.1', servername: 'localhost', ca, ...key });
+    await once(socket, 'secureConnect');
+    socket.write(`GET ${READ} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+    socket.resume().end();
+    if (!socket.closed) await once(socket, 'close');
+  },
+  'HTTP/2': async ({ key, token }: Asked): Promise<void> => {
+    const session = connectHttp2(instance.urls.api, { ca, ...key });
+    session.on('error', () => undefined);
+    const stream = session.request({ ':path': READ, authorization: `Bearer ${token}` });
+    stream.on('error', () => undefined).resume();
+    await once(session, 'connect');
+    stream.close(constants.NGHTTP2_CANCEL);
+    if (!stream.destroyed) await once(stream, 'close');
+    session.destroy();
+  },
+} as const;
+
 /** @returns the code of the error, and all bytes */
 function readToItsEnd(stream: Readable): Promise<{ readonly end: string | undefined; readonly bytes: number }> {
   return new Promise((resolve) => {
@@ -97,3 +121,15 @@ it.each([
     expect(guard.inFlight).toBe(0);
   },
 );
+
+it.each(['HTTP/1.1', 'HTTP/2'] as const)('of a client that leaves early over %s nothing stays', async (version) => {
+  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  onTestFinished(() => client.close());
+  const { accessToken: token, session } = await client.signIn('root', { resource: ADMIN_AUDIENCE });
+  if (client.key === undefined) throw new Error('no key');
+  const { guard } = instance.server;
+  for (const _ of range(40)) await leaves[version]({ key: client.key, token });
+  await expect.poll(() => guard.inFlight).toBe(0);
+  const receipt = await guard.revoke({ target: { kind: 'session', session } });
+  expect(receipt).toMatchObject({ complete: true, streamsClosed: 0 });
+});

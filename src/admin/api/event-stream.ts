@@ -11,6 +11,7 @@ import type { Account } from '../../core/identity/identity.ts';
 import { sessionKey, type LogChange } from '../../core/credential/revocation.ts';
 import { type AdminDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
+import { whenOver } from '../../core/http/response-over.ts';
 import type { Actor } from '../../http/request-context.ts';
 import { resetResponse } from '../../http/revocable-response.ts';
 
@@ -111,7 +112,7 @@ export class EventStream {
     this.#limits = { ...STREAM_LIMITS, ...options.limits };
     this.#tooSlow = options.tooSlow ?? frame('end', { reason: 'too_slow' });
     this.#lifetimeMs = options.lifetimeMs;
-    res.on('close', () => this.#ending.abort());
+    whenOver(res, () => this.#ending.abort());
   }
 
   get account(): Account {

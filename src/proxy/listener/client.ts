@@ -73,7 +73,7 @@ export interface ClientResponse {
   discard(): void;
   /** Once, when nothing more is to be written, however much of it the client has read. */
   onFinished(listener: () => void): void;
-  /** Once, however it ended. */
+  /** Once, however it ended; at once where it has ended. */
   onClose(listener: () => void): void;
 }
 

@@ -149,6 +149,7 @@ class Http1Response implements ClientResponse {
   }
 
   onClose(listener: () => void): void {
-    this.#res.once('close', listener);
+    if (this.#res.closed) listener();
+    else this.#res.once('close', listener);
   }
 }

@@ -191,7 +191,8 @@ class Http2Response implements ClientResponse {
   }
 
   onClose(listener: () => void): void {
-    this.#stream.once('close', listener);
+    if (this.#stream.destroyed) listener();
+    else this.#stream.once('close', listener);
   }
 
   /**

@@ -9,6 +9,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { whenWhole } from '../../core/http/pending-body.ts';
 import { MOST_BODY_BYTES, mostPendingAt, PendingRequests } from '../../core/http/pending-requests.ts';
+import { whenOver } from '../../core/http/response-over.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -49,7 +50,7 @@ export function limitPending(
     const late =
       missesBody && slot.ok ? setTimeout(() => end({ status: 408, reason: 'request_too_slow' }), bodyMs) : undefined;
     if (!slot.ok) return end({ status: 429, reason: `${slot.reason}_pending` });
-    res.once('close', () => {
+    whenOver(res, () => {
       clearTimeout(late);
       slot.value();
     });

@@ -21,7 +21,7 @@ const actor = {
 } as const;
 
 test('a client that is slow repeatedly leaves no listeners behind', async () => {
-  const res = Object.assign(new EventEmitter(), { write: () => false });
+  const res = Object.assign(new EventEmitter(), { write: () => false, req: { socket: new EventEmitter() } });
   const stream = new EventStream(res as unknown as Response, actor, { lifetimeMs: 60_000 });
   const before = getEventListeners(stream.signal, 'abort').length;
   for (let index = 0; index < 20; index += 1) {

@@ -30,6 +30,8 @@ async function pages(options: Parameters<typeof limitPending>[1] = {}): Promise<
     beginContext(req, res);
     next();
   });
+  // Not limited, and has no response.
+  app.use('/waits', () => undefined);
   app.use(limitPending(deps, options), express.urlencoded({ extended: false }));
   app.use((req, res) => {
     forms.push(req.body);
@@ -90,5 +92,34 @@ describe('a form that is never finished', () => {
     await expect.poll(large.received).toMatch(/^HTTP\/1\.1 413 /);
     expect(site.forms).toEqual([]);
     expect(reasons(site)).toEqual(['request_too_slow', 'body_too_large']);
+  });
+});
+
+describe('a connection that ends', () => {
+  const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`;
+  const [upgrade, connecting] = [
+    'GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+    'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
+  ];
+
+  // Node tells queued responses nothing of it after these.
+  it.each([
+    ['a CONNECT', connecting],
+    ['an upgrade', upgrade],
+    ['nothing', ''],
+  ])('leaves nothing of what was pipelined on it, with %s behind', async (_what, last) => {
+    const site = await pages({ most: { ...MOST_PENDING, all: 2 } });
+    site.server.on('upgrade', (_req, socket: Socket) => void socket.destroy());
+    const { socket: attacker } = await site.send(`${get('/waits')}${get('/a')}${get('/b')}${last}`);
+    await expect.poll(() => site.forms).toHaveLength(2);
+    attacker.destroy();
+    await expect
+      .poll(async () => {
+        const { socket, received } = await site.send(get('/'));
+        await expect.poll(received).toMatch(/^HTTP/);
+        socket.destroy();
+        return received().slice(0, 12);
+      })
+      .toBe('HTTP/1.1 200');
   });
 });
