@@ -1,13 +1,9 @@
-/**
- * Writes docs/reference/configuration.md from the schema and the commented sample: `node scripts/configuration-reference.ts`. A unit test
- * compares the two. What may be set, its form, its range and its default are the schema's; the descriptions are the sample's.
- */
+/** Writes docs/reference/configuration.md from the schema: `node scripts/configuration-reference.ts`. A unit test compares the two. */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { TOP_LEVEL } from '../src/config/schema.ts';
-import { sampleDescriptions, sentences } from './configuration-sample.ts';
+import { configuration } from '../src/config/schema.ts';
+import { metaOf } from '../src/config/section.ts';
 import { settings, type Setting } from './configuration-settings.ts';
-import { DEFAULTS, DESCRIPTIONS, SECTION_DESCRIPTIONS } from './configuration-descriptions.ts';
 import { entry, wrapped } from './reference-layout.ts';
 
 export const CONFIGURATION_REFERENCE = fileURLToPath(new URL('../docs/reference/configuration.md', import.meta.url));
@@ -16,7 +12,7 @@ export const REGENERATE_CONFIGURATION = 'node scripts/configuration-reference.ts
 
 const HEAD = `# Configuration
 
-<!-- Written by \`${REGENERATE_CONFIGURATION}\` from the schema and the commented sample. Do not edit. -->
+<!-- Written by \`${REGENERATE_CONFIGURATION}\` from the schema. Do not edit. -->
 
 \`portcullis serve --config FILE\` reads one YAML file.
 [deploy/examples/portcullis.yaml](../../deploy/examples/portcullis.yaml) shows every setting in its place, and
@@ -32,47 +28,23 @@ be set by environment variables alone: [.env.example](../../.env.example).
 
 /** The page. @throws where a setting has no description */
 export function configurationReference(): string {
-  const sample = sampleDescriptions();
   const all = settings();
-  const chapters = TOP_LEVEL.map((key) => {
+  const chapters = Object.entries(configuration.shape).map(([key, type]) => {
     const own = all.filter(({ path }) => path.split(/[.[]/)[0] === key);
-    const [only] = own;
-    const intro = SECTION_DESCRIPTIONS.get(key) ?? (only?.path === key ? undefined : sample.get(key)?.meaning);
-    const rows = own.map((setting) => row(setting, sample.get(setting.path)));
-    return [`## ${key}`, '', ...(intro === undefined || intro === '' ? [] : [wrapped(intro), '']), ...rows, ''].join(
-      '\n',
-    );
+    const { text = '' } = own[0]?.path === key ? {} : metaOf(type);
+    return [`## ${key}`, '', ...(text === '' ? [] : [wrapped(text), '']), ...own.map(row), ''].join('\n');
   });
   return [HEAD, ...chapters].join('\n');
 }
 
-function row(
-  setting: Setting,
-  said: { readonly meaning: string; readonly default: string | undefined } | undefined,
-): string {
-  const { path, accepts } = setting;
-  const explained = isExplanation(setting, said?.default) ? [said?.default ?? ''] : [];
-  const meaning = DESCRIPTIONS.get(path) ?? sentences([said?.meaning ?? '', ...explained]);
-  if (meaning === '')
-    throw new Error(`describe ${path} in deploy/examples/portcullis.yaml or scripts/configuration-descriptions.ts`);
-  return entry(path, meaning, [
+function row({ path, text, accepts, needed, default: value, otherwise }: Setting): string {
+  if (text === '') throw new Error(`describe ${path} beside its key in src/config: .meta({ text })`);
+  const known = value === undefined || value === 'none' ? value : `\`${value}\``;
+  return entry(path, text, [
     ['Value', accepts],
-    ['Default', defaultOf(setting, said?.default)],
+    ['Default', otherwise ?? known ?? (needed ? '**required**' : 'none')],
   ]);
 }
-
-/** Behind `default:` the sample says what the default is, or, where the value beside it is the default, what that does. */
-const isExplanation = ({ default: known }: Setting, named: string | undefined): boolean =>
-  known !== undefined && named !== undefined && known !== 'none' && bare(named) !== bare(known);
-
-function defaultOf({ path, needed, default: value }: Setting, named: string | undefined): string {
-  const known = DEFAULTS.get(path);
-  if (known !== undefined) return known;
-  if (value !== undefined) return value === 'none' ? value : `\`${value}\``;
-  return needed ? '**required**' : (named ?? 'none');
-}
-
-const bare = (text: string): string => text.replaceAll('"', '');
 
 if (process.argv[1] === fileURLToPath(import.meta.url))
   writeFileSync(CONFIGURATION_REFERENCE, configurationReference());

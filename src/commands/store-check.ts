@@ -5,7 +5,7 @@ import { plainText } from '../cli/terminal/plain-text.ts';
 import { writeStdout } from '../cli/terminal/stdout.ts';
 import { table } from '../cli/terminal/table.ts';
 import { readSecretFile } from '../config/files.ts';
-import { store as storeSection } from '../config/schema.ts';
+import { store as storeSection } from '../config/store.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { checkStore, type CheckRow } from '../store/redis/check/check.ts';
 import type { RedisSettings } from '../store/redis/settings.ts';

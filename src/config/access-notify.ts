@@ -9,32 +9,48 @@ import { webhookSecretsIn } from '../core/access/webhook-signature.ts';
 import { isLoopback } from '../core/http/address.ts';
 import type { AccessNotifyConfig } from './notify-types.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
-import { proxiedShape, type ProxyOf } from './outbound.ts';
-import { duration, label, text, webhookUrl } from './values.ts';
+import { proxied, type ProxyOf } from './outbound.ts';
+import { duration, file, label, webhookUrl } from './values.ts';
 
 const NOTICE_FORMATS = ['json', 'slack', 'teams'] as const;
 
-const file = text('the path of a file').optional();
-
 export const notifyShape = {
-  name: label,
+  name: label.meta({ text: 'What it is called in the log and in metrics.' }),
   format: z
     .enum(NOTICE_FORMATS, { error: 'json (signed, for programs), slack or teams (Workflows of Microsoft Teams)' })
-    .default('json'),
-  url: webhookUrl.optional(),
-  urlFile: file,
-  secretFile: file,
-  caFile: file,
-  ...proxiedShape,
-  timeout: duration('1s', '1m').prefault('10s'),
+    .default('json')
+    .meta({ text: 'Json (signed, for programs), slack, or teams (Workflows of Microsoft Teams).' }),
+  url: webhookUrl
+    .optional()
+    .meta({ text: 'Its URL, for `json` alone. Redirects are not followed; plain http only for a loopback host.' }),
+  urlFile: file.optional().meta({
+    text: 'A file that holds its URL, where that is a secret: required for `slack` and `teams`, whose URLs let anyone write to the channel. It is followed when it is replaced.',
+  }),
+  secretFile: file.optional().meta({
+    text: 'Holds the secret for signatures (Standard Webhooks): `whsec_` and the base64 of 24 to 64 random bytes. Required for `json`. With several, one a line and three at most, each signs, so that receivers can change to another one. It is followed when it is replaced.',
+  }),
+  caFile: file.optional().meta({
+    text: 'The CA certificates that verify it; without it, the system’s CAs. Followed.',
+    default: "the system's CAs",
+  }),
+  ...proxied(
+    'The proxy of this webhook alone, as `providers[].proxy`.',
+    'Name and password for that proxy, as `NAME:PASSWORD`.',
+  ),
+  timeout: duration('1s', '1m').prefault('10s').meta({ text: 'How long one attempt may take.' }),
   events: z
     .array(z.enum(NOTICE_KINDS, { error: `one of ${NOTICE_KINDS.join(', ')}` }), { error: 'a list of events' })
     .min(1, { error: 'at least one event, or nothing: all' })
-    .optional(),
+    .optional()
+    .meta({
+      text: 'Which events (default: all): requested, approved, granted, break-glass, denied, withdrawn, expired, ended.',
+      default: 'all',
+    }),
   roles: z
     .array(label, { error: 'a list of names of roles' })
     .min(1, { error: 'at least one role, or nothing: all' })
-    .optional(),
+    .optional()
+    .meta({ text: 'Of which roles (default: all).', default: 'all' }),
 } as const;
 
 type ParsedNotify = z.output<z.ZodObject<typeof notifyShape>>;

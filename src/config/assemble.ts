@@ -18,15 +18,7 @@ import { defaultGroups, defaultLogout, defaultUsername, issuerOf, provesFreshnes
 import type { Environment } from './environment.ts';
 import { publicClient } from './public-clients.ts';
 import { outboundProxies, type ProxyOf } from './outbound.ts';
-import type {
-  ParsedCluster,
-  ParsedConsole,
-  ParsedProvider,
-  ParsedSink,
-  ParsedStore,
-  ParsedWorkload,
-} from './schema.ts';
-import type { Sections } from './sections.ts';
+import type { Parsed } from './sections.ts';
 
 /** Makes a file's path absolute. */
 type Locate = (file: string) => string;
@@ -37,27 +29,8 @@ interface Given {
   readonly proxyOf: ProxyOf;
 }
 
-type Complete<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
-
-export interface CompleteSections extends Complete<Omit<Sections, 'providers' | 'clusters' | 'consoles' | 'workload'>> {
-  readonly providers: readonly ParsedProvider[];
-  readonly clusters: readonly ParsedCluster[];
-  readonly consoles: readonly ParsedConsole[];
-  readonly workload: readonly ParsedWorkload[];
-}
-
-/** @returns the sections where none is missing; undefined otherwise */
-export function completeSections(sections: Sections): CompleteSections | undefined {
-  const isWhole = (candidate: Sections): candidate is Sections & CompleteSections =>
-    Object.values(candidate).every((section) => section !== undefined) &&
-    [...candidate.providers, ...candidate.clusters, ...candidate.consoles, ...candidate.workload].every(
-      (item) => item !== undefined,
-    );
-  return isWhole(sections) ? sections : undefined;
-}
-
 /** @param env names a proxy where the sections name none */
-export function assemble(sections: CompleteSections, locate: Locate, env: Environment): Config {
+export function assemble(sections: Parsed, locate: Locate, env: Environment): Config {
   const { listen, keys, store } = sections;
   const given: Given = { locate, proxyOf: outboundProxies(sections.outbound, env, locate) };
   const config: Config = {
@@ -115,7 +88,11 @@ export function assemble(sections: CompleteSections, locate: Locate, env: Enviro
 }
 
 /** Completes a provider. It has a prefix even where none was written; an empty one must be written out. */
-function providerConfig(provider: ParsedProvider, place: string, { locate, proxyOf }: Given): ProviderConfig {
+function providerConfig(
+  provider: Parsed['providers'][number],
+  place: string,
+  { locate, proxyOf }: Given,
+): ProviderConfig {
   const { clientSecretFile, clientKeyFile, clientCertFile, caFile, serviceAccountFile, ...others } = provider;
   const { proxy, proxyCredentialsFile, ...more } = others;
   const { groups = defaultGroups(provider), ...rest } = more;
@@ -146,7 +123,7 @@ function providerConfig(provider: ParsedProvider, place: string, { locate, proxy
   };
 }
 
-function clusterConfig(cluster: ParsedCluster, apiPublicUrl: string, locate: Locate): ClusterConfig {
+function clusterConfig(cluster: Parsed['clusters'][number], apiPublicUrl: string, locate: Locate): ClusterConfig {
   const { caFile, tokenFile, publicUrl, ...rest } = cluster;
   return {
     ...rest,
@@ -156,11 +133,11 @@ function clusterConfig(cluster: ParsedCluster, apiPublicUrl: string, locate: Loc
   };
 }
 
-function consoleConfig({ caFile, ...rest }: ParsedConsole, locate: Locate): ConsoleConfig {
+function consoleConfig({ caFile, ...rest }: Parsed['consoles'][number], locate: Locate): ConsoleConfig {
   return { ...rest, ...optionalFile('caFile', caFile, locate) };
 }
 
-function workloadRule(rule: ParsedWorkload, place: string, { locate, proxyOf }: Given): WorkloadRule {
+function workloadRule(rule: Parsed['workload'][number], place: string, { locate, proxyOf }: Given): WorkloadRule {
   const { caFile, groups, usernamePrefix, groupsPrefix, proxy, proxyCredentialsFile, ...rest } = rule;
   return {
     ...rest,
@@ -173,14 +150,14 @@ function workloadRule(rule: ParsedWorkload, place: string, { locate, proxyOf }: 
 }
 
 /** Returns the first host at the api listener's public port; a cluster without a host is selected by its prefix. */
-function defaultPublicUrl(cluster: ParsedCluster, apiPublicUrl: string): string {
+function defaultPublicUrl(cluster: Parsed['clusters'][number], apiPublicUrl: string): string {
   const { port } = new URL(apiPublicUrl);
   const [host] = cluster.hosts;
   if (host === undefined) return `${apiPublicUrl}/clusters/${cluster.name}`;
   return `https://${host}${port === '' ? '' : `:${port}`}`;
 }
 
-function storeConfig({ redis }: ParsedStore, locate: Locate): StoreConfig {
+function storeConfig({ redis }: Parsed['store'], locate: Locate): StoreConfig {
   if (redis === undefined) return { kind: 'memory' };
   return {
     kind: 'redis',
@@ -194,14 +171,22 @@ function storeConfig({ redis }: ParsedStore, locate: Locate): StoreConfig {
   };
 }
 
-const sentinelConfig = (redis: NonNullable<ParsedStore['redis']>, master: string, locate: Locate): SentinelConfig => ({
+const sentinelConfig = (
+  redis: NonNullable<Parsed['store']['redis']>,
+  master: string,
+  locate: Locate,
+): SentinelConfig => ({
   addresses: redis.sentinels,
   master,
   ...optionalFile('usernameFile', redis.sentinelUsernameFile, locate),
   ...optionalFile('passwordFile', redis.sentinelPasswordFile, locate),
 });
 
-function sinkConfig(sink: ParsedSink, place: string, { locate, proxyOf }: Given): AuditSinkConfig {
+function sinkConfig(
+  sink: Parsed['audit']['sinks'][number],
+  place: string,
+  { locate, proxyOf }: Given,
+): AuditSinkConfig {
   if (sink.type === 'stdout') return sink;
   if (sink.type === 'file') {
     const { path, rejectedPath = rejectedPathOf(path) } = sink;

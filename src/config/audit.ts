@@ -1,6 +1,158 @@
-/** Checks of several audit settings together: a policy that would hide something, sinks that conflict. */
+/**
+ * The audit log (`audit`): the settings, and checks of several of them together: a policy that would hide something,
+ * sinks that conflict.
+ */
+import * as z from 'zod';
 import { hiddenBeyondQuiet, type AuditRule } from '../core/audit/policy.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
+import { proxied } from './outbound.ts';
+import { list, section } from './section.ts';
+import { directory, duration, file, integer, longDuration, size, text, webhookUrl } from './values.ts';
+
+const stdoutSink = section({
+  type: z.literal('stdout').meta({
+    text: '`stdout`, `file` or `webhook`. The settings below are for `file` down to `rejectedMaxMb`, then for `webhook`.',
+  }),
+});
+
+const fileSink = section({
+  type: z.literal('file'),
+  path: file.meta({ text: 'The file that is written.' }),
+  maxSizeMb: integer(1, 100_000).optional().meta({
+    text: 'A new file begins at this size. Neither this nor `rotateEvery`: it is not rotated here (logrotate may do it).',
+  }),
+  rotateEvery: duration('1m', '8760h').optional().meta({ text: 'A new file begins at this age.' }),
+  keep: z
+    .union([integer(1, 10_000), longDuration('1h', '36500d').transform((seconds) => ({ seconds }))], {
+      error: 'how many files, from 1 to 10000, or for how long, such as 30d',
+    })
+    .optional()
+    .meta({
+      text: 'How many old files are kept besides the one that is written, or for how long each is kept (`30d`), whatever their size. Older ones are removed.',
+      default: '`10`',
+    }),
+  gzip: z
+    .boolean({ error: 'true or false' })
+    .optional()
+    .meta({ text: 'Whether old files are compressed.', default: '`true`' }),
+  fsync: z
+    .enum(['never', 'interval', 'always'], {
+      error: 'never, interval (once a second) or always (before an event counts as written)',
+    })
+    .optional()
+    .meta({ text: 'When the file is synced to the disk.', default: '`interval`' }),
+  rejectedPath: file.optional().meta({
+    text: 'The file for events of requests without a valid credential, in a chain of their own. [Requests without a good credential](../audit.md#requests-without-a-good-credential).',
+    default: '`path` with `.rejected` behind it',
+  }),
+  rejectedMaxMb: integer(4, 100_000)
+    .optional()
+    .meta({ text: 'The size limit of that file with its old ones, in MiB.', default: '`64`' }),
+});
+
+const webhookSink = section({
+  type: z.literal('webhook'),
+  url: webhookUrl.meta({
+    text: 'Gets an `EventList` of `audit.k8s.io/v1` by POST, as kube-apiserver sends it. Redirects are not followed.',
+  }),
+  caFile: file.optional().meta({
+    text: 'The CAs that verify the collector, in PEM. Read for each delivery, as are the three below.',
+    default: "the system's CAs",
+  }),
+  certFile: file.optional().meta({ text: 'A client certificate, in PEM; with `keyFile`.' }),
+  keyFile: file.optional().meta({ text: 'Its private key, in PEM.' }),
+  tokenFile: file.optional().meta({ text: 'A bearer token for the collector.', default: 'no bearer token' }),
+  ...proxied(
+    'The proxy of this webhook alone, as `providers[].proxy`.',
+    '`NAME:PASSWORD` for that proxy. Read for each delivery.',
+  ),
+  spoolDir: directory.optional().meta({
+    text: 'Where events wait that could not be delivered, over a restart too: a folder that no other process uses. Without it they wait in memory only.',
+  }),
+  spoolMaxMb: integer(1, 1_000_000)
+    .optional()
+    .meta({ text: 'How large that folder may become. When it is full, `audit.onFailure` decides.', default: '`256`' }),
+  batchEvents: integer(1, 10_000).optional().meta({ text: 'At most so many events in one POST.', default: '`400`' }),
+  batchBytes: size('16KiB', '64MiB').optional().meta({ text: 'At most so many bytes in one POST.', default: '`1MiB`' }),
+  batchWait: duration('0s', '1m').optional().meta({ text: 'How long an event may wait for others.', default: '`1s`' }),
+  timeout: duration('1s', '1m')
+    .optional()
+    .meta({ text: 'How long the collector may take to respond.', default: '`10s`' }),
+});
+
+const sink = z.discriminatedUnion('type', [stdoutSink, fileSink, webhookSink], {
+  error: 'a sink: { type: stdout }, { type: file, path: … } or { type: webhook, url: … }',
+});
+
+const names = (of: string) => list(text(`one of the ${of}`), of).optional();
+
+/** As in Kubernetes' audit policy. */
+const auditRule = section({
+  level: z
+    .enum(['None', 'Metadata'], { error: 'None or Metadata: bodies are never recorded' })
+    .meta({ text: '`None`: no event. `Metadata`: an event.' }),
+  users: names('users').meta({ text: 'Usernames, with their prefix. Here and below: a rule without it matches all.' }),
+  userGroups: names('groups').meta({ text: 'Groups, with their prefix.' }),
+  verbs: names('verbs').meta({ text: 'Verbs, such as `get`.' }),
+  resources: list(
+    section({
+      group: z.string({ error: 'an API group' }).optional().meta({ text: 'The API group; empty for the core group.' }),
+      resources: names('resources').meta({ text: 'Resources of the group, such as `pods` or `pods/log`.' }),
+      resourceNames: names('names of resources').meta({ text: 'Names of single objects.' }),
+    }),
+    'resources',
+  )
+    .optional()
+    .meta({ text: 'Resources of API groups.' }),
+  namespaces: list(z.string({ error: 'a namespace' }), 'namespaces')
+    .optional()
+    .meta({ text: 'Namespaces; empty for what is in none.' }),
+  nonResourceURLs: names('paths').meta({ text: 'Paths, with `*` at their end for all below.' }),
+  // Kubernetes has it in nearly every policy. It leaves nothing out: `writeAhead` decides which requests have that
+  // stage.
+  omitStages: list(
+    z.literal('RequestReceived', {
+      error: 'RequestReceived, which audit.writeAhead controls; no other stage is left out',
+    }),
+    'stages',
+  )
+    .optional()
+    .meta({ text: 'Accepted because most policies have it, but without effect: `audit.writeAhead` decides.' }),
+});
+
+export const audit = section({
+  sinks: list(sink, 'sinks')
+    .min(1, { error: 'at least one sink' })
+    .prefault([{ type: 'stdout' }])
+    .meta({ text: 'Where the audit log is written. [The audit log](../audit.md) has more.' }),
+  policy: list(auditRule, 'rules, each with level').default([]).meta({
+    text: 'Rules as in Kubernetes’ audit policy; the first that matches decides. Nothing but allowed reads of `/livez`, `/readyz`, `/version` and `/openapi` can be left out, and those are unless a rule of level `Metadata` matches them.',
+  }),
+  onFailure: z
+    .enum(['block', 'count'], { error: 'block (serve nothing) or count (drop and count)' })
+    .default('block')
+    .meta({
+      text: 'What happens while the audit log cannot be written. `block`: nothing is served. `count`: events are dropped and counted.',
+    }),
+  writeAhead: z
+    .enum(['changes', 'off', 'sync'], {
+      error:
+        'changes (an event of each change is written before the API server gets it), sync (and is on the disk) or off',
+    })
+    .default('changes')
+    .meta({
+      text: 'What must be true before a request that may change something (or opens an exec, attach, port-forward or proxy) goes to the API server. `changes`: the kernel has a `RequestReceived` event of it. `sync`: the disk has it. `off`: nothing. [Before a change is made](../audit.md#before-a-change-is-made).',
+    }),
+  rejectionsPerMinute: integer(1, 100_000).default(60).meta({
+    text: 'How many requests without a valid credential have their own event: from one address; ten times as many from all addresses together. The rest is counted, in events too.',
+  }),
+  execCommands: z
+    .boolean({ error: 'true (exec’s commands are in the audit log) or false (they are counted)' })
+    .default(false)
+    .meta({
+      text: 'Whether the audit log has the values of `command` (exec) and `cmd` (a kubelet’s own API). They sometimes contain passwords.',
+    }),
+}).prefault({});
 
 /** Reads the document itself, so that an error elsewhere in the section hides none of these. */
 export function checkAudit(root: unknown, errors: ValidationErrors): void {

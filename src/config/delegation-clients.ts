@@ -14,9 +14,9 @@ import { ACTOR_NAME_RULE, isActorName } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
 import type { Config, DelegationClientConfig } from './config.ts';
 import { isMapping, items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
-import { proxiedShape, type ProxyOf } from './outbound.ts';
+import { proxied, type ProxyOf } from './outbound.ts';
 import { RESERVED_CLIENT_IDS } from './public-clients.ts';
-import { cidr, duration, host, issuerUrl, label, parseDuration, parseUrl, text } from './values.ts';
+import { cidr, duration, file, host, issuerUrl, label, parseDuration, parseUrl } from './values.ts';
 
 const DEFAULT_LIFETIME_SECONDS = 15 * 60;
 /** A token that needs no key is good for a thief as well, so it is for a moment, one cluster and known addresses. */
@@ -42,8 +42,6 @@ const steps = (place: string): (string | number)[] =>
     .filter((step) => step !== '')
     .map((step) => (/^\d+$/.test(step) ? Number(step) : step));
 
-const file = text('the path of a file').optional();
-
 /** The settings of one client, for the section that contains it. */
 export const delegationClientShape = {
   id: z
@@ -51,33 +49,62 @@ export const delegationClientShape = {
     .refine(isActorName, { error: ACTOR_NAME_RULE })
     .refine((id) => !RESERVED_CLIENT_IDS.has(id), {
       error: `a client id other than ${[...RESERVED_CLIENT_IDS].join(', ')}`,
-    }),
+    })
+    .meta({ text: 'Its `client_id`, and the name under which it acts: in tokens, in lists and in audit logs.' }),
   resource: z
     .string({ error: RESOURCE })
-    .refine((value) => parseUrl(value, { loopbackHttp: true, path: 'any' }) !== undefined, { error: RESOURCE }),
-  jwksFile: file,
-  jwksUrl: issuerUrl.optional(),
-  caFile: file,
-  ...proxiedShape,
-  certFile: file,
-  limit,
-  clusters: z.array(label, { error: 'a list of names of clusters' }).min(1, { error: 'at least one cluster' }),
-  lifetime: duration('10s', '24h').optional(),
+    .refine((value) => parseUrl(value, { loopbackHttp: true, path: 'any' }) !== undefined, { error: RESOURCE })
+    .meta({
+      text: 'The audience of the users’ tokens that it may exchange (RFC 8707): exactly as its clients ask for it.',
+    }),
+  jwksFile: file.optional().meta({
+    text: 'It authenticates by assertions (`private_key_jwt`) that a key of this JWK Set verifies. Read again when it changes.',
+  }),
+  jwksUrl: issuerUrl.optional().meta({
+    text: 'The same, with the set at an address, which is read at most once a minute: nothing but this host is connected to, and no redirect is followed.',
+  }),
+  caFile: file
+    .optional()
+    .meta({ text: 'The CA certificates that verify the host of `jwksUrl`; without it, the system’s CAs.' }),
+  ...proxied(
+    'The proxy to the host of `jwksUrl`; `none`: directly.',
+    'Name and password for that proxy, as `NAME:PASSWORD`.',
+  ),
+  certFile: file.optional().meta({
+    text: 'It authenticates by one of these certificates, in PEM (`self_signed_tls_client_auth`); their CA is not looked at. Read again when it changes.',
+  }),
+  limit: limit.meta({
+    text: 'What it may do at most: `preset`, `namespaces` and `rules`, each of which must allow a request, as do the user’s own rights ([agents and scripts](../agents.md)).',
+  }),
+  clusters: z
+    .array(label, { error: 'a list of names of clusters' })
+    .min(1, { error: 'at least one cluster' })
+    .meta({ text: 'The clusters that its tokens may be for.' }),
+  lifetime: duration('10s', '24h').optional().meta({
+    text: 'How long a session lasts at most; it gets another one by another exchange.',
+    default: '`15m`; `2m` where `binding` is `none`',
+  }),
   binding: z
     .enum(['certificate', 'none'], {
       error: 'certificate (its tokens need the key of its connection) or none (they need no key)',
     })
-    .default('certificate'),
+    .default('certificate')
+    .meta({
+      text: '`certificate`: its tokens need the key of the connection on which it exchanged. `none`: they need no key, for programs that can present none; only with a `lifetime` of 2 minutes at most, one cluster, and `sourceCidrs`.',
+    }),
   sourceCidrs: z
     .array(cidr, { error: 'CIDRs, such as 10.0.0.0/8' })
     .min(1, { error: 'at least one CIDR, or nothing: from anywhere' })
-    .optional(),
+    .optional()
+    .meta({ text: 'Where it may exchange and use tokens.', default: 'from anywhere' }),
 } as const;
 
 export const clientMetadataShape = {
-  hosts: z.array(host, { error: 'a list of host names' }).default([]),
-  caFile: file,
-  ...proxiedShape,
+  hosts: z.array(host, { error: 'a list of host names' }).default([]).meta({
+    text: 'Hosts whose client id metadata documents are accepted: MCP clients that are not registered here, and whose `client_id` is the URL of a document there. Each user confirms them by their host. Their tokens are for `delegation.clients` alone.',
+  }),
+  caFile: file.optional().meta({ text: 'The CA certificates that verify these hosts; without it, the system’s CAs.' }),
+  ...proxied('The proxy to these hosts; `none`: directly.', 'Name and password for that proxy, as `NAME:PASSWORD`.'),
 } as const;
 
 type ParsedMetadata = z.output<z.ZodObject<typeof clientMetadataShape>>;

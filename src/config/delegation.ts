@@ -8,19 +8,38 @@ const PRESETS = ['read-only', 'read-only-with-secrets', 'rules'] as const;
 const DEFAULT_LIFETIME_SECONDS = 8 * 3600;
 
 export const delegationShape = {
-  enabled: z.boolean({ error: 'true (users may make delegated sessions) or false' }).default(true),
+  enabled: z.boolean({ error: 'true (users may make delegated sessions) or false' }).default(true).meta({
+    text: 'Whether users can make delegated sessions. `false`: none is made any more, and those that there are can do nothing more. This and `groups`, `clusters`, `most` and the clients count for sessions that there are from the restart on; `lifetime` from their next token on.',
+  }),
   // Absent is everyone and an empty list is no one, as everywhere in rights: so there is no default to write out.
-  groups: z.array(text('a group’s name'), { error: 'a list of group names; empty: no user may delegate' }).optional(),
-  clusters: z.array(label, { error: 'a list of names of clusters; empty: none' }).optional(),
+  groups: z
+    .array(text('a group’s name'), { error: 'a list of group names; empty: no user may delegate' })
+    .optional()
+    .meta({
+      text: 'The groups whose members may delegate, as the API server sees them (default: every user may). An empty list: no user may.',
+      default: 'every user',
+    }),
+  clusters: z.array(label, { error: 'a list of names of clusters; empty: none' }).optional().meta({
+    text: 'The clusters that delegated sessions may be for (default: all). An empty list: none.',
+    default: 'all clusters',
+  }),
   most: z
     .enum(PRESETS, {
       error:
         'read-only, read-only-with-secrets (nothing that is delegated may do more) or rules (as much as the user may do)',
     })
-    .default('rules'),
+    .default('rules')
+    .meta({
+      text: 'What a delegated session may do at most, whatever its user asks for: read-only, read-only-with-secrets, or rules (default), which is as much as its user may do.',
+    }),
   // No default here: it is no error if `sessions.absolute` is shorter than the default.
-  lifetime: duration('1m', '720h').optional(),
-  perSession: integer(1, 100).default(20),
+  lifetime: duration('1m', '720h').optional().meta({
+    text: 'How long one lasts at most, and never longer than the session that it was made from. At most sessions.absolute.',
+    default: '`8h`, or `sessions.absolute` where that is shorter',
+  }),
+  perSession: integer(1, 100)
+    .default(20)
+    .meta({ text: "How many a user's own session may have beneath it at the same time. From 1 to 100." }),
 } as const;
 
 type ParsedDelegation = z.output<z.ZodObject<typeof delegationShape>>;
@@ -44,8 +63,8 @@ export function checkDelegation(
     delegation,
     sessions,
   }: {
-    readonly delegation: Pick<ParsedDelegation, 'lifetime'> | undefined;
-    readonly sessions: Pick<Config['sessions'], 'absolute'> | undefined;
+    readonly delegation?: Pick<ParsedDelegation, 'lifetime'>;
+    readonly sessions?: Pick<Config['sessions'], 'absolute'>;
   },
   errors: ValidationErrors,
 ): void {

@@ -3,7 +3,7 @@
  */
 import { resolve } from 'node:path';
 import { no, ok, type Result } from '../core/result.ts';
-import { assemble, completeSections } from './assemble.ts';
+import { assemble } from './assemble.ts';
 import { checkClientKeys } from './client-auth.ts';
 import type { Config } from './config.ts';
 import { checkNotifyFiles } from './access-notify.ts';
@@ -46,7 +46,7 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   const errors = new ValidationErrors(document);
   const locate = (file: string): string => resolve(document.baseDirectory, file);
 
-  const sections = parseSections(document, errors);
+  const { sections, whole } = parseSections(document.root, errors);
   checkSemantics(document.root, sections, errors);
   checkOutbound(document.root, options.env, errors);
   if (options.files !== 'off') {
@@ -56,9 +56,8 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
     await checkNotifyFiles(document.root, locate, errors);
   }
 
-  const complete = completeSections(sections);
-  if (errors.all.length > 0 || complete === undefined) return no(errors.all);
-  const config = assemble(complete, locate, options.env);
+  if (errors.all.length > 0 || whole === undefined) return no(errors.all);
+  const config = assemble(whole, locate, options.env);
   const { file } = document;
   return ok({ config, warnings: warningsOf(config), ...(file === undefined ? {} : { file }) });
 }

@@ -7,16 +7,26 @@ import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import { parseProxyUrl, proxyCredentials, proxyVariables } from '../core/http/proxy-url.ts';
 import { items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
 import type { Environment } from './environment.ts';
-import { proxySetting, text } from './values.ts';
-
-const file = text('the path of a file').optional();
+import { file, proxySetting } from './values.ts';
 
 /** What a destination that is reached through a proxy may have of its own. */
-export const proxiedShape = { proxy: proxySetting.optional(), proxyCredentialsFile: file };
+export const proxied = (text: string, credentialsText: string) => ({
+  proxy: proxySetting.optional().meta({ text, default: 'that of `outbound`' }),
+  proxyCredentialsFile: file.optional().meta({ text: credentialsText }),
+});
 
 export const outboundShape = {
-  ...proxiedShape,
-  proxyCaFile: file,
+  proxy: proxySetting.optional().meta({
+    text: 'The proxy for all that have none of their own. `none`: `HTTPS_PROXY` is not used. [More](../outbound-proxy.md).',
+    default: 'the address in the variable `HTTPS_PROXY` or `https_proxy`, where it is set',
+  }),
+  proxyCredentialsFile: file.optional().meta({
+    text: '`NAME:PASSWORD` in one line, for the proxy of `outbound.proxy` or of `HTTPS_PROXY`. Only the Basic scheme is supported. Read again when it changes.',
+  }),
+  proxyCaFile: file.optional().meta({
+    text: 'The CAs that verify proxies whose address is `https://…`, in PEM; without it the system’s CAs. Read again when it changes.',
+    default: "the system's CAs",
+  }),
   noProxy: z
     .array(
       z
@@ -24,13 +34,17 @@ export const outboundShape = {
         .regex(/^[^\s,]+$/, { error: 'a host, a domain such as .example.com, an address, a CIDR or "*"' }),
       { error: 'a list of hosts, domains, addresses and CIDRs' },
     )
-    .optional(),
+    .optional()
+    .meta({
+      text: 'What is reached directly: names with all below them (`example.com`), only those below (`.example.com`), addresses, CIDRs, or `"*"`; a name or an address with an optional port.',
+      default: 'the items of the variable `NO_PROXY` or `no_proxy`',
+    }),
 };
 
 type Settings<T extends z.core.$ZodLooseShape> = z.output<z.ZodObject<T>>;
 
 /** @param place the path of the destination, such as `providers[0]` */
-export type ProxyOf = (own: Settings<typeof proxiedShape>, place: string) => { readonly proxy?: OutboundProxy };
+export type ProxyOf = (own: Settings<ReturnType<typeof proxied>>, place: string) => { readonly proxy?: OutboundProxy };
 
 /** @param locate makes a path absolute */
 export function outboundProxies(

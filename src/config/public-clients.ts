@@ -23,20 +23,26 @@ export const RESERVED_CLIENT_IDS: ReadonlySet<string> = new Set([PLUGIN_CLIENT_I
 
 /** The settings of one client, for the section that contains it. */
 export const publicClientShape = {
-  id: label.refine((id) => !RESERVED_CLIENT_IDS.has(id), {
-    error: `a client id other than ${[...RESERVED_CLIENT_IDS].join(', ')}`,
-  }),
+  id: label
+    .refine((id) => !RESERVED_CLIENT_IDS.has(id), {
+      error: `a client id other than ${[...RESERVED_CLIENT_IDS].join(', ')}`,
+    })
+    .meta({ text: 'Its `client_id`.' }),
   name: text('a display name')
     .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u, { error: 'a display name of at most 64 characters' })
-    .optional(),
-  cluster: label.optional(),
-  resource: text('the resource of one of delegation.clients').optional(),
+    .optional()
+    .meta({ text: 'The name that users see on the page that asks them.', default: 'the id' }),
+  cluster: label.optional().meta({ text: 'The one cluster that its tokens are for.' }),
+  resource: text('the resource of one of delegation.clients').optional().meta({
+    text: 'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
+  }),
   redirectUris: z
     .array(z.string({ error: REDIRECT_URI }).refine(isRedirectUri, { error: REDIRECT_URI }), {
       error: 'a list of redirect URIs',
     })
     .min(1, { error: 'at least one redirect URI' })
-    .default([...KUBELOGIN_REDIRECT_URIS]),
+    .default([...KUBELOGIN_REDIRECT_URIS])
+    .meta({ text: 'Where the browser may be sent back to; the port of a loopback host does not count.' }),
 } as const;
 
 type ParsedClient = z.output<z.ZodObject<typeof publicClientShape>>;

@@ -1,6 +1,15 @@
-/** The form of a section of the file. */
+/** The form of a section of the file, and what is said of a setting beside its key. */
 import * as z from 'zod';
 import { nearest } from '../core/nearest.ts';
+
+declare module 'zod' {
+  interface GlobalMeta {
+    /** What a setting means, for docs/reference/configuration.md. */
+    text?: string;
+    /** Its default as a text, where the schema has none because other settings decide. */
+    default?: string;
+  }
+}
 
 /** A mapping that rejects unknown keys, each with its own line of explanation. */
 export function section<T extends z.core.$ZodLooseShape>(shape: T) {
@@ -14,7 +23,7 @@ export function section<T extends z.core.$ZodLooseShape>(shape: T) {
 }
 
 /** Returns one line for an unknown key. */
-export function unknownSettingMessage(key: string, known: readonly string[]): string {
+function unknownSettingMessage(key: string, known: readonly string[]): string {
   const guess = nearest(key, known);
   return guess === undefined
     ? `no such setting; there are ${known.join(', ')}`
@@ -22,3 +31,21 @@ export function unknownSettingMessage(key: string, known: readonly string[]): st
 }
 
 export const list = <T extends z.ZodType>(item: T, of: string) => z.array(item, { error: `a list of ${of}` });
+
+/** Returns the type below `optional` and defaults, one step down; undefined where there is none. */
+const wrappedBy = (type: z.core.$ZodType): z.core.$ZodType | undefined =>
+  type instanceof z.core.$ZodOptional || type instanceof z.core.$ZodDefault || type instanceof z.core.$ZodPrefault
+    ? type._zod.def.innerType
+    : undefined;
+
+/** Returns what a setting is, whether or not it has to be set. */
+export function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
+  const inner = wrappedBy(type);
+  return inner === undefined ? type : unwrapped(inner);
+}
+
+/** Returns what is said of a setting: at `optional` and defaults, or below them. */
+export function metaOf(type: z.core.$ZodType): z.GlobalMeta {
+  const inner = wrappedBy(type);
+  return { ...(inner === undefined ? undefined : metaOf(inner)), ...z.globalRegistry.get(type) };
+}

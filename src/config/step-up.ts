@@ -14,16 +14,33 @@ const listOf = (what: string) => z.array(text(what), { error: `a list of ${what}
 const groups = z.array(z.string({ error: 'API groups' }), { error: 'a list of API groups' });
 
 const ruleShape = {
-  verbs: listOf('verbs').min(1, { error: 'at least one verb' }),
-  apiGroups: groups.exactOptional(),
-  resources: listOf('resources').exactOptional(),
-  resourceNames: listOf('names').exactOptional(),
-  nonResourceURLs: listOf('paths').exactOptional(),
-  namespaces: listOf('namespaces').exactOptional(),
+  verbs: listOf('verbs').min(1, { error: 'at least one verb' }).meta({
+    text: 'As in RBAC, by what the request does: `create` for a shell by `pods/exec`. `get` is touched by `list` and `watch` and every change too, `delete` by `deletecollection`, `update` and `patch` by each other.',
+  }),
+  apiGroups: groups
+    .exactOptional()
+    .meta({ text: 'As in RBAC; needed with `resources`. `""` is the core group, `"*"` every group.' }),
+  resources: listOf('resources')
+    .exactOptional()
+    .meta({ text: 'As in RBAC: `secrets`, `pods/exec`, `*/scale`; `"*"` covers all subresources too.' }),
+  resourceNames: listOf('names').exactOptional().meta({
+    text: 'As in RBAC. A request that names no object, such as a list or a create, touches the rule.',
+    default: 'all names',
+  }),
+  nonResourceURLs: listOf('paths')
+    .exactOptional()
+    .meta({ text: 'As in RBAC, in place of `apiGroups` and `resources`.' }),
+  namespaces: listOf('namespaces').exactOptional().meta({
+    text: 'The namespaces that the rule is for. A request for all namespaces, or for what is in none, touches it.',
+    default: 'all namespaces, and what is in none',
+  }),
 } as const;
 
 export const stepUpShape = {
-  clusters: z.array(label, { error: 'a list of names of clusters; empty: none' }).exactOptional(),
+  clusters: z
+    .array(label, { error: 'a list of names of clusters; empty: none' })
+    .exactOptional()
+    .meta({ text: 'The clusters that the rules are for.', default: 'all clusters' }),
   rules: z
     .array(section(ruleShape), { error: 'a list of rules as in RBAC' })
     .min(1, { error: 'at least one rule' })
@@ -32,8 +49,13 @@ export const stepUpShape = {
       if (parsed.ok) return;
       const { place, message } = parsed.reason;
       issues.push({ code: 'custom', path: stepsOf(place), message: `a rule as in RBAC: ${message}`, input: value });
+    })
+    .meta({
+      text: 'Requests for which a user’s last sign-in at the provider must be recent. A request that touches several items needs each of them. [Step-up](../step-up.md) says when a request touches a rule.',
     }),
-  maxAge: duration('1m', '24h'),
+  maxAge: duration('1m', '24h').meta({
+    text: 'How long ago the user’s last sign-in at the provider may be. `clockSkew` is added.',
+  }),
 } as const;
 
 /** @param place of a limit, such as `rules[0].verbs[1]` @returns the steps from its rules on */

@@ -88,6 +88,22 @@ export const integer = (min: number, max: number) => {
 
 export const text = (expected: string) => z.string({ error: expected }).min(1, { error: expected });
 
+/** A setting that names a file; whether it can be read is checked once all is known. */
+export const file = text('the path of a file');
+export const directory = text('the path of a directory');
+
+export const expression = text('a CEL expression').max(4096, {
+  error: 'a CEL expression of at most 4096 characters',
+});
+
+/** Prefixes keep the users of two providers apart, and all of them away from Kubernetes' own names. */
+export const prefix = z
+  .string({ error: 'a prefix such as "corp:"' })
+  .regex(/^(?!\s)[ -~]{0,64}$/, { error: 'a prefix of printable ASCII such as "corp:", at most 64 characters' })
+  .refine((value) => !/^system/i.test(value), {
+    error: 'a prefix that does not begin with "system", which Kubernetes keeps for itself',
+  });
+
 /** A name that is also used in URLs, metrics and log lines: a DNS label (RFC 1123 §2.1). */
 export const label = text('a name of lower-case letters, digits and hyphens').regex(
   /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,

@@ -1,9 +1,46 @@
 /**
- * Checks of several settings of a workload rule together: expressions that do not compile, names that are in use
- * already, an issuer that is ourselves.
+ * Rules for workloads (`workload`): the settings of one, and checks of several settings together: expressions that do
+ * not compile, names that are in use already, an issuer that is ourselves.
  */
+import * as z from 'zod';
 import { compileMapping } from '../core/identity/claims.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type Path } from './document.ts';
+import { proxied } from './outbound.ts';
+import { list, section } from './section.ts';
+import { duration, expression, file, host, issuerUrl, label, prefix } from './values.ts';
+
+export const workload = section({
+  name: label.meta({ text: 'Stands in accounts; no provider may have the same one.' }),
+  issuer: issuerUrl.meta({ text: 'The issuer of the tokens that are exchanged.' }),
+  caFile: file
+    .optional()
+    .meta({ text: 'The CAs that verify the issuer, in PEM; without it the system’s CAs. Read again when it changes.' }),
+  ...proxied(
+    'The proxy of this issuer alone, as `providers[].proxy`.',
+    '`NAME:PASSWORD` for that proxy. Read again when it changes.',
+  ),
+  hosts: list(host, 'host names')
+    .default([])
+    .meta({ text: 'Hosts beside the issuer’s that its discovery document may name.' }),
+  // No default: a rule for every token of a public issuer would let in the whole world's jobs.
+  match: expression.meta({ text: "CEL over the token's claims. The first rule of the issuer that matches counts." }),
+  username: expression.default('claims.sub').meta({ text: 'Over claims: the username without its prefix.' }),
+  groups: expression.optional().meta({ text: 'Over claims: the groups without their prefix.' }),
+  usernamePrefix: prefix.optional().meta({ text: 'The prefix of each username.', default: 'the name and a colon' }),
+  groupsPrefix: prefix.optional().meta({ text: 'Stands before each group.', default: 'the name and a colon' }),
+  clusters: list(label, 'names of clusters').default([]).meta({ text: 'The clusters that its tokens are valid for.' }),
+  life: duration('1m', '24h')
+    .prefault('1h')
+    .meta({ text: 'A session ends with the token that it came from, or after this, whichever is first.' }),
+  role: z
+    .enum(['none', 'drill', 'auditor', 'revoker'], {
+      error: 'none, drill (may start drills), auditor (may read the admin API) or revoker (may revoke and lock)',
+    })
+    .default('none')
+    .meta({
+      text: 'At the admin API: `drill` may start drills, `auditor` may read, `revoker` may revoke and lock. Each may do nothing else there.',
+    }),
+});
 
 /** Reads the document itself, so that an error elsewhere in a rule hides none of these. */
 export function checkWorkload(root: unknown, errors: ValidationErrors): void {

@@ -1,0 +1,176 @@
+/** Identity providers (`providers`): the settings of one, and whether its expressions compile. */
+import * as z from 'zod';
+import { compileMapping } from '../core/identity/claims.ts';
+import { type ClaimsProvider } from '../core/identity/types.ts';
+import { CLIENT_AUTH_METHODS } from './client-auth.ts';
+import { isMapping, items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { githubHost, githubOrganizations } from './github.ts';
+import { proxied } from './outbound.ts';
+import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
+import { list, section } from './section.ts';
+import { expression, file, host, issuerUrl, label, prefix, tenantId, text } from './values.ts';
+
+const rulesOver = (variable: string) =>
+  list(
+    section({
+      expression: expression.meta({ text: `Over \`${variable}\`; must yield \`true\`.` }),
+      message: text('a message for the user: what is wrong, and what to do next').meta({
+        text: 'The message on the page that rejects the sign-in.',
+      }),
+    }),
+    'rules',
+  ).default([]);
+
+export const provider = section({
+  name: label.meta({ text: 'Used in accounts, URLs and metrics; never change it once users have signed in.' }),
+  type: z
+    .enum(PROVIDER_TYPES, { error: `one of ${PROVIDER_TYPES.join(', ')}` })
+    .default('oidc')
+    .meta({ text: '[Providers](../providers) lists the scopes and the default username of each type.' }),
+  issuer: issuerUrl
+    .optional()
+    .meta({ text: 'Needed, except that `google`, `entra` and `github` have their own.', default: 'by type' }),
+  tenant: tenantId.optional().meta({ text: 'Of type entra alone. Needed; no user of another tenant is admitted.' }),
+  groupsAs: z.enum(['id', 'name'], { error: 'id (object ids, which no one can choose) or name' }).optional().meta({
+    text: 'Of type entra alone. `id`: object ids. `name`: display names, which anyone who may create groups can choose.',
+    default: '`id`',
+  }),
+  serviceAccountFile: file.optional().meta({
+    text: 'Of type google alone: the key of a service account that may ask the Directory API for groups. With `impersonatedAdmin`, or neither; without them no user has groups.',
+  }),
+  impersonatedAdmin: text('the e-mail address of an administrator, in whose name the Directory API is asked')
+    .optional()
+    .meta({
+      text: 'Of type google alone: the administrator in whose name it reads groups. With `serviceAccountFile`, or neither.',
+    }),
+  organizations: githubOrganizations.optional().meta({
+    text: 'Of type github alone, and required at github.com: whose members may sign in. `"*"` is any account.',
+  }),
+  host: githubHost
+    .optional()
+    .meta({ text: 'Of type github alone: an Enterprise server, or a tenant of ghe.com.', default: '`github.com`' }),
+  clientId: text('the client id that the provider gave out').meta({
+    text: 'The application’s client id at the provider.',
+  }),
+  clientAuth: z
+    .enum(CLIENT_AUTH_METHODS, { error: `one of ${CLIENT_AUTH_METHODS.join(', ')}` })
+    .optional()
+    .meta({
+      text: 'How Portcullis authenticates at the provider. `basic` and `post`: by the secret, in the header or in the form. `private_key_jwt`: by an assertion that `clientKeyFile` signs. `tls_client_auth`: by a client certificate. `none`: a public client, with PKCE. No other method is tried than the one that is set. Without it the secret is sent in the header and, where the provider rejects that and lists `client_secret_post`, in the form. [More](../providers/oidc.md#how-the-provider-knows-portcullis).',
+      default: 'by the secret, as the provider takes it; without one as `none`',
+    }),
+  clientSecretFile: file.optional().meta({ text: 'Without it Portcullis is a public client.' }),
+  clientKeyFile: file.optional().meta({
+    text: 'The private key for `private_key_jwt` (PEM or a JWK: EC on P-256, Ed25519, or RSA of 2048 bits or more) and `tls_client_auth` (PEM). Read again when it changes.',
+  }),
+  clientCertFile: file.optional().meta({
+    text: 'The client certificate for `tls_client_auth`, with its chain, in PEM. With `private_key_jwt` optional: the assertion then names it (`x5t#S256`), which Entra requires. Read again when it changes.',
+  }),
+  caFile: file.optional().meta({
+    text: 'The CAs that verify the provider, in PEM; without it the system’s CAs. Read again when it changes.',
+  }),
+  ...proxied(
+    'The proxy of this provider alone, for all of its hosts: exceptions from the proxy do not count for it. `none`: the provider is reached directly.',
+    '`NAME:PASSWORD` for that proxy, which gets no others. Read again when it changes.',
+  ),
+  hosts: list(host, 'host names')
+    .default([])
+    .meta({ text: 'Hosts beside the issuer’s that its discovery document may name.' }),
+  scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')
+    .refine((scopes) => scopes.includes('openid'), { error: 'a list of scopes with openid among them' })
+    .optional()
+    .meta({
+      text: 'The scopes of the authorization request. Without it: `openid`, `profile`, `email`, and of `groups` and `offline_access` what the provider’s discovery lists. Without a refresh token, which `offline_access` asks for, no user can be re-checked and a session lasts an hour.',
+      default: 'by the provider’s discovery',
+    }),
+  usernamePrefix: prefix.optional().meta({
+    text: 'The prefix of each username. Empty only where an empty text is set; then there is a warning.',
+    default: 'the name and a colon',
+  }),
+  groupsPrefix: prefix.optional().meta({
+    text: 'The prefix of each group. Empty only where an empty text is set; then there is a warning.',
+    default: 'the name and a colon',
+  }),
+  username: expression.optional().meta({
+    text: 'Over claims: the username without its prefix ([claims](../claims.md)).',
+    default: '`claims.email`; entra, okta and keycloak: `claims.preferred_username`; github: `claims.login`',
+  }),
+  groups: expression.optional().meta({
+    text: 'Over claims: the groups without their prefix.',
+    default: 'oidc: none; google: the Directory API’s, where it is set; others: `claims.groups`',
+  }),
+  uid: expression
+    .optional()
+    .meta({ text: 'Over claims: the uid in the cluster.', default: 'the account, PROVIDER/SUBJECT' }),
+  extra: z
+    .record(z.string(), expression, { error: 'a mapping from keys to CEL expressions' })
+    .default({})
+    .meta({ text: 'Lower-case keys, not under portcullis.dev, kubernetes.io or k8s.io.' }),
+  emailVerified: z.enum(['claim', 'trusted'], { error: 'claim or trusted' }).default('claim').meta({
+    text: '`claim`: a name that is an e-mail address needs `email_verified: true`. `trusted`: the provider verifies each address but has no such claim.',
+  }),
+  freshness: z
+    .enum(FRESHNESS_SETTINGS, { error: `one of ${FRESHNESS_SETTINGS.join(', ')}` })
+    .optional()
+    .meta({
+      text: 'How the provider is asked to have a user authenticate again, which is checked by `auth_time` in the ID token. `auto`: with `prompt=login` and `max_age`, then `prompt=login` alone, then `max_age` alone. `login` and `max_age`: by that method only. `none`: it proves nothing, as types google and github. [More](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for).',
+      default: '`auto`; google and github: `none`',
+    }),
+  backchannelLogout: z
+    .enum(['session', 'account', 'off'], {
+      error: 'session (what was opened in the session that ended there), account (everything of the user) or off',
+    })
+    .optional()
+    .meta({
+      text: 'What ends here when a user signs out at the provider, which posts its logout tokens to `/backchannel-logout/NAME`. `session`: what was opened in that session there. `account`: everything of the user.',
+      default: '`session`; google, entra and github: `off`',
+    }),
+  rules: rulesOver('claims').meta({
+    text: 'Over claims. Each must be true; the first that is not rejects the sign-in with its message.',
+  }),
+  userRules: rulesOver('user').meta({
+    text: 'The same over the mapped user: `user.username`, `user.uid`, `user.groups`, `user.extra`.',
+  }),
+});
+
+export function checkExpressions(provider: unknown, base: Path, errors: ValidationErrors): void {
+  const compiled = compileMapping(expressionsOf(provider));
+  if (compiled.ok) return;
+  for (const { place, message } of compiled.reason) {
+    errors.add([...base, ...steps(place)], `a CEL expression that compiles: ${message}`);
+  }
+}
+
+/**
+ * Returns as much of a provider as is needed to compile its expressions. What is missing or of a wrong type
+ * becomes one that compiles.
+ */
+function expressionsOf(provider: unknown): ClaimsProvider {
+  const rules = (key: string): ClaimsProvider['rules'] =>
+    items(provider, key).map((rule) => ({ expression: textAt(rule, 'expression') ?? 'true', message: '' }));
+  const extra = valueAt(provider, ['extra']);
+  const groups = textAt(provider, 'groups');
+  const uid = textAt(provider, 'uid');
+  return {
+    name: '',
+    usernamePrefix: '',
+    groupsPrefix: '',
+    username: textAt(provider, 'username') ?? 'claims.email',
+    ...(groups === undefined ? {} : { groups }),
+    ...(uid === undefined ? {} : { uid }),
+    extra: isMapping(extra)
+      ? Object.fromEntries(
+          Object.entries(extra).map(([key, source]) => [key, typeof source === 'string' ? source : '""']),
+        )
+      : {},
+    emailVerified: 'claim',
+    rules: rules('rules'),
+    userRules: rules('userRules'),
+  };
+}
+
+/** Returns `rules[0].expression` as steps; a key of `extra` may contain dots itself. */
+function steps(place: string): Path {
+  if (place.startsWith('extra.')) return ['extra', place.slice('extra.'.length)];
+  return place.split(/[.[\]]+/).map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+}
