@@ -95,11 +95,11 @@ function givenSettings(
       ...(nodes === undefined ? {} : { nodes: Number(nodes) }),
     },
   });
-  if (!section.success || section.data.redis === undefined) {
+  if (!section.success || section.data.kind !== 'redis') {
     const issues = section.error?.issues ?? [];
     return no(issues.map(({ path, message }) => messageOf(path.at(-1), message)).join('\n'));
   }
-  const { redis } = section.data;
+  const redis = section.data;
   try {
     const ca = caFile === undefined ? undefined : readFileSync(caFile, 'utf8');
     const secretFile = passwordFile ?? env['PORTCULLIS_REDIS_PASSWORD_FILE'];

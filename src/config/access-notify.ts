@@ -2,34 +2,35 @@
  * Who is told of access requests, by webhook (`access.notify`): the settings of one receiver, and checks of several
  * settings together.
  */
+import { file } from './file-settings.ts';
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { NOTICE_KINDS } from '../core/access/notice.ts';
 import { webhookSecretsIn } from '../core/access/webhook-signature.ts';
 import { isLoopback } from '../core/http/address.ts';
-import type { AccessNotifyConfig } from './notify-types.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
-import { proxied, type ProxyOf } from './outbound.ts';
-import { duration, file, label, webhookUrl } from './values.ts';
+import { proxied } from './outbound.ts';
+import { section } from './section.ts';
+import { duration, label, webhookUrl } from './values.ts';
 
 const NOTICE_FORMATS = ['json', 'slack', 'teams'] as const;
 
-export const notifyShape = {
+export const receiver = section({
   name: label.meta({ text: 'What it is called in the log and in metrics.' }),
   format: z
     .enum(NOTICE_FORMATS, { error: 'json (signed, for programs), slack or teams (Workflows of Microsoft Teams)' })
     .default('json')
     .meta({ text: 'Json (signed, for programs), slack, or teams (Workflows of Microsoft Teams).' }),
   url: webhookUrl
-    .optional()
+    .exactOptional()
     .meta({ text: 'Its URL, for `json` alone. Redirects are not followed; plain http only for a loopback host.' }),
-  urlFile: file.optional().meta({
+  urlFile: file('secret').exactOptional().meta({
     text: 'A file that holds its URL, where that is a secret: required for `slack` and `teams`, whose URLs let anyone write to the channel. It is followed when it is replaced.',
   }),
-  secretFile: file.optional().meta({
+  secretFile: file('secret').exactOptional().meta({
     text: 'Holds the secret for signatures (Standard Webhooks): `whsec_` and the base64 of 24 to 64 random bytes. Required for `json`. With several, one a line and three at most, each signs, so that receivers can change to another one. It is followed when it is replaced.',
   }),
-  caFile: file.optional().meta({
+  caFile: file().exactOptional().meta({
     text: 'The CA certificates that verify it; without it, the system’s CAs. Followed.',
     default: "the system's CAs",
   }),
@@ -41,7 +42,7 @@ export const notifyShape = {
   events: z
     .array(z.enum(NOTICE_KINDS, { error: `one of ${NOTICE_KINDS.join(', ')}` }), { error: 'a list of events' })
     .min(1, { error: 'at least one event, or nothing: all' })
-    .optional()
+    .exactOptional()
     .meta({
       text: 'Which events (default: all): requested, approved, granted, break-glass, denied, withdrawn, expired, ended.',
       default: 'all',
@@ -49,31 +50,9 @@ export const notifyShape = {
   roles: z
     .array(label, { error: 'a list of names of roles' })
     .min(1, { error: 'at least one role, or nothing: all' })
-    .optional()
+    .exactOptional()
     .meta({ text: 'Of which roles (default: all).', default: 'all' }),
-} as const;
-
-type ParsedNotify = z.output<z.ZodObject<typeof notifyShape>>;
-
-interface Given {
-  /** Makes a path absolute. */
-  readonly locate: (file: string) => string;
-  readonly proxyOf: ProxyOf;
-}
-
-export function notifyConfig(receiver: ParsedNotify, place: string, { locate, proxyOf }: Given): AccessNotifyConfig {
-  const { url, urlFile, secretFile, caFile, proxy, proxyCredentialsFile, events, roles, ...always } = receiver;
-  return {
-    ...always,
-    ...(url === undefined ? {} : { url }),
-    ...(urlFile === undefined ? {} : { urlFile: locate(urlFile) }),
-    ...(secretFile === undefined ? {} : { secretFile: locate(secretFile) }),
-    ...(caFile === undefined ? {} : { caFile: locate(caFile) }),
-    ...proxyOf({ proxy, proxyCredentialsFile }, place),
-    ...(events === undefined ? {} : { events }),
-    ...(roles === undefined ? {} : { roles }),
-  };
-}
+});
 
 /** Reads the document itself, so that an error elsewhere hides none of these. */
 export function checkNotify(root: unknown, errors: ValidationErrors): void {

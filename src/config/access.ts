@@ -1,8 +1,6 @@
 /** Roles that users may ask for (`access`): the settings. `access-checks.ts` has what several settings must agree on. */
 import * as z from 'zod';
-import { notifyConfig, notifyShape } from './access-notify.ts';
-import type { Config } from './config.ts';
-import type { ProxyOf } from './outbound.ts';
+import { receiver } from './access-notify.ts';
 import { list, section } from './section.ts';
 import { duration, integer, label, text } from './values.ts';
 
@@ -20,7 +18,7 @@ const roleShape = {
   }),
   clusters: z
     .array(label, { error: 'a list of names of clusters; empty: none' })
-    .optional()
+    .exactOptional()
     .meta({ text: 'The clusters where they are added (default: all). An empty list: none.', default: 'all clusters' }),
   requesters: groups('no user may ask for it').meta({
     text: 'The groups whose members may ask for it. An empty list: no user may.',
@@ -41,17 +39,17 @@ const roleShape = {
     )
     .meta({ text: 'Who must approve: `none` is break-glass. There is no default.' }),
   longest: duration('1m', '24h').meta({ text: 'How long a grant may last.' }),
-  reason: text('a regular expression (RE2) that the whole reason must match').optional().meta({
+  reason: text('a regular expression (RE2) that the whole reason must match').exactOptional().meta({
     text: 'A regular expression (RE2) that the whole reason must match (default: any reason, or none).',
     default: 'any reason, or none',
   }),
-  freshness: duration('1m', '24h').optional().meta({
+  freshness: duration('1m', '24h').exactOptional().meta({
     text: 'How long ago the requester must have proven themselves at the provider at most (default: at any time).',
     default: 'at any time',
   }),
 } as const;
 
-export const accessShape = {
+export const access = section({
   roles: z
     .array(section(roleShape), {
       error: 'a list of roles, each with name, description, groups, requesters, approval and longest',
@@ -64,24 +62,7 @@ export const accessShape = {
     .union([z.literal('off'), duration('1m', '24h')], { error: 'a duration from 1m to 24h, or off' })
     .prefault('15m')
     .meta({ text: 'How long ago approvers must have proven themselves at the provider at most, or off.' }),
-  notify: list(section(notifyShape), 'receivers, each with name, and url or urlFile').default([]).meta({
+  notify: list(receiver, 'receivers, each with name, and url or urlFile').default([]).meta({
     text: 'Webhooks that are told of requests, approvals, grants and their ends ([notices](../access-requests.md#notices)). Nothing waits for one.',
   }),
-} as const;
-
-type ParsedAccess = z.output<z.ZodObject<typeof accessShape>>;
-
-/** @param given makes paths absolute, and knows the proxy of each place */
-export const accessConfig = (
-  { roles, notify, ...rest }: ParsedAccess,
-  given: { readonly locate: (file: string) => string; readonly proxyOf: ProxyOf },
-): Config['access'] => ({
-  ...rest,
-  roles: roles.map(({ clusters, reason, freshness, ...role }) => ({
-    ...role,
-    ...(clusters === undefined ? {} : { clusters }),
-    ...(reason === undefined ? {} : { reason }),
-    ...(freshness === undefined ? {} : { freshness }),
-  })),
-  notify: notify.map((receiver, index) => notifyConfig(receiver, `access.notify[${index}]`, given)),
-});
+}).prefault({});

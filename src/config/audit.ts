@@ -3,11 +3,13 @@
  * sinks that conflict.
  */
 import * as z from 'zod';
+import { defined } from '../core/defined.ts';
 import { hiddenBeyondQuiet, type AuditRule } from '../core/audit/policy.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 import { proxied } from './outbound.ts';
+import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import { directory, duration, file, integer, longDuration, size, text, webhookUrl } from './values.ts';
+import { duration, integer, longDuration, size, text, webhookUrl } from './values.ts';
 
 const stdoutSink = section({
   type: z.literal('stdout').meta({
@@ -15,68 +17,82 @@ const stdoutSink = section({
   }),
 });
 
-const fileSink = section({
+const fileSettings = section({
   type: z.literal('file'),
-  path: file.meta({ text: 'The file that is written.' }),
-  maxSizeMb: integer(1, 100_000).optional().meta({
+  path: file('written').meta({ text: 'The file that is written.' }),
+  maxSizeMb: integer(1, 100_000).exactOptional().meta({
     text: 'A new file begins at this size. Neither this nor `rotateEvery`: it is not rotated here (logrotate may do it).',
   }),
-  rotateEvery: duration('1m', '8760h').optional().meta({ text: 'A new file begins at this age.' }),
+  rotateEvery: duration('1m', '8760h').exactOptional().meta({ text: 'A new file begins at this age.' }),
   keep: z
     .union([integer(1, 10_000), longDuration('1h', '36500d').transform((seconds) => ({ seconds }))], {
       error: 'how many files, from 1 to 10000, or for how long, such as 30d',
     })
-    .optional()
+    .exactOptional()
     .meta({
       text: 'How many old files are kept besides the one that is written, or for how long each is kept (`30d`), whatever their size. Older ones are removed.',
       default: '`10`',
     }),
   gzip: z
     .boolean({ error: 'true or false' })
-    .optional()
+    .exactOptional()
     .meta({ text: 'Whether old files are compressed.', default: '`true`' }),
   fsync: z
     .enum(['never', 'interval', 'always'], {
       error: 'never, interval (once a second) or always (before an event counts as written)',
     })
-    .optional()
+    .exactOptional()
     .meta({ text: 'When the file is synced to the disk.', default: '`interval`' }),
-  rejectedPath: file.optional().meta({
+  rejectedPath: file('written').exactOptional().meta({
     text: 'The file for events of requests without a valid credential, in a chain of their own. [Requests without a good credential](../audit.md#requests-without-a-good-credential).',
     default: '`path` with `.rejected` behind it',
   }),
   rejectedMaxMb: integer(4, 100_000)
-    .optional()
+    .exactOptional()
     .meta({ text: 'The size limit of that file with its old ones, in MiB.', default: '`64`' }),
 });
+
+const fileSink = fileSettings.transform(({ path, rejectedPath = rejectedPathOf(path), ...rest }) => ({
+  ...rest,
+  path,
+  ...defined({ rejectedPath }),
+}));
 
 const webhookSink = section({
   type: z.literal('webhook'),
   url: webhookUrl.meta({
     text: 'Gets an `EventList` of `audit.k8s.io/v1` by POST, as kube-apiserver sends it. Redirects are not followed.',
   }),
-  caFile: file.optional().meta({
+  caFile: file().exactOptional().meta({
     text: 'The CAs that verify the collector, in PEM. Read for each delivery, as are the three below.',
     default: "the system's CAs",
   }),
-  certFile: file.optional().meta({ text: 'A client certificate, in PEM; with `keyFile`.' }),
-  keyFile: file.optional().meta({ text: 'Its private key, in PEM.' }),
-  tokenFile: file.optional().meta({ text: 'A bearer token for the collector.', default: 'no bearer token' }),
+  certFile: file().exactOptional().meta({ text: 'A client certificate, in PEM; with `keyFile`.' }),
+  keyFile: file('key').exactOptional().meta({ text: 'Its private key, in PEM.' }),
+  tokenFile: file('secret')
+    .exactOptional()
+    .meta({ text: 'A bearer token for the collector.', default: 'no bearer token' }),
   ...proxied(
     'The proxy of this webhook alone, as `providers[].proxy`.',
     '`NAME:PASSWORD` for that proxy. Read for each delivery.',
   ),
-  spoolDir: directory.optional().meta({
+  spoolDir: file('made').exactOptional().meta({
     text: 'Where events wait that could not be delivered, over a restart too: a folder that no other process uses. Without it they wait in memory only.',
   }),
   spoolMaxMb: integer(1, 1_000_000)
-    .optional()
+    .exactOptional()
     .meta({ text: 'How large that folder may become. When it is full, `audit.onFailure` decides.', default: '`256`' }),
-  batchEvents: integer(1, 10_000).optional().meta({ text: 'At most so many events in one POST.', default: '`400`' }),
-  batchBytes: size('16KiB', '64MiB').optional().meta({ text: 'At most so many bytes in one POST.', default: '`1MiB`' }),
-  batchWait: duration('0s', '1m').optional().meta({ text: 'How long an event may wait for others.', default: '`1s`' }),
+  batchEvents: integer(1, 10_000)
+    .exactOptional()
+    .meta({ text: 'At most so many events in one POST.', default: '`400`' }),
+  batchBytes: size('16KiB', '64MiB')
+    .exactOptional()
+    .meta({ text: 'At most so many bytes in one POST.', default: '`1MiB`' }),
+  batchWait: duration('0s', '1m')
+    .exactOptional()
+    .meta({ text: 'How long an event may wait for others.', default: '`1s`' }),
   timeout: duration('1s', '1m')
-    .optional()
+    .exactOptional()
     .meta({ text: 'How long the collector may take to respond.', default: '`10s`' }),
 });
 
@@ -84,7 +100,7 @@ const sink = z.discriminatedUnion('type', [stdoutSink, fileSink, webhookSink], {
   error: 'a sink: { type: stdout }, { type: file, path: … } or { type: webhook, url: … }',
 });
 
-const names = (of: string) => list(text(`one of the ${of}`), of).optional();
+const names = (of: string) => list(text(`one of the ${of}`), of).exactOptional();
 
 /** As in Kubernetes' audit policy. */
 const auditRule = section({
@@ -96,16 +112,19 @@ const auditRule = section({
   verbs: names('verbs').meta({ text: 'Verbs, such as `get`.' }),
   resources: list(
     section({
-      group: z.string({ error: 'an API group' }).optional().meta({ text: 'The API group; empty for the core group.' }),
+      group: z
+        .string({ error: 'an API group' })
+        .exactOptional()
+        .meta({ text: 'The API group; empty for the core group.' }),
       resources: names('resources').meta({ text: 'Resources of the group, such as `pods` or `pods/log`.' }),
       resourceNames: names('names of resources').meta({ text: 'Names of single objects.' }),
     }),
     'resources',
   )
-    .optional()
+    .exactOptional()
     .meta({ text: 'Resources of API groups.' }),
   namespaces: list(z.string({ error: 'a namespace' }), 'namespaces')
-    .optional()
+    .exactOptional()
     .meta({ text: 'Namespaces; empty for what is in none.' }),
   nonResourceURLs: names('paths').meta({ text: 'Paths, with `*` at their end for all below.' }),
   // Kubernetes has it in nearly every policy. It leaves nothing out: `writeAhead` decides which requests have that
@@ -116,7 +135,7 @@ const auditRule = section({
     }),
     'stages',
   )
-    .optional()
+    .exactOptional()
     .meta({ text: 'Accepted because most policies have it, but without effect: `audit.writeAhead` decides.' }),
 });
 
@@ -205,8 +224,9 @@ function filesOf(sink: unknown): readonly { readonly setting: string; readonly p
  * @returns the file beside `path` for rejections, where none is named; undefined for a device, beside which there
  *   can be none
  */
-export const rejectedPathOf = (path: string): string | undefined =>
-  path.startsWith('/dev/') ? undefined : `${path}.rejected`;
+function rejectedPathOf(path: string): string | undefined {
+  return path.startsWith('/dev/') ? undefined : `${path}.rejected`;
+}
 
 /** Reads as much of a rule as decides what it leaves out. */
 function ruleOf(rule: Readonly<Record<string, unknown>>): AuditRule {

@@ -2,8 +2,9 @@
 import * as z from 'zod';
 import { compileAllow } from '../core/identity/claims.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import { constraint, expression, file, host, label, origin, parseUrl, text } from './values.ts';
+import { constraint, expression, host, label, origin, parseUrl, text } from './values.ts';
 
 const EVERY_GROUP = '"*" (every group, set explicitly) or a list of group names';
 
@@ -14,15 +15,17 @@ export const cluster = section({
   hosts: list(host, 'host names').default([]).meta({
     text: 'Host names that choose this cluster. Without one it is chosen by the prefix /clusters/NAME of the api listener.',
   }),
-  publicUrl: text('what a kubeconfig says as server').optional().meta({
+  publicUrl: text('what a kubeconfig says as server').exactOptional().meta({
     text: 'The cluster as clients reach it.',
     default: 'the first host, at the port of `listen.api.publicUrl`; without a host, the prefix `/clusters/NAME` there',
   }),
   server: origin.meta({ text: 'The API server, as Portcullis reaches it.' }),
-  caFile: file.optional().meta({
+  caFile: file().exactOptional().meta({
     text: 'The CAs that verify the API server, in PEM; without it the system’s CAs. Read again when it changes.',
   }),
-  tokenFile: file.meta({ text: 'The token of the proxy’s service account there. Read again when it changes.' }),
+  tokenFile: file('secret').meta({
+    text: 'The token of the proxy’s service account there. Read again when it changes.',
+  }),
   allow: expression.default('true').meta({ text: 'Who may use it: CEL over user. What cannot be evaluated means no.' }),
   impersonate: section({
     groups: z
@@ -45,7 +48,7 @@ export const console = section({
   host: host.meta({ text: 'A host name of its own that leads to the web listener; its certificate must cover it.' }),
   cluster: label.meta({ text: 'The one cluster that its tokens are for; who may use that one may use the console.' }),
   server: origin.meta({ text: 'The console itself, as Portcullis reaches it.' }),
-  caFile: file.optional().meta({
+  caFile: file().exactOptional().meta({
     text: 'The CAs that verify the console, in PEM; without it the system’s CAs. Read again when it changes.',
   }),
 });

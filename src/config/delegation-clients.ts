@@ -2,6 +2,7 @@
  * `delegation.clients`: programs that exchange a user's token for a delegated session's (RFC 8693): the settings of
  * one, and checks of several settings together.
  */
+import { file } from './file-settings.ts';
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import {
@@ -12,11 +13,11 @@ import {
 } from '../core/credential/client-keys.ts';
 import { ACTOR_NAME_RULE, isActorName } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
-import type { Config, DelegationClientConfig } from './config.ts';
 import { isMapping, items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
-import { proxied, type ProxyOf } from './outbound.ts';
+import { proxied } from './outbound.ts';
 import { RESERVED_CLIENT_IDS } from './public-clients.ts';
-import { cidr, duration, file, host, issuerUrl, label, parseDuration, parseUrl } from './values.ts';
+import { section } from './section.ts';
+import { cidr, duration, host, issuerUrl, label, parseDuration, parseUrl } from './values.ts';
 
 const DEFAULT_LIFETIME_SECONDS = 15 * 60;
 /** A token that needs no key is good for a thief as well, so it is for a moment, one cluster and known addresses. */
@@ -42,8 +43,7 @@ const steps = (place: string): (string | number)[] =>
     .filter((step) => step !== '')
     .map((step) => (/^\d+$/.test(step) ? Number(step) : step));
 
-/** The settings of one client, for the section that contains it. */
-export const delegationClientShape = {
+export const delegationClient = section({
   id: z
     .string({ error: ACTOR_NAME_RULE })
     .refine(isActorName, { error: ACTOR_NAME_RULE })
@@ -57,20 +57,20 @@ export const delegationClientShape = {
     .meta({
       text: 'The audience of the users’ tokens that it may exchange (RFC 8707): exactly as its clients ask for it.',
     }),
-  jwksFile: file.optional().meta({
+  jwksFile: file().exactOptional().meta({
     text: 'It authenticates by assertions (`private_key_jwt`) that a key of this JWK Set verifies. Read again when it changes.',
   }),
-  jwksUrl: issuerUrl.optional().meta({
+  jwksUrl: issuerUrl.exactOptional().meta({
     text: 'The same, with the set at an address, which is read at most once a minute: nothing but this host is connected to, and no redirect is followed.',
   }),
-  caFile: file
-    .optional()
+  caFile: file()
+    .exactOptional()
     .meta({ text: 'The CA certificates that verify the host of `jwksUrl`; without it, the system’s CAs.' }),
   ...proxied(
     'The proxy to the host of `jwksUrl`; `none`: directly.',
     'Name and password for that proxy, as `NAME:PASSWORD`.',
   ),
-  certFile: file.optional().meta({
+  certFile: file().exactOptional().meta({
     text: 'It authenticates by one of these certificates, in PEM (`self_signed_tls_client_auth`); their CA is not looked at. Read again when it changes.',
   }),
   limit: limit.meta({
@@ -80,7 +80,7 @@ export const delegationClientShape = {
     .array(label, { error: 'a list of names of clusters' })
     .min(1, { error: 'at least one cluster' })
     .meta({ text: 'The clusters that its tokens may be for.' }),
-  lifetime: duration('10s', '24h').optional().meta({
+  lifetime: duration('10s', '24h').exactOptional().meta({
     text: 'How long a session lasts at most; it gets another one by another exchange.',
     default: '`15m`; `2m` where `binding` is `none`',
   }),
@@ -95,53 +95,22 @@ export const delegationClientShape = {
   sourceCidrs: z
     .array(cidr, { error: 'CIDRs, such as 10.0.0.0/8' })
     .min(1, { error: 'at least one CIDR, or nothing: from anywhere' })
-    .optional()
+    .exactOptional()
     .meta({ text: 'Where it may exchange and use tokens.', default: 'from anywhere' }),
-} as const;
+}).transform((given) => ({
+  ...given,
+  lifetime: given.lifetime ?? (given.binding === 'none' ? UNBOUND_LIFETIME_SECONDS : DEFAULT_LIFETIME_SECONDS),
+}));
 
-export const clientMetadataShape = {
+export const clientMetadata = section({
   hosts: z.array(host, { error: 'a list of host names' }).default([]).meta({
     text: 'Hosts whose client id metadata documents are accepted: MCP clients that are not registered here, and whose `client_id` is the URL of a document there. Each user confirms them by their host. Their tokens are for `delegation.clients` alone.',
   }),
-  caFile: file.optional().meta({ text: 'The CA certificates that verify these hosts; without it, the system’s CAs.' }),
+  caFile: file()
+    .exactOptional()
+    .meta({ text: 'The CA certificates that verify these hosts; without it, the system’s CAs.' }),
   ...proxied('The proxy to these hosts; `none`: directly.', 'Name and password for that proxy, as `NAME:PASSWORD`.'),
-} as const;
-
-type ParsedMetadata = z.output<z.ZodObject<typeof clientMetadataShape>>;
-
-interface Given {
-  /** Makes a path absolute. */
-  readonly locate: (file: string) => string;
-  readonly proxyOf: ProxyOf;
-}
-
-export const clientMetadata = (
-  { hosts, caFile, proxy, proxyCredentialsFile }: ParsedMetadata,
-  { locate, proxyOf }: Given,
-): Config['delegation']['clientMetadata'] => ({
-  hosts,
-  ...(caFile === undefined ? {} : { caFile: locate(caFile) }),
-  ...(hosts.length === 0 ? {} : proxyOf({ proxy, proxyCredentialsFile }, 'delegation.clientMetadata')),
-});
-
-type ParsedClient = z.output<z.ZodObject<typeof delegationClientShape>>;
-
-export function delegationClient(
-  client: ParsedClient,
-  place: string,
-  { locate, proxyOf }: Given,
-): DelegationClientConfig {
-  const { jwksFile, jwksUrl, certFile, caFile, proxy, proxyCredentialsFile, lifetime, sourceCidrs, ...always } = client;
-  return {
-    ...always,
-    lifetime: lifetime ?? (client.binding === 'none' ? UNBOUND_LIFETIME_SECONDS : DEFAULT_LIFETIME_SECONDS),
-    ...(jwksFile === undefined ? {} : { jwksFile: locate(jwksFile) }),
-    ...(jwksUrl === undefined ? {} : { jwksUrl, ...proxyOf({ proxy, proxyCredentialsFile }, place) }),
-    ...(caFile === undefined ? {} : { caFile: locate(caFile) }),
-    ...(certFile === undefined ? {} : { certFile: locate(certFile) }),
-    ...(sourceCidrs === undefined ? {} : { sourceCidrs }),
-  };
-}
+}).prefault({});
 
 /** Reads the document itself, so that an error elsewhere in a client hides none of these. */
 export function checkDelegationClients(root: unknown, errors: ValidationErrors): void {

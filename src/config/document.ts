@@ -18,16 +18,19 @@ export interface SourceDocument {
 export class ValidationErrors {
   readonly #errors = new Map<string, ValidationError>();
   readonly #document: SourceDocument;
+  readonly #mayHoldSecret: (path: Path) => boolean;
 
-  constructor(document: SourceDocument) {
+  /** @param mayHoldSecret whether a secret may have been put there, where its file should be named */
+  constructor(document: SourceDocument, mayHoldSecret: (path: Path) => boolean) {
     this.#document = document;
+    this.#mayHoldSecret = mayHoldSecret;
   }
 
   /** @param show whether the value may be shown, as far as `shown` allows */
   add(path: Path, expected: string, { show = true } = {}): void {
     const location = this.#document.locationOf(path);
     if (this.#errors.has(location.path)) return;
-    const got = show ? shown(valueAt(this.#document.root, path), path.join('.')) : undefined;
+    const got = show ? shown(valueAt(this.#document.root, path), this.#mayHoldSecret(path)) : undefined;
     this.#errors.set(location.path, { ...location, expected, ...(got === undefined ? {} : { got }) });
   }
 

@@ -76,40 +76,42 @@ export function environmentDocument(env: Environment, workingDirectory: string):
   const auditDir = existsSync(resolve(workingDirectory, audit)) ? { auditDir: audit } : {};
   const adminGroups = get('PORTCULLIS_ADMIN_GROUPS');
   const publicUrl = get('PORTCULLIS_PUBLIC_URL');
-  return {
-    root: {
-      publicUrl,
-      listen: {
-        api: { ...tls, publicUrl: apiUrl },
-        // http is for a loopback host only, where the page is not behind TLS at all.
-        web: publicUrl?.startsWith('http://') === true ? { tls: 'off' } : tls,
-      },
-      store: storeOf(get('PORTCULLIS_REDIS_URL'), get('PORTCULLIS_REDIS_PASSWORD_FILE')),
-      keys:
-        keysDirectory === undefined
-          ? undefined
-          : { signingDir: join(keysDirectory, 'signing'), sealingDir: join(keysDirectory, 'sealing'), ...auditDir },
-      providers: [
-        {
-          name: 'oidc',
-          issuer: get('PORTCULLIS_OIDC_ISSUER'),
-          clientId: get('PORTCULLIS_OIDC_CLIENT_ID'),
-          clientSecretFile: get('PORTCULLIS_OIDC_CLIENT_SECRET_FILE'),
-          groups: 'claims.groups',
-        },
-      ],
-      clusters: [
-        {
-          name: 'default',
-          hosts: hostsOf(apiUrl),
-          server: get('PORTCULLIS_KUBE_SERVER'),
-          caFile: get('PORTCULLIS_KUBE_CA_FILE'),
-          tokenFile: get('PORTCULLIS_KUBE_TOKEN_FILE'),
-          impersonate: { groups: '*' },
-        },
-      ],
-      admin: { groups: adminGroups?.split(',').map((group) => group.trim()) },
+  const root = {
+    publicUrl,
+    listen: {
+      api: { ...tls, publicUrl: apiUrl },
+      // http is for a loopback host only, where the page is not behind TLS at all.
+      web: publicUrl?.startsWith('http://') === true ? { tls: 'off' } : tls,
     },
+    store: storeOf(get('PORTCULLIS_REDIS_URL'), get('PORTCULLIS_REDIS_PASSWORD_FILE')),
+    keys:
+      keysDirectory === undefined
+        ? undefined
+        : { signingDir: join(keysDirectory, 'signing'), sealingDir: join(keysDirectory, 'sealing'), ...auditDir },
+    providers: [
+      {
+        name: 'oidc',
+        issuer: get('PORTCULLIS_OIDC_ISSUER'),
+        clientId: get('PORTCULLIS_OIDC_CLIENT_ID'),
+        clientSecretFile: get('PORTCULLIS_OIDC_CLIENT_SECRET_FILE'),
+        groups: 'claims.groups',
+      },
+    ],
+    clusters: [
+      {
+        name: 'default',
+        hosts: hostsOf(apiUrl),
+        server: get('PORTCULLIS_KUBE_SERVER'),
+        caFile: get('PORTCULLIS_KUBE_CA_FILE'),
+        tokenFile: get('PORTCULLIS_KUBE_TOKEN_FILE'),
+        impersonate: { groups: '*' },
+      },
+    ],
+    admin: { groups: adminGroups?.split(',').map((group) => group.trim()) },
+  };
+  return {
+    // As in a file, a variable that is not set is no setting.
+    root: JSON.parse(JSON.stringify(root)) as SourceDocument['root'],
     baseDirectory: workingDirectory,
     locationOf: (path) => ({ path: variableOf(path) ?? pathText(path) }),
   };

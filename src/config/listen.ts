@@ -1,18 +1,32 @@
 /** The listeners (`listen`): the settings, and checks of several of them together. */
 import * as z from 'zod';
+import { defined } from '../core/defined.ts';
 import { isMapping, valueAt, type ValidationErrors } from './document.ts';
+import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import { address, cidr, file, httpsOrigin } from './values.ts';
+import { address, type Address, cidr, httpsOrigin } from './values.ts';
+
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+function withTls({ address, certFile, keyFile }: { readonly address: Address } & Partial<TlsFiles>) {
+  return {
+    address,
+    ...defined({ tls: certFile === undefined || keyFile === undefined ? undefined : { certFile, keyFile } }),
+  };
+}
 
 export const listen = section({
   api: section({
     address: address.default({ host: '0.0.0.0', port: 6443 }).meta({ text: 'Where kubectl connects; always TLS.' }),
-    certFile: file.meta({
+    certFile: file().meta({
       text: 'The certificate for the api listener, with its chain, in PEM: for the host of `listen.api.publicUrl` and each cluster’s hosts.',
     }),
-    keyFile: file.meta({ text: 'Its private key, in PEM. Both are read again when they change.' }),
+    keyFile: file('key').meta({ text: 'Its private key, in PEM. Both are read again when they change.' }),
     publicUrl: httpsOrigin.meta({ text: 'The api listener as clients reach it.' }),
-    publicCaFile: file.optional().meta({
+    publicCaFile: file().exactOptional().meta({
       text: 'The CA certificates that a kubeconfig should trust; without it, the system’s CAs. Read at the start only: after a change restart the replicas.',
     }),
     proxyProtocol: z
@@ -26,13 +40,15 @@ export const listen = section({
     address: address.default({ host: '0.0.0.0', port: 8443 }).meta({ text: 'Where browsers connect.' }),
     tls: z
       .literal('off', { error: 'off, where an ingress does TLS; else leave it out and set certFile and keyFile' })
-      .optional()
+      .exactOptional()
       .meta({ text: 'Behind an ingress that does TLS: `off`, in place of the two files.' }),
-    certFile: file.optional().meta({
+    certFile: file().exactOptional().meta({
       text: 'The certificate for the web listener, with its chain, in PEM: for the host of `publicUrl` and each console’s host. Needed unless `tls` is `off`.',
     }),
-    keyFile: file.optional().meta({ text: 'Its private key, in PEM. Both are read again when they change.' }),
-  }),
+    keyFile: file('key')
+      .exactOptional()
+      .meta({ text: 'Its private key, in PEM. Both are read again when they change.' }),
+  }).transform(withTls),
   ops: section({
     address: address
       .default({ host: '0.0.0.0', port: 9090 })

@@ -11,8 +11,9 @@ import { checkDelegationKeys } from './delegation-clients.ts';
 import { ValidationErrors, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
 import type { ConfigWarning, ValidationError } from './validation-errors.ts';
-import { checkNamedFiles } from './named-files.ts';
+import { checkFiles, mayHoldSecret, namedFiles, withAbsoluteNames } from './file-settings.ts';
 import { checkOutbound } from './outbound.ts';
+import { configuration } from './schema.ts';
 import { parseSections } from './sections.ts';
 import { checkSemantics } from './semantics.ts';
 import { warningsOf } from './warnings.ts';
@@ -43,21 +44,22 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   const source = await sourceOf(options);
   if (!source.ok) return source;
   const document = source.value;
-  const errors = new ValidationErrors(document);
+  const errors = new ValidationErrors(document, (path) => mayHoldSecret(configuration, path));
   const locate = (file: string): string => resolve(document.baseDirectory, file);
 
-  const { sections, whole } = parseSections(document.root, errors);
+  const files = namedFiles(configuration, document.root);
+  const { sections, whole } = parseSections(withAbsoluteNames(document.root, files, locate), errors);
   checkSemantics(document.root, sections, errors);
   checkOutbound(document.root, options.env, errors);
   if (options.files !== 'off') {
-    await checkNamedFiles(document.root, locate, errors);
+    await checkFiles(files, locate, errors);
     await checkClientKeys(document.root, locate, errors);
     await checkDelegationKeys(document.root, locate, errors);
     await checkNotifyFiles(document.root, locate, errors);
   }
 
   if (errors.all.length > 0 || whole === undefined) return no(errors.all);
-  const config = assemble(whole, locate, options.env);
+  const config = assemble(whole, options.env);
   const { file } = document;
   return ok({ config, warnings: warningsOf(config), ...(file === undefined ? {} : { file }) });
 }

@@ -5,25 +5,28 @@
 import * as z from 'zod';
 import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import { parseProxyUrl, proxyCredentials, proxyVariables } from '../core/http/proxy-url.ts';
+import { defined } from '../core/defined.ts';
 import { items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { file } from './file-settings.ts';
+import { section } from './section.ts';
 import type { Environment } from './environment.ts';
-import { file, proxySetting } from './values.ts';
+import { proxySetting } from './values.ts';
 
 /** What a destination that is reached through a proxy may have of its own. */
 export const proxied = (text: string, credentialsText: string) => ({
-  proxy: proxySetting.optional().meta({ text, default: 'that of `outbound`' }),
-  proxyCredentialsFile: file.optional().meta({ text: credentialsText }),
+  proxy: proxySetting.exactOptional().meta({ text, default: 'that of `outbound`' }),
+  proxyCredentialsFile: file('secret').exactOptional().meta({ text: credentialsText }),
 });
 
-export const outboundShape = {
-  proxy: proxySetting.optional().meta({
+export const outbound = section({
+  proxy: proxySetting.exactOptional().meta({
     text: 'The proxy for all that have none of their own. `none`: `HTTPS_PROXY` is not used. [More](../outbound-proxy.md).',
     default: 'the address in the variable `HTTPS_PROXY` or `https_proxy`, where it is set',
   }),
-  proxyCredentialsFile: file.optional().meta({
+  proxyCredentialsFile: file('secret').exactOptional().meta({
     text: '`NAME:PASSWORD` in one line, for the proxy of `outbound.proxy` or of `HTTPS_PROXY`. Only the Basic scheme is supported. Read again when it changes.',
   }),
-  proxyCaFile: file.optional().meta({
+  proxyCaFile: file().exactOptional().meta({
     text: 'The CAs that verify proxies whose address is `https://…`, in PEM; without it the system’s CAs. Read again when it changes.',
     default: "the system's CAs",
   }),
@@ -34,36 +37,35 @@ export const outboundShape = {
         .regex(/^[^\s,]+$/, { error: 'a host, a domain such as .example.com, an address, a CIDR or "*"' }),
       { error: 'a list of hosts, domains, addresses and CIDRs' },
     )
-    .optional()
+    .exactOptional()
     .meta({
       text: 'What is reached directly: names with all below them (`example.com`), only those below (`.example.com`), addresses, CIDRs, or `"*"`; a name or an address with an optional port.',
       default: 'the items of the variable `NO_PROXY` or `no_proxy`',
     }),
-};
+}).prefault({});
 
-type Settings<T extends z.core.$ZodLooseShape> = z.output<z.ZodObject<T>>;
+interface Own {
+  readonly proxy?: string;
+  readonly proxyCredentialsFile?: string;
+}
 
-/** @param place the path of the destination, such as `providers[0]` */
-export type ProxyOf = (own: Settings<ReturnType<typeof proxied>>, place: string) => { readonly proxy?: OutboundProxy };
+/** A destination with the proxy by which it is reached, in place of its own settings about that. */
+type Proxied<T extends Own> = Omit<T, keyof Own> & { readonly proxy?: OutboundProxy };
 
-/** @param locate makes a path absolute */
+/** @returns the destination at a path such as `providers[0]` with its proxy */
 export function outboundProxies(
-  outbound: Settings<typeof outboundShape>,
+  common: z.output<typeof outbound>,
   env: Environment,
-  locate: (file: string) => string,
-): ProxyOf {
-  const files = (credentialsFile: string | undefined): Pick<OutboundProxy, 'credentialsFile' | 'caFile'> => ({
-    ...(credentialsFile === undefined ? {} : { credentialsFile: locate(credentialsFile) }),
-    ...(outbound.proxyCaFile === undefined ? {} : { caFile: locate(outbound.proxyCaFile) }),
-  });
+): <T extends Own>(destination: T, place: string) => Proxied<T> {
+  const { noProxy, proxyCaFile: caFile, proxyCredentialsFile } = common;
   const variables = proxyVariables(env);
-  const common = {
-    noProxy: outbound.noProxy?.join(',') ?? variables.noProxy,
-    ...files(outbound.proxyCredentialsFile),
+  const shared = {
+    noProxy: noProxy?.join(',') ?? variables.noProxy,
+    ...defined({ credentialsFile: proxyCredentialsFile, caFile }),
   };
   const ofAll = (): OutboundProxy | undefined => {
-    if (outbound.proxy === 'none') return undefined;
-    if (outbound.proxy !== undefined) return { url: outbound.proxy, setting: 'outbound.proxy', ...common };
+    if (common.proxy === 'none') return undefined;
+    if (common.proxy !== undefined) return { url: common.proxy, setting: 'outbound.proxy', ...shared };
     const named = variables.httpsProxy === undefined ? undefined : parseProxyUrl(variables.httpsProxy);
     // `checkOutbound` has rejected an address that cannot be used.
     if (named?.ok !== true) return undefined;
@@ -72,16 +74,21 @@ export function outboundProxies(
     return {
       url: `${protocol}//${host}`,
       setting: 'HTTPS_PROXY',
-      ...(credentials === undefined ? {} : { credentials: () => credentials }),
-      ...common,
+      ...defined({ credentials: credentials === undefined ? undefined : () => credentials }),
+      ...shared,
     };
   };
   const proxyOfAll = ofAll();
-  return ({ proxy: own, proxyCredentialsFile }, place) => {
-    if (own === 'none') return {};
-    if (own === undefined) return proxyOfAll === undefined ? {} : { proxy: proxyOfAll };
+  const chosen = ({ proxy: url, proxyCredentialsFile: credentialsFile }: Own, place: string) => {
+    if (url === undefined) return proxyOfAll;
     // Another proxy never gets the name and password of the first; and what names it means all hosts of the destination.
-    return { proxy: { url: own, setting: `${place}.proxy`, noProxy: '', ...files(proxyCredentialsFile) } };
+    return url === 'none'
+      ? undefined
+      : { url, setting: `${place}.proxy`, noProxy: '', ...defined({ credentialsFile, caFile }) };
+  };
+  return (destination, place) => {
+    const { proxy: _own, proxyCredentialsFile: _file, ...rest } = destination;
+    return { ...rest, ...defined({ proxy: chosen(destination, place) }) };
   };
 }
 

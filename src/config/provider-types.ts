@@ -69,8 +69,6 @@ export const defaultLogout = (type: ProviderType): 'session' | 'off' =>
 
 export const FRESHNESS_SETTINGS = ['auto', 'login', 'max_age', 'none'] as const;
 
-export type FreshnessSetting = (typeof FRESHNESS_SETTINGS)[number];
-
 /** @param freshness as set; a type that proves nothing does so whatever is set */
 export const provesFreshness = (type: ProviderType, freshness?: string): boolean =>
   TYPES[type].provesFreshness && freshness !== 'none';

@@ -1,14 +1,24 @@
 /** Identity providers (`providers`): the settings of one, and whether its expressions compile. */
 import * as z from 'zod';
+import { defined } from '../core/defined.ts';
 import { compileMapping } from '../core/identity/claims.ts';
 import { type ClaimsProvider } from '../core/identity/types.ts';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { isMapping, items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { proxied } from './outbound.ts';
-import { FRESHNESS_SETTINGS, PROVIDER_TYPES } from './provider-types.ts';
+import {
+  defaultGroups,
+  defaultLogout,
+  defaultUsername,
+  FRESHNESS_SETTINGS,
+  issuerOf,
+  PROVIDER_TYPES,
+  provesFreshness,
+} from './provider-types.ts';
+import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import { expression, file, host, issuerUrl, label, prefix, tenantId, text } from './values.ts';
+import { expression, host, issuerUrl, label, prefix, tenantId, text, withPrefixes } from './values.ts';
 
 const rulesOver = (variable: string) =>
   list(
@@ -28,45 +38,47 @@ export const provider = section({
     .default('oidc')
     .meta({ text: '[Providers](../providers) lists the scopes and the default username of each type.' }),
   issuer: issuerUrl
-    .optional()
+    .exactOptional()
     .meta({ text: 'Needed, except that `google`, `entra` and `github` have their own.', default: 'by type' }),
-  tenant: tenantId.optional().meta({ text: 'Of type entra alone. Needed; no user of another tenant is admitted.' }),
-  groupsAs: z.enum(['id', 'name'], { error: 'id (object ids, which no one can choose) or name' }).optional().meta({
+  tenant: tenantId
+    .exactOptional()
+    .meta({ text: 'Of type entra alone. Needed; no user of another tenant is admitted.' }),
+  groupsAs: z.enum(['id', 'name'], { error: 'id (object ids, which no one can choose) or name' }).exactOptional().meta({
     text: 'Of type entra alone. `id`: object ids. `name`: display names, which anyone who may create groups can choose.',
     default: '`id`',
   }),
-  serviceAccountFile: file.optional().meta({
+  serviceAccountFile: file('secret').exactOptional().meta({
     text: 'Of type google alone: the key of a service account that may ask the Directory API for groups. With `impersonatedAdmin`, or neither; without them no user has groups.',
   }),
   impersonatedAdmin: text('the e-mail address of an administrator, in whose name the Directory API is asked')
-    .optional()
+    .exactOptional()
     .meta({
       text: 'Of type google alone: the administrator in whose name it reads groups. With `serviceAccountFile`, or neither.',
     }),
-  organizations: githubOrganizations.optional().meta({
+  organizations: githubOrganizations.exactOptional().meta({
     text: 'Of type github alone, and required at github.com: whose members may sign in. `"*"` is any account.',
   }),
   host: githubHost
-    .optional()
+    .exactOptional()
     .meta({ text: 'Of type github alone: an Enterprise server, or a tenant of ghe.com.', default: '`github.com`' }),
   clientId: text('the client id that the provider gave out').meta({
     text: 'The application’s client id at the provider.',
   }),
   clientAuth: z
     .enum(CLIENT_AUTH_METHODS, { error: `one of ${CLIENT_AUTH_METHODS.join(', ')}` })
-    .optional()
+    .exactOptional()
     .meta({
       text: 'How Portcullis authenticates at the provider. `basic` and `post`: by the secret, in the header or in the form. `private_key_jwt`: by an assertion that `clientKeyFile` signs. `tls_client_auth`: by a client certificate. `none`: a public client, with PKCE. No other method is tried than the one that is set. Without it the secret is sent in the header and, where the provider rejects that and lists `client_secret_post`, in the form. [More](../providers/oidc.md#how-the-provider-knows-portcullis).',
       default: 'by the secret, as the provider takes it; without one as `none`',
     }),
-  clientSecretFile: file.optional().meta({ text: 'Without it Portcullis is a public client.' }),
-  clientKeyFile: file.optional().meta({
+  clientSecretFile: file('secret').exactOptional().meta({ text: 'Without it Portcullis is a public client.' }),
+  clientKeyFile: file('secret').exactOptional().meta({
     text: 'The private key for `private_key_jwt` (PEM or a JWK: EC on P-256, Ed25519, or RSA of 2048 bits or more) and `tls_client_auth` (PEM). Read again when it changes.',
   }),
-  clientCertFile: file.optional().meta({
+  clientCertFile: file().exactOptional().meta({
     text: 'The client certificate for `tls_client_auth`, with its chain, in PEM. With `private_key_jwt` optional: the assertion then names it (`x5t#S256`), which Entra requires. Read again when it changes.',
   }),
-  caFile: file.optional().meta({
+  caFile: file().exactOptional().meta({
     text: 'The CAs that verify the provider, in PEM; without it the system’s CAs. Read again when it changes.',
   }),
   ...proxied(
@@ -78,29 +90,29 @@ export const provider = section({
     .meta({ text: 'Hosts beside the issuer’s that its discovery document may name.' }),
   scopes: list(z.string({ error: 'a scope' }).regex(/^[!#-[\]-~]+$/, { error: 'a scope (RFC 6749 §3.3)' }), 'scopes')
     .refine((scopes) => scopes.includes('openid'), { error: 'a list of scopes with openid among them' })
-    .optional()
+    .exactOptional()
     .meta({
       text: 'The scopes of the authorization request. Without it: `openid`, `profile`, `email`, and of `groups` and `offline_access` what the provider’s discovery lists. Without a refresh token, which `offline_access` asks for, no user can be re-checked and a session lasts an hour.',
       default: 'by the provider’s discovery',
     }),
-  usernamePrefix: prefix.optional().meta({
+  usernamePrefix: prefix.exactOptional().meta({
     text: 'The prefix of each username. Empty only where an empty text is set; then there is a warning.',
     default: 'the name and a colon',
   }),
-  groupsPrefix: prefix.optional().meta({
+  groupsPrefix: prefix.exactOptional().meta({
     text: 'The prefix of each group. Empty only where an empty text is set; then there is a warning.',
     default: 'the name and a colon',
   }),
-  username: expression.optional().meta({
+  username: expression.exactOptional().meta({
     text: 'Over claims: the username without its prefix ([claims](../claims.md)).',
     default: '`claims.email`; entra, okta and keycloak: `claims.preferred_username`; github: `claims.login`',
   }),
-  groups: expression.optional().meta({
+  groups: expression.exactOptional().meta({
     text: 'Over claims: the groups without their prefix.',
     default: 'oidc: none; google: the Directory API’s, where it is set; others: `claims.groups`',
   }),
   uid: expression
-    .optional()
+    .exactOptional()
     .meta({ text: 'Over claims: the uid in the cluster.', default: 'the account, PROVIDER/SUBJECT' }),
   extra: z
     .record(z.string(), expression, { error: 'a mapping from keys to CEL expressions' })
@@ -111,7 +123,7 @@ export const provider = section({
   }),
   freshness: z
     .enum(FRESHNESS_SETTINGS, { error: `one of ${FRESHNESS_SETTINGS.join(', ')}` })
-    .optional()
+    .exactOptional()
     .meta({
       text: 'How the provider is asked to have a user authenticate again, which is checked by `auth_time` in the ID token. `auto`: with `prompt=login` and `max_age`, then `prompt=login` alone, then `max_age` alone. `login` and `max_age`: by that method only. `none`: it proves nothing, as types google and github. [More](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for).',
       default: '`auto`; google and github: `none`',
@@ -120,7 +132,7 @@ export const provider = section({
     .enum(['session', 'account', 'off'], {
       error: 'session (what was opened in the session that ended there), account (everything of the user) or off',
     })
-    .optional()
+    .exactOptional()
     .meta({
       text: 'What ends here when a user signs out at the provider, which posts its logout tokens to `/backchannel-logout/NAME`. `session`: what was opened in that session there. `account`: everything of the user.',
       default: '`session`; google, entra and github: `off`',
@@ -131,7 +143,15 @@ export const provider = section({
   userRules: rulesOver('user').meta({
     text: 'The same over the mapped user: `user.username`, `user.uid`, `user.groups`, `user.extra`.',
   }),
-});
+}).transform((given) => ({
+  ...given,
+  issuer: issuerOf(given),
+  username: given.username ?? defaultUsername(given.type),
+  freshness: provesFreshness(given.type) ? (given.freshness ?? 'auto') : 'none',
+  backchannelLogout: given.backchannelLogout ?? defaultLogout(given.type),
+  ...withPrefixes(given),
+  ...defined({ groups: given.groups ?? defaultGroups(given) }),
+}));
 
 export function checkExpressions(provider: unknown, base: Path, errors: ValidationErrors): void {
   const compiled = compileMapping(expressionsOf(provider));

@@ -8,8 +8,8 @@
 import * as z from 'zod';
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { isRedirectUri, REDIRECT_URI } from '../core/http/redirect-uri.ts';
-import type { PublicClientConfig } from './config.ts';
 import { isMapping, items, textAt, valueAt, type ValidationErrors } from './document.ts';
+import { section } from './section.ts';
 import { label, text } from './values.ts';
 
 /**
@@ -21,8 +21,7 @@ const KUBELOGIN_REDIRECT_URIS: readonly string[] = ['http://localhost:8000', 'ht
 /** Ids of our own clients: the last is that of workloads' token exchanges. */
 export const RESERVED_CLIENT_IDS: ReadonlySet<string> = new Set([PLUGIN_CLIENT_ID, BROWSER_CLIENT, 'workload']);
 
-/** The settings of one client, for the section that contains it. */
-export const publicClientShape = {
+export const publicClient = section({
   id: label
     .refine((id) => !RESERVED_CLIENT_IDS.has(id), {
       error: `a client id other than ${[...RESERVED_CLIENT_IDS].join(', ')}`,
@@ -30,10 +29,10 @@ export const publicClientShape = {
     .meta({ text: 'Its `client_id`.' }),
   name: text('a display name')
     .regex(/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u, { error: 'a display name of at most 64 characters' })
-    .optional()
+    .exactOptional()
     .meta({ text: 'The name that users see on the page that asks them.', default: 'the id' }),
-  cluster: label.optional().meta({ text: 'The one cluster that its tokens are for.' }),
-  resource: text('the resource of one of delegation.clients').optional().meta({
+  cluster: label.exactOptional().meta({ text: 'The one cluster that its tokens are for.' }),
+  resource: text('the resource of one of delegation.clients').exactOptional().meta({
     text: 'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
   }),
   redirectUris: z
@@ -43,16 +42,7 @@ export const publicClientShape = {
     .min(1, { error: 'at least one redirect URI' })
     .default([...KUBELOGIN_REDIRECT_URIS])
     .meta({ text: 'Where the browser may be sent back to; the port of a loopback host does not count.' }),
-} as const;
-
-type ParsedClient = z.output<z.ZodObject<typeof publicClientShape>>;
-
-export const publicClient = ({ cluster, resource, ...client }: ParsedClient): PublicClientConfig => ({
-  ...client,
-  name: client.name ?? client.id,
-  ...(cluster === undefined ? {} : { cluster }),
-  ...(resource === undefined ? {} : { resource }),
-});
+}).transform((given) => ({ ...given, name: given.name ?? given.id }));
 
 /** Reads the document itself, so that an error elsewhere in a client hides none of these. */
 export function checkPublicClients(root: unknown, errors: ValidationErrors): void {

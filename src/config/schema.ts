@@ -3,30 +3,32 @@
  * default and its description (`meta`) beside its key, and nowhere else.
  */
 import * as z from 'zod';
-import { accessShape } from './access.ts';
+import { access } from './access.ts';
 import { audit } from './audit.ts';
 import { cluster, console } from './clusters.ts';
-import { delegationShape } from './delegation.ts';
-import { clientMetadataShape, delegationClientShape } from './delegation-clients.ts';
+import { delegation } from './delegation.ts';
 import { listen } from './listen.ts';
-import { outboundShape } from './outbound.ts';
+import { outbound } from './outbound.ts';
 import { provider } from './providers.ts';
+import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
 import { sessions } from './sessions.ts';
-import { stepUpShape } from './step-up.ts';
+import { stepUp } from './step-up.ts';
 import { store } from './store.ts';
-import { contact, directory, duration, integer, origin, pageUrl, size, text } from './values.ts';
+import { contact, duration, integer, origin, pageUrl, size, text } from './values.ts';
 import { workload } from './workload.ts';
 
 const keys = section({
-  signingDir: directory.meta({ text: 'JWK files of the keys that sign tokens. Made by `portcullis keys generate`.' }),
-  sealingDir: directory.meta({ text: 'JWK files of the keys that seal values in Redis. Made by the same command.' }),
-  auditDir: directory.optional().meta({
+  signingDir: file('directory').meta({
+    text: 'JWK files of the keys that sign tokens. Made by `portcullis keys generate`.',
+  }),
+  sealingDir: file('directory').meta({
+    text: 'JWK files of the keys that seal values in Redis. Made by the same command.',
+  }),
+  auditDir: file('directory').exactOptional().meta({
     text: 'JWK files of the keys that sign the audit log. Without it there is no proof that the audit log was not rewritten as a whole.',
   }),
 });
-
-const outbound = section(outboundShape).prefault({});
 
 const groupNames = list(text('a group’s name'), 'group names');
 
@@ -52,19 +54,6 @@ const admin = section({
     .default('off')
     .meta({ text: '`on`: revoking a provider or everything, and locking an admin, waits for a second admin.' }),
 }).prefault({});
-
-const delegationClients = list(section(delegationClientShape), 'clients, each with id and resource').default([]);
-const clientMetadata = section(clientMetadataShape).prefault({});
-const delegation = section({
-  ...delegationShape,
-  clients: delegationClients.meta({
-    text: 'Programs that exchange a user’s token for one of a delegated session ([token exchange](../token-exchange.md)).',
-  }),
-  clientMetadata,
-}).prefault({});
-
-const access = section(accessShape).prefault({});
-const stepUp = list(section(stepUpShape), 'rules, each with rules and maxAge').default([]);
 
 const revocation = section({
   staleness: duration('1s', '30s').prefault('2s').meta({
@@ -120,7 +109,7 @@ const clockSkew = duration('10s', '5m').prefault('1m').meta({
   text: 'By how much the clocks of identity providers, and of workloads’ issuers, may differ from this server’s, in either direction. An ID token that is further in the future is rejected (`provider_clock_off`), and a logout token that is further off or older than five minutes beyond it. How fresh an admin’s proof is (`admin.freshness`) is checked with it too, and the first sign-in after a revocation: a user who authenticated within this time before it passes for one who has authenticated since.',
 });
 
-const installUrl = pageUrl.optional().meta({
+const installUrl = pageUrl.exactOptional().meta({
   text: 'The page where users get the command line. `/me` links to it, and the kubeconfig that `/me` offers names it, so that kubectl prints it where the command is missing.',
   default: 'both name `docs/install-cli.md`',
 });

@@ -32,11 +32,15 @@ function unknownSettingMessage(key: string, known: readonly string[]): string {
 
 export const list = <T extends z.ZodType>(item: T, of: string) => z.array(item, { error: `a list of ${of}` });
 
-/** Returns the type below `optional` and defaults, one step down; undefined where there is none. */
-const wrappedBy = (type: z.core.$ZodType): z.core.$ZodType | undefined =>
-  type instanceof z.core.$ZodOptional || type instanceof z.core.$ZodDefault || type instanceof z.core.$ZodPrefault
+/** Returns what is below `optional`, a default or the completion of a section, one step down; undefined where there is nothing. */
+function wrappedBy(type: z.core.$ZodType): z.core.$ZodType | undefined {
+  if (type instanceof z.core.$ZodPipe && type._zod.def.in instanceof z.core.$ZodObject) return type._zod.def.in;
+  return type instanceof z.core.$ZodOptional ||
+    type instanceof z.core.$ZodDefault ||
+    type instanceof z.core.$ZodPrefault
     ? type._zod.def.innerType
     : undefined;
+}
 
 /** Returns what a setting is, whether or not it has to be set. */
 export function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
@@ -44,7 +48,7 @@ export function unwrapped(type: z.core.$ZodType): z.core.$ZodType {
   return inner === undefined ? type : unwrapped(inner);
 }
 
-/** Returns what is said of a setting: at `optional` and defaults, or below them. */
+/** Returns what is said of a setting: at `optional` and the like, or below them. */
 export function metaOf(type: z.core.$ZodType): z.GlobalMeta {
   const inner = wrappedBy(type);
   return { ...(inner === undefined ? undefined : metaOf(inner)), ...z.globalRegistry.get(type) };

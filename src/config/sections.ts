@@ -1,6 +1,6 @@
 /** From a document to its sections: one parse of the whole, which reports every error together. */
 import type * as z from 'zod';
-import type { ValidationErrors } from './document.ts';
+import { valueAt, type ValidationErrors } from './document.ts';
 import { configuration } from './schema.ts';
 
 export type Parsed = z.output<typeof configuration>;
@@ -10,14 +10,14 @@ export type Sections = Partial<Parsed>;
 
 /** @returns all sections, or those that have no error where the others' errors are in the list now */
 export function parseSections(
-  root: Readonly<Record<string, unknown>>,
+  root: unknown,
   errors: ValidationErrors,
 ): { readonly sections: Sections; readonly whole?: Parsed } {
   const outcome = configuration.safeParse(root);
   if (outcome.success) return { sections: outcome.data, whole: outcome.data };
   for (const issue of outcome.error.issues) addIssue(issue, errors);
   const good = Object.entries(configuration.shape).flatMap(([key, type]) => {
-    const section = type.safeParse(root[key]);
+    const section = type.safeParse(valueAt(root, [key]));
     return section.success ? [[key, section.data]] : [];
   });
   return { sections: Object.fromEntries(good) };

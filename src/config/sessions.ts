@@ -1,7 +1,7 @@
 /** Sessions (`sessions`): the settings, and checks of several of them together. */
 import * as z from 'zod';
 import type { ValidationErrors } from './document.ts';
-import { publicClientShape } from './public-clients.ts';
+import { publicClient } from './public-clients.ts';
 import { list, section } from './section.ts';
 import { duration } from './values.ts';
 
@@ -34,7 +34,7 @@ export const sessions = section({
     .meta({
       text: 'Signing in by a code, for machines without a browser. `sameNetwork`: the browser must come from the device’s own address, or its /24 or /56; only where the web listener sees the browsers’ own addresses.',
     }),
-  publicClients: list(section(publicClientShape), 'clients, each with id, and cluster or resource').default([]).meta({
+  publicClients: list(publicClient, 'clients, each with id, and cluster or resource').default([]).meta({
     text: 'OAuth clients without client certificates, such as kubelogin or an MCP client. Each is for one audience.',
   }),
 }).prefault({});

@@ -5,7 +5,7 @@ import type { RightsRule } from '../core/delegation/rights.ts';
 import type { StepUpRule } from '../core/step-up/rule.ts';
 import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 import { silentProviders } from './freshness.ts';
-import { section } from './section.ts';
+import { list, section } from './section.ts';
 import { duration, label, text } from './values.ts';
 
 const listOf = (what: string) => z.array(text(what), { error: `a list of ${what}` });
@@ -36,7 +36,7 @@ const ruleShape = {
   }),
 } as const;
 
-export const stepUpShape = {
+const stepUpRule = section({
   clusters: z
     .array(label, { error: 'a list of names of clusters; empty: none' })
     .exactOptional()
@@ -56,7 +56,9 @@ export const stepUpShape = {
   maxAge: duration('1m', '24h').meta({
     text: 'How long ago the user’s last sign-in at the provider may be. `clockSkew` is added.',
   }),
-} as const;
+});
+
+export const stepUp = list(stepUpRule, 'rules, each with rules and maxAge').default([]);
 
 /** @param place of a limit, such as `rules[0].verbs[1]` @returns the steps from its rules on */
 const stepsOf = (place: string): (string | number)[] =>

@@ -1,8 +1,10 @@
 /** The store (`store`): the settings, and checks of several of them together. */
 import * as z from 'zod';
+import { defined } from '../core/defined.ts';
 import { isMapping, items, valueAt, type ValidationErrors } from './document.ts';
+import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import { address, file, redisUrl, text } from './values.ts';
+import { address, redisUrl, text } from './values.ts';
 
 const redis = section({
   url: redisUrl.meta({
@@ -12,19 +14,19 @@ const redis = section({
     .default([])
     .meta({ text: 'The Sentinels. With `master`, or neither.' }),
   master: text('the name under which the Sentinels know the master')
-    .optional()
+    .exactOptional()
     .meta({ text: 'The name under which the Sentinels know the master. With `sentinels`, or neither.' }),
-  sentinelUsernameFile: file
-    .optional()
+  sentinelUsernameFile: file('secret')
+    .exactOptional()
     .meta({ text: 'The Sentinels’ own user, where they have one: `usernameFile` is for the nodes alone.' }),
-  sentinelPasswordFile: file
-    .optional()
+  sentinelPasswordFile: file('secret')
+    .exactOptional()
     .meta({ text: 'The password of that user. Both are read again when they change.' }),
-  usernameFile: file.optional().meta({ text: 'The ACL user at the nodes.' }),
-  passwordFile: file
-    .optional()
+  usernameFile: file('secret').exactOptional().meta({ text: 'The ACL user at the nodes.' }),
+  passwordFile: file('secret')
+    .exactOptional()
     .meta({ text: 'Its password. Both are read again when they change, for the next connection.' }),
-  caFile: file.optional().meta({
+  caFile: file().exactOptional().meta({
     text: 'The CAs that verify the nodes and the Sentinels, in PEM; without it the system’s CAs. Read again when it changes.',
   }),
   prefix: z
@@ -45,9 +47,15 @@ const redis = section({
 export const store = section({
   memory: z
     .union([z.null(), z.literal(true), section({})], { error: '{} (nothing to set)' })
-    .optional()
+    .exactOptional()
     .meta({ text: 'Everything in the one process: for one replica, and forgotten at a restart. In place of `redis`.' }),
-  redis: redis.optional(),
+  redis: redis.exactOptional(),
+}).transform((given) => {
+  if (given.redis === undefined) return { kind: 'memory' as const };
+  const { sentinels: addresses, master, sentinelUsernameFile, sentinelPasswordFile, ...nodes } = given.redis;
+  const files = defined({ usernameFile: sentinelUsernameFile, passwordFile: sentinelPasswordFile });
+  const sentinel = master === undefined ? undefined : { addresses, master, ...files };
+  return { kind: 'redis' as const, ...nodes, ...defined({ sentinel }) };
 });
 
 /** Reads the document itself, so that an error elsewhere in the section hides none of these. */

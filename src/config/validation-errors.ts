@@ -43,8 +43,6 @@ export function pathText(path: readonly PropertyKey[]): string {
 }
 
 const MAX_SHOWN = 80;
-/** Settings that name secrets; the secret itself may have been put there. */
-const SECRET_SETTING = /(?:secret|password|token|username|key|credentials)File$/i;
 /**
  * `secrets/client-secret`: folders and a file in lower-case letters, which say what they hold. What a program generates
  * as a secret has digits, and what a user chooses is not called so.
@@ -54,18 +52,16 @@ const PLAIN_PATH =
 
 /**
  * Returns a value as an error may show it: never a secret, never long, never more than one line.
- * @param path of the setting
+ * @param mayBeSecret the setting names a file that holds a secret
  */
-export function shown(value: unknown, path: string): string | undefined {
+export function shown(value: unknown, mayBeSecret: boolean): string | undefined {
   if (value === undefined) return undefined;
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value !== 'string') return 'a mapping';
-  const setting = path.split('.').at(-1) ?? '';
   // A path may be shown, a pasted secret must not; nor the user info of a URL.
-  const secret =
-    (SECRET_SETTING.test(setting) && !/^[/.]/.test(value) && !PLAIN_PATH.test(value)) || value.includes('@');
+  const secret = (mayBeSecret && !/^[/.]/.test(value) && !PLAIN_PATH.test(value)) || value.includes('@');
   if (secret) return 'a value that is not shown';
   const text = JSON.stringify(value);
   return text.length <= MAX_SHOWN ? text : `${text.slice(0, MAX_SHOWN)}…`;

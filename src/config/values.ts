@@ -4,7 +4,14 @@ import * as z from 'zod';
 import { CONSTRAINTS } from '../core/http/constrained-impersonation.ts';
 import { isLoopback } from '../core/http/address.ts';
 import { parseProxyUrl, proxyCredentials } from '../core/http/proxy-url.ts';
-import type { Address, Seconds } from './config.ts';
+
+/** A duration in seconds, written `90s`, `5m`, `12h` in the file. */
+export type Seconds = number;
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600 };
 const UNIT_BYTES: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 * 1024 };
@@ -88,10 +95,6 @@ export const integer = (min: number, max: number) => {
 
 export const text = (expected: string) => z.string({ error: expected }).min(1, { error: expected });
 
-/** A setting that names a file; whether it can be read is checked once all is known. */
-export const file = text('the path of a file');
-export const directory = text('the path of a directory');
-
 export const expression = text('a CEL expression').max(4096, {
   error: 'a CEL expression of at most 4096 characters',
 });
@@ -103,6 +106,16 @@ export const prefix = z
   .refine((value) => !/^system/i.test(value), {
     error: 'a prefix that does not begin with "system", which Kubernetes keeps for itself',
   });
+
+/** A prefix is there even where none is set; an empty one has to be written out. */
+export const withPrefixes = (given: {
+  readonly name: string;
+  readonly usernamePrefix?: string;
+  readonly groupsPrefix?: string;
+}): { readonly usernamePrefix: string; readonly groupsPrefix: string } => ({
+  usernamePrefix: given.usernamePrefix ?? `${given.name}:`,
+  groupsPrefix: given.groupsPrefix ?? `${given.name}:`,
+});
 
 /** A name that is also used in URLs, metrics and log lines: a DNS label (RFC 1123 §2.1). */
 export const label = text('a name of lower-case letters, digits and hyphens').regex(

@@ -6,14 +6,15 @@ import * as z from 'zod';
 import { compileMapping } from '../core/identity/claims.ts';
 import { isMapping, items, textAt, texts, valueAt, type ValidationErrors, type Path } from './document.ts';
 import { proxied } from './outbound.ts';
+import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import { duration, expression, file, host, issuerUrl, label, prefix } from './values.ts';
+import { duration, expression, host, issuerUrl, label, prefix, withPrefixes } from './values.ts';
 
 export const workload = section({
   name: label.meta({ text: 'Stands in accounts; no provider may have the same one.' }),
   issuer: issuerUrl.meta({ text: 'The issuer of the tokens that are exchanged.' }),
-  caFile: file
-    .optional()
+  caFile: file()
+    .exactOptional()
     .meta({ text: 'The CAs that verify the issuer, in PEM; without it the system’s CAs. Read again when it changes.' }),
   ...proxied(
     'The proxy of this issuer alone, as `providers[].proxy`.',
@@ -25,9 +26,11 @@ export const workload = section({
   // No default: a rule for every token of a public issuer would let in the whole world's jobs.
   match: expression.meta({ text: "CEL over the token's claims. The first rule of the issuer that matches counts." }),
   username: expression.default('claims.sub').meta({ text: 'Over claims: the username without its prefix.' }),
-  groups: expression.optional().meta({ text: 'Over claims: the groups without their prefix.' }),
-  usernamePrefix: prefix.optional().meta({ text: 'The prefix of each username.', default: 'the name and a colon' }),
-  groupsPrefix: prefix.optional().meta({ text: 'Stands before each group.', default: 'the name and a colon' }),
+  groups: expression.exactOptional().meta({ text: 'Over claims: the groups without their prefix.' }),
+  usernamePrefix: prefix
+    .exactOptional()
+    .meta({ text: 'The prefix of each username.', default: 'the name and a colon' }),
+  groupsPrefix: prefix.exactOptional().meta({ text: 'Stands before each group.', default: 'the name and a colon' }),
   clusters: list(label, 'names of clusters').default([]).meta({ text: 'The clusters that its tokens are valid for.' }),
   life: duration('1m', '24h')
     .prefault('1h')
@@ -40,7 +43,7 @@ export const workload = section({
     .meta({
       text: 'At the admin API: `drill` may start drills, `auditor` may read, `revoker` may revoke and lock. Each may do nothing else there.',
     }),
-});
+}).transform((given) => ({ ...given, ...withPrefixes(given) }));
 
 /** Reads the document itself, so that an error elsewhere in a rule hides none of these. */
 export function checkWorkload(root: unknown, errors: ValidationErrors): void {

@@ -16,7 +16,7 @@ const dev = (of: Pick<UpstreamCluster, 'server'> & Partial<UpstreamCluster>): Up
   name: 'dev',
   hosts: [DEV_HOST],
   token: () => 'dev-token',
-  impersonate: { groups: '*', extra: [] },
+  impersonate: { groups: '*', extra: [], constrained: 'off' },
   ...of,
 });
 

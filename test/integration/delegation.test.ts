@@ -261,7 +261,7 @@ describe('kubectl --as', () => {
 describe('kubectl --as where the cluster limits who may be impersonated', () => {
   it('rejects a group or key that is not listed, grants no rights for what is left out, and trims nothing', async () => {
     const plane = await startPlane({
-      cluster: { impersonate: { groups: ['corp:developers'], extra: ['example.com/team'] } },
+      cluster: { impersonate: { groups: ['corp:developers'], extra: ['example.com/team'], constrained: 'off' } },
     });
     const alice = await signIn(plane, {
       identity: { ...ALICE, groups: ['corp:developers', 'corp:admins'], extra: { 'example.com/secret': ['x'] } },

@@ -34,7 +34,7 @@ async function port(server: TcpServer | Server): Promise<number> {
 const clusterAt = (at: number, change: Partial<UpstreamCluster> = {}): UpstreamCluster => ({
   name: 'prod',
   hosts: [],
-  impersonate: { groups: '*', extra: [] },
+  impersonate: { groups: '*', extra: [], constrained: 'off' },
   server: `https://127.0.0.1:${at}`,
   ca: trusted.ca,
   token: () => TOKEN,

@@ -86,7 +86,9 @@ describe('a request through the proxy', () => {
   });
 
   it('impersonates only the groups that the cluster may impersonate', async () => {
-    const limited = await startPlane({ cluster: { impersonate: { groups: ['corp:developers'], extra: [] } } });
+    const limited = await startPlane({
+      cluster: { impersonate: { groups: ['corp:developers'], extra: [], constrained: 'off' } },
+    });
     await call(limited, await signIn(limited), PODS);
     const headers = limited.upstream.requests[0]?.rawHeaders ?? [];
     expect(headers.filter((_, i) => headers[i - 1] === 'Impersonate-Group')).toEqual(['corp:developers']);

@@ -148,7 +148,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
         server: upstream.server,
         ca: upstream.ca,
         token: () => 'upstream-token',
-        impersonate: { groups: '*', extra: [] },
+        impersonate: { groups: '*', extra: [], constrained: 'off' },
         ...options.cluster,
       },
       ...(options.otherClusters ?? []),

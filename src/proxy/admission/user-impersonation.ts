@@ -103,7 +103,7 @@ export class UserImpersonation {
     if (beyond !== undefined) return impersonationNotConfigured(beyond);
     const legacy = impersonateAttributes(impersonated);
     if (legacy.length > MOST_REVIEWS) return impersonationTooLarge(legacy.length, MOST_REVIEWS);
-    const { constrained = 'off' } = cluster.impersonate;
+    const { constrained } = cluster.impersonate;
     const impossible = constrained === 'off' ? undefined : unconstrained(impersonated);
     if (impossible !== undefined) return impersonationUnconstrained(impossible);
     // Those at the same time: in a constrained mode, first that of the request and that of the proxy's account.

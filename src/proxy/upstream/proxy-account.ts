@@ -100,7 +100,7 @@ class HeldForbidden {
     const denied = DENIAL.exec(message)?.groups;
     if (denied === undefined) return undefined;
     const { cluster, info } = this.#admitted;
-    const { constrained = 'off' } = cluster.impersonate;
+    const { constrained } = cluster.impersonate;
     const { verb, on } = denied;
     const resource = on?.startsWith('impersonate-on:serviceaccount:') === true ? 'serviceaccounts' : denied['resource'];
     const legacy = verb === 'impersonate';

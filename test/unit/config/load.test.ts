@@ -350,14 +350,6 @@ test('accepts http and plain pages on loopback', async () => {
   expect(config.listen.web).toEqual({ address: { host: '127.0.0.1', port: 0 } });
 });
 
-test('never shows a secret that stands where a file’s name belongs', async () => {
-  const base = settings();
-  Object.assign(base.clusters[0] ?? {}, { tokenFile: 'eyJ-canary' });
-  Object.assign(base.providers[0] ?? {}, { clientSecretFile: 'hunter2/canary', clientSecret: 'canary' });
-  base.store = { redis: { url: 'rediss://user:canary@redis.example.com', passwordFile: 'canary' } };
-  expect(formatErrors(await errorsOf(base))).not.toContain('canary');
-});
-
 describe('YAML', () => {
   test.each([
     ['a: [1', 'valid YAML', 1],

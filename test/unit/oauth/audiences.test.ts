@@ -10,7 +10,7 @@ const cluster = (name: string): ClusterConfig => ({
   server: 'https://10.0.0.1',
   tokenFile: '/token',
   allow: 'true',
-  impersonate: { groups: '*', extra: [] },
+  impersonate: { groups: '*', extra: [], constrained: 'off' },
   serviceAccountPassthrough: false,
 });
 const holder = (provider: string, groups: readonly string[]): Holder => ({

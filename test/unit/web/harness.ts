@@ -72,7 +72,7 @@ const cluster = (name: string, allow: string): WebConfig['clusters'][number] => 
   server: 'https://127.0.0.1:1',
   tokenFile: '/nowhere',
   allow,
-  impersonate: { groups: '*', extra: [] },
+  impersonate: { groups: '*', extra: [], constrained: 'off' },
   serviceAccountPassthrough: false,
 });
 

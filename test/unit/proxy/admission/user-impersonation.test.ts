@@ -17,7 +17,7 @@ const credentialOf = (session: string, ancestors?: readonly string[]) => {
   return { session, ancestors, account, keys: coveringKeys({ session, ancestors, account, provider: 'corp' }) };
 };
 const question = (session: string, groups?: readonly string[]) => ({
-  cluster: { name: 'prod', impersonate: { groups: '*' as const, extra: [] } },
+  cluster: { name: 'prod', impersonate: { groups: '*' as const, extra: [], constrained: 'off' as const } },
   user,
   credential: credentialOf(session, ['above']),
   impersonated: impersonated(groups),

@@ -71,7 +71,7 @@ const cluster = (name: string, groups: '*' | readonly string[], extra: readonly 
   server: 'https://127.0.0.1:1',
   tokenFile: '/nowhere',
   allow: 'true',
-  impersonate: { groups, extra },
+  impersonate: { groups, extra, constrained: 'off' as const },
   serviceAccountPassthrough: false,
 });
 
