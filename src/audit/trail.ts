@@ -1,5 +1,6 @@
 /** The audit trail: every event goes to every sink. */
 import type { Writable } from 'node:stream';
+import { defined } from '../core/defined.ts';
 import { AppError } from '../core/errors.ts';
 import { isRejection } from '../core/audit/rejected-event.ts';
 import type { Logger } from '../contracts/logger.ts';
@@ -22,6 +23,8 @@ export interface AuditTrailOptions {
   readonly syncAhead?: boolean;
   /** Absent: lines are not chained. */
   readonly chain?: ChainSettings;
+  /** Mebibytes that each file for rejections may take, with its old ones. Only tests have another number. */
+  readonly rejectedMb?: number;
 }
 
 const LIMITS: SinkLimits = {
@@ -61,7 +64,7 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
     },
   };
   const sinks = openSinks(options.sinks, parts);
-  const rejectedSettings = options.sinks.flatMap((sink) => rejectedFile(sink));
+  const rejectedSettings = options.sinks.flatMap((sink) => rejectedFile(sink, options.rejectedMb));
   const rejectedFiles = openSinks(rejectedSettings, parts);
   const shared = sinks.filter((_sink, index) => rejectedFile(options.sinks[index]).length === 0);
   const all = [...sinks, ...rejectedFiles];
@@ -110,9 +113,9 @@ const REJECTED_MB = 64;
 const REJECTED_FILES = 3;
 
 /** @returns the settings of the file for rejections, which has a bounded size */
-export function rejectedFile(sink: AuditSinkSettings | undefined): readonly FileSinkSettings[] {
+export function rejectedFile(sink: AuditSinkSettings | undefined, mb = REJECTED_MB): readonly FileSinkSettings[] {
   if (sink?.type !== 'file' || sink.rejectedPath === undefined) return [];
-  const { rejectedPath: path, rejectedMaxMb = REJECTED_MB, gzip, fsync } = sink;
-  const maxSizeMb = rejectedMaxMb / (REJECTED_FILES + 1);
-  return [{ type: 'file', path, maxSizeMb, keep: REJECTED_FILES, gzip, fsync }];
+  const { rejectedPath: path, gzip, fsync } = sink;
+  const maxSizeMb = mb / (REJECTED_FILES + 1);
+  return [{ type: 'file', path, maxSizeMb, keep: REJECTED_FILES, ...defined({ gzip, fsync }) }];
 }

@@ -1,5 +1,5 @@
 /** The shapes of this module. */
-import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
+import type { Config } from '../config/config.ts';
 import type { AuditEvent } from '../core/audit/event.ts';
 import type { ChainHead } from './chain/chain-facts.ts';
 
@@ -32,63 +32,10 @@ export interface AuditTrail {
   close(): Promise<void>;
 }
 
-/** The settings of a sink; `AuditSinkConfig` of the `config` module has this shape. */
-export type AuditSinkSettings = { readonly type: 'stdout' } | FileSinkSettings | WebhookSinkSettings;
-
-export interface FileSinkSettings {
-  readonly type: 'file';
-  readonly path: string;
-  /** Mebibytes after which a new file is begun. Absent: no limit. */
-  readonly maxSizeMb?: number | undefined;
-  /** Seconds after which a new file is begun. Absent: no limit. */
-  readonly rotateEvery?: number | undefined;
-  /**
-   * Number of files kept besides the current one, or for how many seconds each is kept. Older ones are removed.
-   * Default: 10.
-   */
-  readonly keep?: number | { readonly seconds: number } | undefined;
-  /** Whether old files are compressed. Default: yes. */
-  readonly gzip?: boolean | undefined;
-  /**
-   * When the disk is synced. `interval` (the default): once a second. `always`: before an event counts as written;
-   * requests wait for `audit.writeAhead` only.
-   */
-  readonly fsync?: 'never' | 'interval' | 'always' | undefined;
-  /**
-   * File for rejections, which then form a chain of their own (core/audit/rejected-event.ts). Absent: they go to
-   * the same file as all other events.
-   */
-  readonly rejectedPath?: string | undefined;
-  /** Mebibytes that they may take, including old files. Default: 64. */
-  readonly rejectedMaxMb?: number | undefined;
-}
-
-export interface WebhookSinkSettings {
-  readonly type: 'webhook';
-  /** https; http for a loopback host only. The configuration's parser checks that. */
-  readonly url: string;
-  /** PEM. Absent: the system's CAs. This file and the three below are read again for every batch. */
-  readonly caFile?: string | undefined;
-  /** A client certificate with its key. */
-  readonly certFile?: string | undefined;
-  readonly keyFile?: string | undefined;
-  /** A bearer token. */
-  readonly tokenFile?: string | undefined;
-  /** Its files are read again for every batch too. Absent: the server is reached directly. */
-  readonly proxy?: OutboundProxy | undefined;
-  /** Where events wait that could not be delivered. Absent: in memory only. */
-  readonly spoolDir?: string | undefined;
-  /** Mebibytes. Default: 256. */
-  readonly spoolMaxMb?: number | undefined;
-  /** Events per request. Default: 400, as kube-apiserver. */
-  readonly batchEvents?: number | undefined;
-  /** Bytes of events per request. Default: 1 MiB. */
-  readonly batchBytes?: number | undefined;
-  /** Seconds that an event may wait for others to be sent with it. Default: 1. */
-  readonly batchWait?: number | undefined;
-  /** Seconds after which a request without a response has failed. Default: 10. */
-  readonly timeout?: number | undefined;
-}
+/** The settings of a sink. */
+export type AuditSinkSettings = Config['audit']['sinks'][number];
+export type FileSinkSettings = Extract<AuditSinkSettings, { readonly type: 'file' }>;
+export type WebhookSinkSettings = Extract<AuditSinkSettings, { readonly type: 'webhook' }>;
 
 /**
  * `written`: the operating system has accepted the line, or the webhook's server has. `dropped`: it will never be

@@ -61,9 +61,10 @@ async function inStore(file: string, env: Environment, change: (opened: Opened) 
     chain: { replica: shellUser(), key },
     // The spool belongs to the running server: this process delivers immediately, or reports what is lost. And it
     // rejects no event.
-    sinks: config.audit.sinks.map((sink) =>
-      sink.type === 'stdout' ? sink : { ...sink, spoolDir: undefined, rejectedPath: undefined },
-    ),
+    sinks: config.audit.sinks.map((sink) => {
+      const { spoolDir: _spool, rejectedPath: _rejected, ...rest } = { spoolDir: '', rejectedPath: '', ...sink };
+      return rest;
+    }),
     onFailure: config.audit.onFailure,
     logger,
     metrics: { auditEvent: (_sink, outcome, events) => (lost += outcome === 'dropped' ? events : 0) },

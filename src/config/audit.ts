@@ -9,11 +9,11 @@ import { isMapping, items, textAt, texts, valueAt, type ValidationErrors } from 
 import { proxied } from './outbound.ts';
 import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import { duration, integer, longDuration, size, text, webhookUrl } from './values.ts';
+import { duration, integer, longDuration, text, webhookUrl } from './values.ts';
 
 const stdoutSink = section({
   type: z.literal('stdout').meta({
-    text: '`stdout`, `file` or `webhook`. The settings below are for `file` down to `rejectedMaxMb`, then for `webhook`.',
+    text: '`stdout`, `file` or `webhook`. The settings below are for `file` down to `rejectedPath`, then for `webhook`.',
   }),
 });
 
@@ -47,9 +47,6 @@ const fileSettings = section({
     text: 'The file for events of requests without a valid credential, in a chain of their own. [Requests without a good credential](../audit.md#requests-without-a-good-credential).',
     default: '`path` with `.rejected` behind it',
   }),
-  rejectedMaxMb: integer(4, 100_000)
-    .exactOptional()
-    .meta({ text: 'The size limit of that file with its old ones, in MiB.', default: '`64`' }),
 });
 
 const fileSink = fileSettings.transform(({ path, rejectedPath = rejectedPathOf(path), ...rest }) => ({
@@ -82,18 +79,6 @@ const webhookSink = section({
   spoolMaxMb: integer(1, 1_000_000)
     .exactOptional()
     .meta({ text: 'How large that folder may become. When it is full, `audit.onFailure` decides.', default: '`256`' }),
-  batchEvents: integer(1, 10_000)
-    .exactOptional()
-    .meta({ text: 'At most so many events in one POST.', default: '`400`' }),
-  batchBytes: size('16KiB', '64MiB')
-    .exactOptional()
-    .meta({ text: 'At most so many bytes in one POST.', default: '`1MiB`' }),
-  batchWait: duration('0s', '1m')
-    .exactOptional()
-    .meta({ text: 'How long an event may wait for others.', default: '`1s`' }),
-  timeout: duration('1s', '1m')
-    .exactOptional()
-    .meta({ text: 'How long the collector may take to respond.', default: '`10s`' }),
 });
 
 const sink = z.discriminatedUnion('type', [stdoutSink, fileSink, webhookSink], {

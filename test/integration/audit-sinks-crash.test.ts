@@ -19,7 +19,7 @@ const PATIENT = { timeout: 60_000, interval: 50 };
 const WRITER = `
 import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks/sinks.ts', import.meta.url).href)};
 const [settings, limits, start] = JSON.parse(process.argv[1]);
-const [sink] = openSinks([settings], { limits });
+const [sink] = openSinks([settings], { limits, requests: { waitMs: 5 } });
 for (let n = start; ; ) {
   for (let i = 0; i < 10; i += 1, n += 1) sink.push(Buffer.from(JSON.stringify({ auditID: 'event-' + n, pad: 'x'.repeat(20_000) }) + '\\n'));
   await sink.flush();
@@ -69,7 +69,7 @@ async function aFolder(): Promise<string> {
 }
 
 function opened(settings: AuditSinkSettings): LineSink {
-  const [sink] = openSinks([settings], { limits: LIMITS });
+  const [sink] = openSinks([settings], { limits: LIMITS, requests: { waitMs: 5 } });
   if (sink === undefined) throw new Error('no sink');
   onTestFinished(() => sink.close());
   return sink;
@@ -113,7 +113,7 @@ it(
     // A server that is unavailable every other time.
     collector.otherwise = () => [200, 200, 500, 'reset' as const][randomInt(4)] ?? 200;
     const spoolDir = join(await aFolder(), 'spool');
-    const settings = { type: 'webhook', url: collector.url, spoolDir, batchWait: 0.005 } as const;
+    const settings = { type: 'webhook', url: collector.url, spoolDir } as const;
     const safe = await manyCrashes(settings);
     collector.otherwise = 200;
     const last = opened(settings);
@@ -132,7 +132,7 @@ const LIMITED = `
 import { openSinks } from ${JSON.stringify(new URL('../../src/audit/sinks/sinks.ts', import.meta.url).href)};
 const [settings, limits] = JSON.parse(process.argv[1]);
 const log = { info: () => {}, error: ({ err }) => process.stdout.write(err.code + '\\n') };
-const [sink] = openSinks([settings], { limits, logger: log });
+const [sink] = openSinks([settings], { limits, logger: log, requests: { waitMs: 5 } });
 for (let n = 0; n < 100; n += 1) sink.push(Buffer.from(JSON.stringify({ auditID: 'event-' + n, pad: 'x'.repeat(20_000) }) + '\\n'));
 await sink.flush();
 process.stdout.write(sink.failing + ' written\\n');
@@ -196,7 +196,7 @@ it('the spool of a webhook goes on in the middle of the line as well, and delive
   const collector = await Collector.start();
   collector.otherwise = 500;
   const spoolDir = join(await aFolder(), 'spool');
-  const settings = { type: 'webhook', url: collector.url, spoolDir, batchWait: 0.005 } as const;
+  const settings = { type: 'webhook', url: collector.url, spoolDir } as const;
   const stuck = await stuckWriter(settings, join(spoolDir, '000000000000.jsonl'), 512);
   giveSpace(stuck);
   expect(await stuck.ended()).toContain('false written');

@@ -147,7 +147,7 @@ describe('a webhook', () => {
     async (onFailure, code) => {
       const collector = await Collector.start();
       const instance = await anInstance(async () => ({
-        sinks: [{ type: 'webhook', url: collector.url, batchWait: '0s' }],
+        sinks: [{ type: 'webhook', url: collector.url }],
         onFailure,
       }));
       const caller = await Caller.of(instance);
@@ -177,7 +177,7 @@ describe('a webhook', () => {
         await writeFile(caFile, cert);
         await writeFile(tokenFile, 'siem-canary\n');
         const spoolDir = join(folder, 'spool');
-        return { sinks: [{ type: 'webhook', url: collector.url, caFile, tokenFile, spoolDir, batchWait: '0s' }] };
+        return { sinks: [{ type: 'webhook', url: collector.url, caFile, tokenFile, spoolDir }] };
       });
       const caller = await Caller.of(instance);
       // The collector accepts nothing, and the proxy serves requests: the spool, once it is open, keeps the events.

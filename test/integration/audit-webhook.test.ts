@@ -32,8 +32,8 @@ async function aStage(collector: Collector): Promise<Stage> {
     folder,
     errors,
     open: (settings) => {
-      const webhook = { type: 'webhook', url: collector.url, batchWait: 0, ...settings } as const;
-      const [sink] = openSinks([webhook], { limits: LIMITS, logger: log });
+      const webhook = { type: 'webhook', url: collector.url, ...settings } as const;
+      const [sink] = openSinks([webhook], { limits: LIMITS, logger: log, requests: { waitMs: 0 } });
       if (sink === undefined) throw new Error('no sink');
       onTestFinished(() => sink.close());
       return sink;

@@ -89,7 +89,6 @@ it('a user signs in, events reach the webhook, and the cluster is reached past t
         caFile: await file('siem.crt', siem.cert),
         proxy: `http://${squid.host}`,
         proxyCredentialsFile: await file('credentials', `${SQUID_CREDENTIALS}\n`),
-        batchWait: '0s',
       };
       return {
         ...settings,

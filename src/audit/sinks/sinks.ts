@@ -6,14 +6,15 @@ import { FileTarget } from './file-target.ts';
 import { LineSink, type SinkParts } from './sink.ts';
 import { streamTarget, type LineTarget } from './target.ts';
 import { SpooledWebhook } from './webhook-spooled.ts';
-import { timeoutMs } from './webhook-connection.ts';
-import { webhookTarget } from './webhook.ts';
+import { requestLimits, webhookTarget, type RequestLimits } from './webhook.ts';
 
 export interface SinksParts extends SinkParts {
   /** Where the stdout sink writes; the process's own stdout by default. */
   readonly stdout?: Writable | undefined;
   /** Milliseconds since the epoch. */
   readonly nowMs?: (() => number) | undefined;
+  /** Of a webhook. Only tests have others. */
+  readonly requests?: Partial<RequestLimits> | undefined;
 }
 
 /** Opens one sink for each setting, in their order. Files, spools and connections are opened in the background. */
@@ -36,7 +37,7 @@ function targetOf(settings: AuditSinkSettings, parts: SinksParts): LineTarget {
 }
 
 /** A distant server may take as long as its own time limit without counting as hanging. */
-function limitsOf(settings: AuditSinkSettings, { limits }: SinksParts): SinkParts['limits'] {
+function limitsOf(settings: AuditSinkSettings, { limits, requests }: SinksParts): SinkParts['limits'] {
   if (settings.type !== 'webhook' || settings.spoolDir !== undefined) return limits;
-  return { ...limits, stallMs: Math.max(limits.stallMs, timeoutMs(settings)) };
+  return { ...limits, stallMs: Math.max(limits.stallMs, requestLimits({ requests }).timeoutMs) };
 }

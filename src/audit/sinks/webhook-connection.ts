@@ -3,13 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { createEgress, egressProxy, type Egress, type EgressProxy } from '../../egress/egress.ts';
 import type { WebhookSinkSettings } from '../types.ts';
 
-/** Seconds. */
-const TIMEOUT = 10;
 /** Characters. */
 const LONGEST_TOKEN = 64 * 1024;
-
-/** Milliseconds after which a request has failed. */
-export const timeoutMs = ({ timeout = TIMEOUT }: WebhookSinkSettings): number => timeout * 1000;
 
 /**
  * The files are read again for each batch, so that an operator can replace one without a restart; connections are
@@ -17,14 +12,17 @@ export const timeoutMs = ({ timeout = TIMEOUT }: WebhookSinkSettings): number =>
  */
 export class Connection {
   readonly #settings: WebhookSinkSettings;
+  readonly #timeoutMs: number;
   readonly #proxy: EgressProxy | undefined;
   /** What the proxy's files hold now, by their path. */
   readonly #ofProxy = new Map<string, string>();
   #egress: Egress | undefined;
   #madeWith = '';
 
-  constructor(settings: WebhookSinkSettings) {
+  /** @param timeoutMs how long a connection may take to be made */
+  constructor(settings: WebhookSinkSettings, timeoutMs: number) {
     this.#settings = settings;
+    this.#timeoutMs = timeoutMs;
     const held = (file: string) => (): string => this.#ofProxy.get(file) ?? '';
     this.#proxy =
       settings.proxy && egressProxy(settings.proxy, { secret: (file) => withoutNewline(held(file)), caBundle: held });
@@ -44,7 +42,7 @@ export class Connection {
         ...(cert === undefined ? {} : { cert }),
         ...(key === undefined ? {} : { key }),
       };
-      const connect = { ...tls, allowH2: false, timeout: timeoutMs(this.#settings) };
+      const connect = { ...tls, allowH2: false, timeout: this.#timeoutMs };
       this.#egress = createEgress({ connections: 1, pipelining: 1, connect }, this.#proxy);
       this.#madeWith = madeWith;
     }

@@ -3,7 +3,7 @@ import type { WebhookSinkSettings } from '../types.ts';
 import { retryDelay, type RetryLimits } from '../../egress/webhook.ts';
 import { Spool } from './spool.ts';
 import type { LineTarget } from './target.ts';
-import { BATCH_BYTES, BATCH_WAIT, Delivery, originOf, type DeliveryParts } from './webhook.ts';
+import { Delivery, originOf, requestLimits, type DeliveryParts, type RequestLimits } from './webhook.ts';
 
 export interface SpooledParts extends DeliveryParts {
   readonly limits: RetryLimits;
@@ -21,7 +21,7 @@ export class SpooledWebhook implements LineTarget {
   readonly readyImmediately = false;
   readonly reportsOutcomes = true;
   readonly location: string;
-  readonly #settings: WebhookSinkSettings;
+  readonly #requests: RequestLimits;
   readonly #parts: SpooledParts;
   readonly #spool: Spool;
   readonly #delivery: Delivery;
@@ -34,7 +34,7 @@ export class SpooledWebhook implements LineTarget {
 
   constructor(settings: WebhookSinkSettings & { readonly spoolDir: string }, parts: SpooledParts) {
     this.location = originOf(settings);
-    this.#settings = settings;
+    this.#requests = requestLimits(parts);
     this.#parts = parts;
     this.#spool = new Spool(settings.spoolDir, settings.spoolMaxMb ?? SPOOL_MB, parts.logger);
     this.#delivery = new Delivery(settings, parts);
@@ -83,7 +83,7 @@ export class SpooledWebhook implements LineTarget {
   async #send(): Promise<void> {
     for (;;) {
       try {
-        const lines = await this.#spool.front(this.#settings.batchBytes ?? BATCH_BYTES);
+        const lines = await this.#spool.front(this.#requests.bytes);
         if (lines === undefined) {
           if (this.#closing) return;
           this.#idle = true;
@@ -105,8 +105,8 @@ export class SpooledWebhook implements LineTarget {
   async #more(): Promise<void> {
     // Lines that arrived during the check have woken no one; and half a line may wait for space on the disk.
     await this.#pause(this.#spool.bytes === 0 ? undefined : SOON_MS);
-    const enough = this.#settings.batchBytes ?? BATCH_BYTES;
-    const until = performance.now() + (this.#settings.batchWait ?? BATCH_WAIT) * 1000;
+    const { bytes: enough, waitMs } = this.#requests;
+    const until = performance.now() + waitMs;
     while (!this.#closing && this.#spool.bytes < enough && performance.now() < until) {
       await this.#pause(until - performance.now());
     }

@@ -7,7 +7,7 @@
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, SinkGap, WebhookSinkSettings } from '../types.ts';
 import { callWebhook, isAccepted, webhookFailure } from '../../egress/webhook.ts';
-import { Connection, timeoutMs } from './webhook-connection.ts';
+import { Connection } from './webhook-connection.ts';
 import { headOf, positionOf } from './webhook-head.ts';
 import { codeOf, type LineTarget } from './target.ts';
 
@@ -15,13 +15,32 @@ export interface DeliveryParts {
   readonly metrics?: AuditMetrics | undefined;
   readonly logger?: Logger | undefined;
   readonly onGap?: ((gap: SinkGap) => void) | undefined;
+  /** Only tests have others. */
+  readonly requests?: Partial<RequestLimits> | undefined;
 }
 
-/** As kube-apiserver's `--audit-webhook-batch-max-size`. */
-const BATCH_EVENTS = 400;
-export const BATCH_BYTES = 1024 * 1024;
-/** Seconds. */
-export const BATCH_WAIT = 1;
+/** What one request holds, and how long it takes at most. */
+export interface RequestLimits {
+  readonly events: number;
+  readonly bytes: number;
+  /** Milliseconds that an event may wait for others to be sent with it. */
+  readonly waitMs: number;
+  /** Milliseconds after which a request without a response has failed. */
+  readonly timeoutMs: number;
+}
+
+const REQUEST_LIMITS: RequestLimits = {
+  // As kube-apiserver's `--audit-webhook-batch-max-size`.
+  events: 400,
+  bytes: 1024 * 1024,
+  waitMs: 1000,
+  timeoutMs: 10_000,
+};
+
+export const requestLimits = ({ requests }: Pick<DeliveryParts, 'requests'>): RequestLimits => ({
+  ...REQUEST_LIMITS,
+  ...requests,
+});
 /** Codes of undici and of the system: the connection ended before a response came. */
 const STALE = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
@@ -45,14 +64,16 @@ export class Delivery {
   readonly #parts: DeliveryParts;
   readonly #closing = new AbortController();
   readonly #connection: Connection;
+  readonly #limits: RequestLimits;
   /** Events that the server accepts in one request: fewer after each 413, more again after each success. */
   #most: number;
 
   constructor(settings: WebhookSinkSettings, parts: DeliveryParts) {
     this.#settings = settings;
     this.#parts = parts;
-    this.#connection = new Connection(settings);
-    this.#most = settings.batchEvents ?? BATCH_EVENTS;
+    this.#limits = requestLimits(parts);
+    this.#connection = new Connection(settings, this.#limits.timeoutMs);
+    this.#most = this.#limits.events;
   }
 
   /**
@@ -64,7 +85,7 @@ export class Delivery {
    */
   async deliver(lines: Uint8Array): Promise<number> {
     for (;;) {
-      const post = frontOf(lines, { events: this.#most, bytes: this.#settings.batchBytes ?? BATCH_BYTES });
+      const post = frontOf(lines, { events: this.#most, bytes: this.#limits.bytes });
       const code = await this.#sendOnce(post).catch((error: unknown) => {
         // The server closed an idle connection just then. That is no failure of the server, so a new connection is
         // tried before it counts as down.
@@ -88,7 +109,7 @@ export class Delivery {
   }
 
   #taken(events: number): void {
-    this.#most = Math.min(this.#most * 2, this.#settings.batchEvents ?? BATCH_EVENTS);
+    this.#most = Math.min(this.#most * 2, this.#limits.events);
     this.#parts.metrics?.auditEvent('webhook', 'written', events);
   }
 
@@ -112,7 +133,7 @@ export class Delivery {
       url: this.#settings.url,
       headers: { ...(head === undefined ? {} : { 'portcullis-audit-head': head }), ...headers },
       body: eventList(post),
-      timeoutMs: timeoutMs(this.#settings),
+      timeoutMs: this.#limits.timeoutMs,
       closing: this.#closing.signal,
     });
     if (isAccepted(response) || response.code === 413) return response.code;
@@ -129,7 +150,7 @@ export function webhookTarget(settings: WebhookSinkSettings, parts: DeliveryPart
     readyImmediately: true,
     remote: true,
     reportsOutcomes: true,
-    gatherMs: (settings.batchWait ?? BATCH_WAIT) * 1000,
+    gatherMs: requestLimits(parts).waitMs,
     prepare: async () => 'same',
     write: (bytes) => delivery.deliver(bytes),
     close: () => delivery.close(),

@@ -1,8 +1,9 @@
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createAuditTrail } from '../../../src/audit/audit.ts';
+import { rejectedFile } from '../../../src/audit/trail.ts';
 import { verifyAuditLog } from '../../../src/audit/verify/verify.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from './fixtures.ts';
@@ -182,6 +183,30 @@ describe('createAuditTrail', () => {
     const keys = publicKeys(key);
     for (const file of [path, rejectedPath])
       expect(await verifyAuditLog({ files: [file], keys })).toMatchObject({ proven: true, chains: [{ first: 1 }] });
+  });
+
+  it('gives rejections no more space than their file is allowed, and takes none of it from the others', async () => {
+    const folder = await aFolder();
+    const sink = {
+      type: 'file',
+      path: join(folder, 'audit.log'),
+      rejectedPath: join(folder, 'rejected'),
+      gzip: false,
+    } as const;
+    expect(rejectedFile(sink)).toEqual([expect.objectContaining({ path: sink.rejectedPath, maxSizeMb: 16, keep: 3 })]);
+    const trail = createAuditTrail({ sinks: [sink], onFailure: 'block', rejectedMb: 4 });
+    const outsider = { user: {}, responseStatus: { code: 401 }, userAgent: 'y'.repeat(10_000) };
+    trail.record(numbered(0));
+    for (const n of range(1200)) {
+      trail.record({ ...numbered(n + 1), ...outsider });
+      if (n % 50 === 0) await trail.flush();
+    }
+    await trail.close();
+    const names = (await readdir(folder)).filter((name) => name.startsWith('rejected'));
+    const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size));
+    expect(names.length).toBeGreaterThan(1);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(5.5 * 1024 * 1024);
+    expect(auditIds(await readFile(sink.path, 'utf8'))).toEqual(['event-0']);
   });
 
   it('declares what a sink of two chains lost in the chain that it belongs to', async () => {

@@ -18,9 +18,6 @@ describe('sinks', () => {
             tokenFile: 'token',
             spoolDir: 'spool',
             spoolMaxMb: 64,
-            batchBytes: '512KiB',
-            batchWait: '2s',
-            timeout: '5s',
           },
           { type: 'stdout' },
         ],
@@ -44,9 +41,6 @@ describe('sinks', () => {
         tokenFile: at('token'),
         spoolDir: at('spool'),
         spoolMaxMb: 64,
-        batchBytes: 524_288,
-        batchWait: 2,
-        timeout: 5,
       },
       { type: 'stdout' },
     ]);
@@ -93,7 +87,6 @@ describe('sinks', () => {
       { ...file, rejectedPath: 'nowhere/rejected-requests.log' },
       'rejectedPath',
     ],
-    ['too little space for rejections', { ...file, rejectedMaxMb: 1 }, 'rejectedMaxMb'],
     ['another fsync', { ...file, fsync: true }, 'fsync'],
     ['settings of the other kind', { ...file, url: 'https://siem.example.com' }, 'url'],
   ])('refuse %s', async (_, sink, place) => {
@@ -102,13 +95,13 @@ describe('sinks', () => {
 
   test('keep files by their number or for a time, and rejections beside them but for a device', async () => {
     const sinks = [
-      { ...file, keep: '30d', rejectedPath: 'rejected-requests.log', rejectedMaxMb: 8 },
+      { ...file, keep: '30d', rejectedPath: 'rejected-requests.log' },
       { ...file, path: '/dev/null', keep: '12h' },
     ];
     const { config, directory } = await loaded(withAudit({ sinks }));
     const [path, rejectedPath] = ['audit.log', 'rejected-requests.log'].map((name) => join(directory, name));
     expect(config.audit.sinks).toEqual([
-      { type: 'file', path, keep: { seconds: 30 * 86_400 }, rejectedPath, rejectedMaxMb: 8 },
+      { type: 'file', path, keep: { seconds: 30 * 86_400 }, rejectedPath },
       { type: 'file', path: '/dev/null', keep: { seconds: 43_200 } },
     ]);
   });

@@ -29,8 +29,12 @@ class Stage {
     this.path = join(folder, 'audit.log');
   }
 
-  open(settings: Partial<FileSinkSettings> = {}): LineSink {
-    const file = { type: 'file', path: this.path, maxSizeMb: 1, ...settings } as const;
+  /** @param size of a file, in MiB */
+  open(
+    settings: Partial<FileSinkSettings> = {},
+    size: Pick<FileSinkSettings, 'maxSizeMb'> = { maxSizeMb: 1 },
+  ): LineSink {
+    const file = { type: 'file', path: this.path, ...size, ...settings } as const;
     const [sink] = openSinks([file], {
       limits: LIMITS,
       metrics: this.metrics,
@@ -113,7 +117,7 @@ describe('a file that is rotated', () => {
 
   it('begins a new one at its age, counted from when the file was made', async () => {
     const stage = await aStage();
-    const sink = stage.open({ maxSizeMb: undefined, rotateEvery: 3600, gzip: false });
+    const sink = stage.open({ rotateEvery: 3600, gzip: false }, {});
     await stage.write(sink, ['first', 'second']);
     expect(await stage.names()).toEqual(['audit.log']);
     stage.time += 3_600_000;
@@ -175,7 +179,7 @@ describe('a file that is rotated', () => {
     const stage = await aStage();
     const old = `${stage.path}.2026-01-01T00-00-00.000Z`;
     await writeFile(old, 'kept as it is\n');
-    const sink = stage.open({ maxSizeMb: undefined });
+    const sink = stage.open({}, {});
     await stage.write(sink, texts(3));
     await rename(stage.path, `${stage.path}.1`);
     await stage.write(sink, ['after']);

@@ -7,6 +7,7 @@ import { ppid } from 'node:process';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { SinkGap, WebhookSinkSettings } from '../../../../src/audit/audit.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
+import type { RequestLimits } from '../../../../src/audit/sinks/webhook.ts';
 import { openSinks } from '../../../../src/audit/sinks/sinks.ts';
 import type { LineSink, SinkLimits } from '../../../../src/audit/sinks/sink.ts';
 import { Collector } from '../../../support/audit-collector.ts';
@@ -35,10 +36,18 @@ class Stage {
     collector: Pick<Collector, 'url'>,
     settings: Partial<WebhookSinkSettings> = {},
     limits: Partial<SinkLimits> = {},
+    requests: Partial<RequestLimits> = {},
   ) {
-    const webhook = { type: 'webhook', url: collector.url, batchWait: 0.02, ...settings } as const;
+    const webhook = { type: 'webhook', url: collector.url, ...settings } as const;
     const { metrics, log, gaps } = this;
-    const parts = { limits: { ...LIMITS, ...limits }, metrics, logger: log, onGap: (gap: SinkGap) => gaps.push(gap) };
+    const onGap = (gap: SinkGap) => gaps.push(gap);
+    const parts = {
+      limits: { ...LIMITS, ...limits },
+      requests: { waitMs: 20, ...requests },
+      metrics,
+      logger: log,
+      onGap,
+    };
     const [sink] = openSinks([webhook], parts);
     if (sink === undefined) throw new Error('no sink');
     this.sink = sink;
@@ -68,7 +77,7 @@ describe.each([
 ])('a webhook %s', (_, aPlace: () => Promise<Partial<WebhookSinkSettings>>) => {
   it('gets an EventList of whole events, in order, several to a request', async () => {
     const collector = await Collector.start();
-    const stage = new Stage(collector, { ...(await aPlace()), batchEvents: 40 });
+    const stage = new Stage(collector, await aPlace(), {}, { events: 40 });
     stage.push(range(100));
     await vi.waitFor(() => expect(collector.taken).toEqual(ids(range(100))), PATIENT);
     expect(collector.asked.length).toBeLessThan(10);
@@ -178,7 +187,7 @@ describe.each([
   it('gives up on a server that hangs, and asks again', async () => {
     const collector = await Collector.start();
     collector.script.push('hang');
-    const stage = new Stage(collector, { ...(await aPlace()), timeout: 0.2 });
+    const stage = new Stage(collector, await aPlace(), {}, { timeoutMs: 200 });
     stage.push([1]);
     await vi.waitFor(() => expect(collector.taken).toEqual(['event-1']), PATIENT);
     expect(collector.asked).toHaveLength(2);
@@ -331,7 +340,7 @@ describe('a spool', () => {
   it('sends out what is left when it is closed', async () => {
     const spoolDir = await aFolder();
     const collector = await Collector.start();
-    const stage = new Stage(collector, { spoolDir, batchWait: 60 });
+    const stage = new Stage(collector, { spoolDir }, {}, { waitMs: 60_000 });
     stage.push(range(5));
     await stage.sink.close();
     expect(collector.taken).toEqual(ids(range(5)));
