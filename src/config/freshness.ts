@@ -1,6 +1,7 @@
 /** Checks that every user who needs a fresh sign-in can also prove when they signed in (`admin.freshness`, `access`). */
+import { PROVIDER_TYPES, PROVIDERS } from '../core/identity/provider-types.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
-import { defaultGroups, PROVIDER_TYPES, provesFreshness } from './provider-types.ts';
+import { provesFreshness } from './provider-types.ts';
 
 /**
  * Admins from a provider that does not say when they signed in would be rejected for every change, and learn of it
@@ -56,7 +57,7 @@ export function silentProviders(root: unknown): readonly SilentProvider[] {
     if (type === undefined || provesFreshness(type, textAt(provider, 'freshness'))) return [];
     const name = textAt(provider, 'name') ?? '';
     const serviceAccountFile = textAt(provider, 'serviceAccountFile');
-    const groups = textAt(provider, 'groups') ?? defaultGroups({ type, serviceAccountFile });
+    const groups = textAt(provider, 'groups') ?? PROVIDERS[type].groups({ serviceAccountFile });
     const couldProve = provesFreshness(type);
     const because = couldProve ? 'its freshness is none' : `${type} does not say when they signed in`;
     const prefix = groups === undefined ? undefined : (textAt(provider, 'groupsPrefix') ?? `${name}:`);

@@ -1,11 +1,7 @@
 /** The settings that only a provider of type github has. */
 import * as z from 'zod';
+import { VENDOR_HOSTS } from '../core/identity/provider-types.ts';
 import { textAt, type ValidationErrors, type Path } from './document.ts';
-
-export const GITHUB = 'github.com';
-
-/** With the organisation's login, since anyone can give their own team any name. */
-export const GITHUB_GROUPS = 'claims.teams.map(t, t.organization + "/" + t.slug)';
 
 const LOGIN = /^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,99})$/;
 const EXPECTED = 'a list of at least one organisation, each by its login or its id (a number), or "*"';
@@ -33,8 +29,11 @@ const FOREIGN = ['scopes', 'hosts', 'emailVerified', 'clientKeyFile', 'clientCer
 /** Reads the document itself, so that an error elsewhere in a provider hides none of these. */
 export function checkGithub(provider: Readonly<Record<string, unknown>>, base: Path, errors: ValidationErrors): void {
   // An attacker makes an account at github.com, which is open to anyone. So the organisations must be named there.
-  if (provider['organizations'] === undefined && (textAt(provider, 'host') ?? GITHUB) === GITHUB) {
-    const expected = `the organisations whose members may sign in, or "*" (any account on ${GITHUB}, set explicitly)`;
+  if (
+    provider['organizations'] === undefined &&
+    (textAt(provider, 'host') ?? VENDOR_HOSTS.github) === VENDOR_HOSTS.github
+  ) {
+    const expected = `the organisations whose members may sign in, or "*" (any account on ${VENDOR_HOSTS.github}, set explicitly)`;
     errors.add([...base, 'organizations'], expected);
   }
   for (const key of FOREIGN) {

@@ -2,23 +2,29 @@
 import * as z from 'zod';
 import { defined } from '../core/defined.ts';
 import { compileMapping } from '../core/identity/claims.ts';
+import { PROVIDER_TYPES, PROVIDERS, type ProviderFacts } from '../core/identity/provider-types.ts';
 import { type ClaimsProvider } from '../core/identity/types.ts';
 import { CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { isMapping, items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { githubHost, githubOrganizations } from './github.ts';
 import { proxied } from './outbound.ts';
-import {
-  defaultGroups,
-  defaultLogout,
-  defaultUsername,
-  FRESHNESS_SETTINGS,
-  issuerOf,
-  PROVIDER_TYPES,
-  provesFreshness,
-} from './provider-types.ts';
+import { FRESHNESS_SETTINGS } from './provider-types.ts';
 import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
 import { expression, host, issuerUrl, label, prefix, tenantId, text, withPrefixes } from './values.ts';
+
+const logoutBy = ({ sendsLogoutTokens }: ProviderFacts) =>
+  sendsLogoutTokens ? ('session' as const) : ('off' as const);
+
+const and = (names: readonly string[]): string => names.join(', ').replace(/, ([^,]*)$/, ' and $1');
+
+/** Returns a default for docs/reference/configuration.md: that of most types, then each that other types have. */
+const byType = (shown: (facts: ProviderFacts) => string): string =>
+  [...Map.groupBy(PROVIDER_TYPES, (type) => shown(PROVIDERS[type]))]
+    .map(([value, types], index) => (index === 0 ? `\`${value}\`` : `${and(types)}: \`${value}\``))
+    .join('; ');
+
+const ofOwnIssuer = PROVIDER_TYPES.filter((type) => PROVIDERS[type].issuer !== undefined).map((type) => `\`${type}\``);
 
 const rulesOver = (variable: string) =>
   list(
@@ -39,7 +45,7 @@ export const provider = section({
     .meta({ text: '[Providers](../providers) lists the scopes and the default username of each type.' }),
   issuer: issuerUrl
     .exactOptional()
-    .meta({ text: 'Needed, except that `google`, `entra` and `github` have their own.', default: 'by type' }),
+    .meta({ text: `Needed, except that ${and(ofOwnIssuer)} have their own.`, default: 'by type' }),
   tenant: tenantId
     .exactOptional()
     .meta({ text: 'Of type entra alone. Needed; no user of another tenant is admitted.' }),
@@ -105,7 +111,7 @@ export const provider = section({
   }),
   username: expression.exactOptional().meta({
     text: 'Over claims: the username without its prefix ([claims](../claims.md)).',
-    default: '`claims.email`; entra, okta and keycloak: `claims.preferred_username`; github: `claims.login`',
+    default: byType(({ username }) => username),
   }),
   groups: expression.exactOptional().meta({
     text: 'Over claims: the groups without their prefix.',
@@ -126,7 +132,7 @@ export const provider = section({
     .exactOptional()
     .meta({
       text: 'How the provider is asked to have a user authenticate again, which is checked by `auth_time` in the ID token. `auto`: with `prompt=login` and `max_age`, then `prompt=login` alone, then `max_age` alone. `login` and `max_age`: by that method only. `none`: it proves nothing, as types google and github. [More](../providers/oidc.md#how-a-fresh-sign-in-is-asked-for).',
-      default: '`auto`; google and github: `none`',
+      default: byType(({ provesFreshness }) => (provesFreshness ? 'auto' : 'none')),
     }),
   backchannelLogout: z
     .enum(['session', 'account', 'off'], {
@@ -135,7 +141,7 @@ export const provider = section({
     .exactOptional()
     .meta({
       text: 'What ends here when a user signs out at the provider, which posts its logout tokens to `/backchannel-logout/NAME`. `session`: what was opened in that session there. `account`: everything of the user.',
-      default: '`session`; google, entra and github: `off`',
+      default: byType(logoutBy),
     }),
   rules: rulesOver('claims').meta({
     text: 'Over claims. Each must be true; the first that is not rejects the sign-in with its message.',
@@ -143,15 +149,18 @@ export const provider = section({
   userRules: rulesOver('user').meta({
     text: 'The same over the mapped user: `user.username`, `user.uid`, `user.groups`, `user.extra`.',
   }),
-}).transform((given) => ({
-  ...given,
-  issuer: issuerOf(given),
-  username: given.username ?? defaultUsername(given.type),
-  freshness: provesFreshness(given.type) ? (given.freshness ?? 'auto') : 'none',
-  backchannelLogout: given.backchannelLogout ?? defaultLogout(given.type),
-  ...withPrefixes(given),
-  ...defined({ groups: given.groups ?? defaultGroups(given) }),
-}));
+}).transform((given) => {
+  const facts = PROVIDERS[given.type];
+  return {
+    ...given,
+    issuer: given.issuer ?? facts.issuer?.(given) ?? '',
+    username: given.username ?? facts.username,
+    freshness: facts.provesFreshness ? (given.freshness ?? 'auto') : ('none' as const),
+    backchannelLogout: given.backchannelLogout ?? logoutBy(facts),
+    ...withPrefixes(given),
+    ...defined({ groups: given.groups ?? facts.groups(given) }),
+  };
+});
 
 export function checkExpressions(provider: unknown, base: Path, errors: ValidationErrors): void {
   const compiled = compileMapping(expressionsOf(provider));

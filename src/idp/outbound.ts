@@ -16,17 +16,6 @@ import { plainAddress } from '../core/http/address.ts';
 import { createEgress, type Egress, type EgressOptions, type EgressProxy } from '../egress/egress.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 
-/** Hosts of vendors that are the same for all their customers. They are here, and in no configuration. */
-export const VENDOR_HOSTS = {
-  /** The hosts in Google's discovery document, in addition to accounts.google.com. */
-  google: ['oauth2.googleapis.com', 'www.googleapis.com', 'openidconnect.googleapis.com'],
-  googleApi: 'admin.googleapis.com',
-  googleToken: 'oauth2.googleapis.com',
-  /** Entra's UserInfo endpoint is at Graph. */
-  entra: ['graph.microsoft.com'],
-  graph: 'graph.microsoft.com',
-} as const;
-
 /** Of one request. A provider that has sent nothing for so long hangs. */
 const TIMEOUT_MS = 5_000;
 /** Discovery, JWKS and token responses are a few kB; a page of this size is none of them. */

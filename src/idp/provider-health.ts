@@ -4,6 +4,7 @@
  */
 import { connectionError, noResponseWithin } from '../core/http/connection-error.ts';
 import { proxyMessage } from '../core/http/proxy-error.ts';
+import { VENDOR_HOSTS, type ProviderType } from '../core/identity/provider-types.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 import { githubEndpoints } from './github/endpoints.ts';
 import { createOutbound, guardMessage, reachOf, type Outbound, type Reach } from './outbound.ts';
@@ -12,7 +13,7 @@ const TIMEOUT_SECONDS = 3;
 const WELL_KNOWN = '/.well-known/openid-configuration';
 
 export interface ProviderProbeOptions extends Reach {
-  readonly type: 'oidc' | 'google' | 'entra' | 'okta' | 'keycloak' | 'github';
+  readonly type: ProviderType;
   readonly issuer: string;
   /** GitHub's; absent: github.com. */
   readonly host?: string;
@@ -25,7 +26,7 @@ export interface ProviderProbeOptions extends Reach {
  *   Never rejects
  */
 export function createProviderProbe(
-  { type, issuer, host = 'github.com', ...options }: ProviderProbeOptions,
+  { type, issuer, host = VENDOR_HOSTS.github, ...options }: ProviderProbeOptions,
   { timeoutSeconds = TIMEOUT_SECONDS }: { readonly timeoutSeconds?: number } = {},
 ): () => Promise<string | undefined> {
   const origin = type === 'github' ? githubEndpoints(host).origin : new URL(issuer);

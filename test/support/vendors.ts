@@ -3,7 +3,7 @@ import { compileMapping } from '../../src/core/identity/claims.ts';
 import { type ClaimsProvider } from '../../src/core/identity/types.ts';
 import type { Clock } from '../../src/contracts/clock.ts';
 import type { AppError } from '../../src/core/errors.ts';
-import { defaultUsername, type ProviderType } from '../../src/config/provider-types.ts';
+import { PROVIDERS } from '../../src/core/identity/provider-types.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { readsGroups } from '../../src/idp/vendors/groups.ts';
 import {
@@ -50,7 +50,7 @@ export function vendor(
     name: 'corp',
     usernamePrefix: 'corp:',
     groupsPrefix: 'corp:',
-    username: defaultUsername(particular.type satisfies ProviderType),
+    username: PROVIDERS[particular.type].username,
     groups: 'claims.groups',
     extra: {},
     emailVerified: 'claim',

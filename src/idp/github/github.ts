@@ -11,6 +11,7 @@
 import type { Clock } from '../../contracts/clock.ts';
 import { knownAsOf } from '../../core/access/same-person.ts';
 import { mapClaims } from '../../core/identity/claims.ts';
+import { PROVIDERS } from '../../core/identity/provider-types.ts';
 import { type ClaimsMapping } from '../../core/identity/types.ts';
 import { accountOf } from '../../core/identity/identity.ts';
 import { timeoutSignal } from '../../timing/timing.ts';
@@ -82,7 +83,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
 
   return {
     name,
-    provesFreshness: false,
+    provesFreshness: PROVIDERS.github.provesFreshness,
 
     async begin({ fresh = false } = {}) {
       const challenge = newChallenge();

@@ -7,9 +7,10 @@
 import * as z from 'zod';
 import type { Claims } from '../../core/identity/types.ts';
 import { AppError } from '../../core/errors.ts';
-import { createOutbound, reachOf, VENDOR_HOSTS, type Reach } from '../outbound.ts';
+import { VENDOR_HOSTS } from '../../core/identity/provider-types.ts';
+import { createOutbound, reachOf, type Reach } from '../outbound.ts';
 import { allPages, type Page } from './api.ts';
-import { WITHOUT_CONSENT, type Vendor } from './vendor.ts';
+import { standardVendor, type Vendor } from './vendor.ts';
 
 export interface EntraOptions extends Reach {
   readonly name: string;
@@ -31,15 +32,11 @@ const PAGE_SIZE = 999;
 export function createEntra(options: EntraOptions): Vendor {
   const outbound = createOutbound({ issuer: new URL(options.graph), hosts: [], ...reachOf(options) });
   const { name, tenant, groupsAs, wantsGroups, maxGroups } = options;
+  const standard = standardVendor('entra');
   const scope = `https://${VENDOR_HOSTS.graph}/${GRAPH_SCOPE[groupsAs]}`;
   return {
-    ...WITHOUT_CONSENT,
-    hosts: VENDOR_HOSTS.entra,
-    // https://learn.microsoft.com/en-us/entra/identity-platform/certificate-credentials
-    assertionAudience: 'token_endpoint',
-    scopes: () => ['openid', 'profile', 'email', 'offline_access', ...(wantsGroups ? [scope] : [])],
-    // Its UserInfo endpoint has less than the ID token.
-    userInfo: false,
+    ...standard,
+    scopes: (offered) => [...standard.scopes(offered), ...(wantsGroups ? [scope] : [])],
     subjectOf: (claims) => subjectOf(name, tenant, claims),
     async complete(claims, accessToken) {
       const overage = hasOverage(claims);

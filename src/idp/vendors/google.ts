@@ -4,19 +4,14 @@
  *
  * @see https://developers.google.com/identity/openid-connect/openid-connect
  */
-import { VENDOR_HOSTS } from '../outbound.ts';
 import { createDirectory, type DirectoryOptions } from './directory.ts';
-import { OIDC, type Vendor } from './vendor.ts';
+import { standardVendor, type Vendor } from './vendor.ts';
 
 /** @param directory absent: no user has groups */
 export function createGoogle(directory: DirectoryOptions | undefined): Vendor {
   const groupsOf = directory === undefined ? undefined : createDirectory(directory);
   return {
-    ...OIDC,
-    hosts: VENDOR_HOSTS.google,
-    scopes: () => ['openid', 'profile', 'email'],
-    // Google does not say when a user authenticated, unless it has reviewed the application.
-    provesFreshness: false,
+    ...standardVendor('google'),
     parameters: ({ fresh }) => ({
       // Google has no offline_access, and after the first time gives a refresh token only with consent.
       access_type: 'offline',

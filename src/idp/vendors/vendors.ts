@@ -1,10 +1,11 @@
 /** From a provider's type to a provider: the vendor's differences, over the one OpenID Connect client. */
 import type { IdentityProvider } from '../types.ts';
 import { createOidcProvider, type OidcProviderOptions } from '../oidc.ts';
-import { reachOf, VENDOR_HOSTS } from '../outbound.ts';
+import { VENDOR_HOSTS, type ProviderType } from '../../core/identity/provider-types.ts';
+import { reachOf } from '../outbound.ts';
 import { createEntra } from './entra.ts';
 import { createGoogle } from './google.ts';
-import { KEYCLOAK, OIDC, OKTA, type Vendor } from './vendor.ts';
+import { standardVendor, type Vendor } from './vendor.ts';
 
 interface Common extends Omit<OidcProviderOptions, 'vendor'> {
   /** The mapping reads `claims.groups`. */
@@ -14,7 +15,7 @@ interface Common extends Omit<OidcProviderOptions, 'vendor'> {
 
 export type VendorProviderOptions = Common &
   (
-    | { readonly type: 'oidc' | 'okta' | 'keycloak' }
+    | { readonly type: Exclude<ProviderType, 'entra' | 'google' | 'github'> }
     | { readonly type: 'entra'; readonly tenant: string; readonly groupsAs: 'id' | 'name' }
     | {
         readonly type: 'google';
@@ -56,25 +57,16 @@ export const assertionAudienceOf = (options: VendorProviderOptions): Vendor['ass
 function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): Vendor {
   const { name, maxGroups, wantsGroups, clock } = options;
   const reach = reachOf(options);
-  switch (options.type) {
-    case 'oidc':
-      return OIDC;
-    case 'okta':
-      return OKTA;
-    case 'keycloak':
-      return KEYCLOAK;
-    case 'entra': {
-      const { tenant, groupsAs } = options;
-      return createEntra({ name, tenant, groupsAs, wantsGroups, maxGroups, ...reach, graph: endpoints.graph });
-    }
-    case 'google': {
-      const { directory } = options;
-      const { googleApi: api, googleToken: tokenEndpoint } = endpoints;
-      return createGoogle(
-        directory === undefined || !wantsGroups
-          ? undefined
-          : { name, ...directory, maxGroups, ...reach, api, tokenEndpoint, clock },
-      );
-    }
+  if (options.type === 'entra') {
+    const { tenant, groupsAs } = options;
+    return createEntra({ name, tenant, groupsAs, wantsGroups, maxGroups, ...reach, graph: endpoints.graph });
   }
+  if (options.type !== 'google') return standardVendor(options.type);
+  const { directory } = options;
+  const { googleApi: api, googleToken: tokenEndpoint } = endpoints;
+  return createGoogle(
+    directory === undefined || !wantsGroups
+      ? undefined
+      : { name, ...directory, maxGroups, ...reach, api, tokenEndpoint, clock },
+  );
 }

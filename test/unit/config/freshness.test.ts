@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { PROVIDER_TYPES, provesFreshness } from '../../../src/config/provider-types.ts';
+import { PROVIDER_TYPES, PROVIDERS } from '../../../src/core/identity/provider-types.ts';
 import { createGithubProvider } from '../../../src/idp/github/github.ts';
 import { createVendorProvider } from '../../../src/idp/vendors/vendors.ts';
 import { compileMapping } from '../../../src/core/identity/claims.ts';
@@ -162,6 +162,6 @@ test.each(PROVIDER_TYPES)(
               ? { ...common, ...groups, type, tenant: TENANT, groupsAs: 'id' }
               : { ...common, ...groups, type },
           );
-    expect(provider.provesFreshness).toBe(provesFreshness(type));
+    expect(provider.provesFreshness).toBe(PROVIDERS[type].provesFreshness);
   },
 );

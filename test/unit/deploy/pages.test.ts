@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { expect, it } from 'vitest';
-import { VENDOR_HOSTS } from '../../../src/idp/outbound.ts';
+import { VENDOR_HOSTS } from '../../../src/core/identity/provider-types.ts';
 import { ROOT } from '../../support/deployed.ts';
 
 it('names in docs/network-policies.md every host that Portcullis asks of each vendor', () => {

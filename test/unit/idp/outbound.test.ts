@@ -2,7 +2,8 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assertProviderUrl, createOutbound, guardMessage, VENDOR_HOSTS } from '../../../src/idp/outbound.ts';
+import { VENDOR_HOSTS } from '../../../src/core/identity/provider-types.ts';
+import { assertProviderUrl, createOutbound, guardMessage } from '../../../src/idp/outbound.ts';
 
 const CORP = { issuer: new URL('https://login.example.com/tenant'), hosts: ['keys.example.com'] };
 
