@@ -1,11 +1,9 @@
-/** Checks of `access` together with other settings, and warnings about it. */
+/** Checks of `access` together with other settings. */
 import { compileReason } from '../core/access/reason-pattern.ts';
 import { forbiddenCharacter } from '../core/identity/names.ts';
 import { checkNotify } from './access-notify.ts';
-import type { Config } from './config.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { checkProvableGroups } from './freshness.ts';
-import type { ConfigWarning } from './validation-errors.ts';
 
 /** Reads the document itself, so that an error elsewhere in the section hides none of these. */
 export function checkAccess(root: unknown, errors: ValidationErrors): void {
@@ -103,39 +101,4 @@ function checkRoleFreshness(root: unknown, { role, place }: PlacedRole, errors: 
   if (textAt(root, 'access', 'freshness') === 'off') return;
   const setting = { otherwise: 'access.freshness: off', effect: 'make a user an approver' };
   checkProvableGroups(root, { ...setting, place: [...place, 'approval', 'groups'] }, errors);
-}
-
-/** Returns what is said of roles at each start. */
-export function accessWarnings({ access }: Pick<Config, 'access'>): readonly ConfigWarning[] {
-  const warning = (setting: string, text: string): ConfigWarning => ({ setting, message: `${setting} ${text}` });
-  const ofRoles = access.roles.flatMap(({ requesters, approval, reason, freshness, clusters }, index) => {
-    const place = `access.roles[${index}]`;
-    return [
-      ...(requesters.length === 0 ? [warning(`${place}.requesters`, 'is empty: no user may ask for this role.')] : []),
-      ...(clusters?.length === 0 ? [warning(`${place}.clusters`, 'is empty: this role gives nothing anywhere.')] : []),
-      ...(approval !== 'none' && approval.groups.length === 0
-        ? [warning(`${place}.approval.groups`, 'is empty: no user may approve, so no one gets this role.')]
-        : []),
-      ...(approval === 'none' && reason === undefined && freshness === undefined
-        ? [
-            warning(
-              `${place}.approval`,
-              'is none, with neither reason nor freshness: an attacker with a session of a requester has this role at once.',
-            ),
-          ]
-        : []),
-    ];
-  });
-  const isOff = access.freshness === 'off' && access.roles.some(({ approval }) => approval !== 'none');
-  return [
-    ...ofRoles,
-    ...(isOff
-      ? [
-          warning(
-            'access.freshness',
-            'is off: an attacker with an approver’s session can approve for as long as it lives.',
-          ),
-        ]
-      : []),
-  ];
 }

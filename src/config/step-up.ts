@@ -2,7 +2,6 @@
 import * as z from 'zod';
 import { parseLimit } from '../core/delegation/parse.ts';
 import type { RightsRule } from '../core/delegation/rights.ts';
-import type { StepUpRule } from '../core/step-up/rule.ts';
 import { items, textAt, texts, valueAt, type ValidationErrors } from './document.ts';
 import { silentProviders } from './freshness.ts';
 import { list, section } from './section.ts';
@@ -92,25 +91,10 @@ function checkProviders(root: unknown, errors: ValidationErrors): void {
   }
 }
 
-/** Returns what is said at each start of rules that no request can touch. */
-export function stepUpWarnings(rules: readonly StepUpRule[]): readonly { setting: string; message: string }[] {
-  return rules.flatMap(({ clusters, rules: own }, index) => {
-    const place = `stepUp[${index}]`;
-    if (clusters?.length === 0)
-      return [{ setting: `${place}.clusters`, message: `${place}.clusters is empty: ${NEVER}` }];
-    return own.flatMap((rule, at) => {
-      const why = neverMatches(rule);
-      const setting = `${place}.rules[${at}]`;
-      return why === undefined ? [] : [{ setting, message: `${setting} ${why}: ${NEVER}` }];
-    });
-  });
-}
-
-const NEVER = 'it never asks for a recent sign-in.';
-
 const IMPERSONATED: ReadonlySet<string> = new Set(['*', 'users', 'groups', 'serviceaccounts', 'uids', 'userextras']);
 
-function neverMatches(rule: RightsRule): string | undefined {
+/** @returns why no request can touch the rule, after its name; undefined where one can */
+export function whyNeverTouched(rule: RightsRule): string | undefined {
   const empty = (['apiGroups', 'resources', 'resourceNames', 'nonResourceURLs', 'namespaces'] as const).find(
     (member) => rule[member]?.length === 0,
   );
