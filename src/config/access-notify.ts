@@ -3,7 +3,6 @@
  * settings together.
  */
 import { file } from './file-settings.ts';
-import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { NOTICE_KINDS } from '../core/access/notice.ts';
 import { webhookSecretsIn } from '../core/access/webhook-signature.ts';
@@ -15,6 +14,18 @@ import { duration, label, webhookUrl } from './values.ts';
 
 const NOTICE_FORMATS = ['json', 'slack', 'teams'] as const;
 
+/** @param check throws where the file has something else: it would be found at the first notice only */
+const holding =
+  (check: (text: string) => unknown) =>
+  (text: string): string | undefined => {
+    try {
+      check(text);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message.replace(/^expected /, 'a file with ') : String(error);
+    }
+  };
+
 export const receiver = section({
   name: label.meta({ text: 'What it is called in the log and in metrics.' }),
   format: z
@@ -24,10 +35,10 @@ export const receiver = section({
   url: webhookUrl
     .exactOptional()
     .meta({ text: 'Its URL, for `json` alone. Redirects are not followed; plain http only for a loopback host.' }),
-  urlFile: file('secret').exactOptional().meta({
+  urlFile: file('secret', holding(assertWebhookUrl)).exactOptional().meta({
     text: 'A file that holds its URL, where that is a secret: required for `slack` and `teams`, whose URLs let anyone write to the channel. It is followed when it is replaced.',
   }),
-  secretFile: file('secret').exactOptional().meta({
+  secretFile: file('secret', holding(webhookSecretsIn)).exactOptional().meta({
     text: 'Holds the secret for signatures (Standard Webhooks): `whsec_` and the base64 of 24 to 64 random bytes. Required for `json`. With several, one a line and three at most, each signs, so that receivers can change to another one. It is followed when it is replaced.',
   }),
   caFile: file().exactOptional().meta({
@@ -99,33 +110,5 @@ export function assertWebhookUrl(content: string): void {
   const isSecure = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
   if (url === undefined || !isSecure || url.username !== '' || url.password !== '' || /[\s#]/.test(content)) {
     throw new Error('expected the https URL of a webhook, without user, password and fragment, on one line');
-  }
-}
-
-/**
- * Checks the content of files: a wrong one would be found at the first notice only.
- * @param locate makes a path absolute
- */
-export async function checkNotifyFiles(
-  root: unknown,
-  locate: (file: string) => string,
-  errors: ValidationErrors,
-): Promise<void> {
-  const receivers = items(valueAt(root, ['access']), 'notify');
-  for (const index of receivers.keys()) {
-    for (const [key, check] of [
-      ['urlFile', assertWebhookUrl],
-      ['secretFile', (content: string) => void webhookSecretsIn(content)],
-    ] as const) {
-      const place = ['access', 'notify', index, key];
-      const named = textAt(root, ...place);
-      // A file that cannot be read is reported elsewhere.
-      const content = named === undefined ? undefined : await readFile(locate(named), 'utf8').catch(() => undefined);
-      try {
-        if (content !== undefined && content !== '') check(content.replace(/\r?\n$/, ''));
-      } catch (error) {
-        errors.add(place, error instanceof Error ? error.message.replace(/^expected /, 'a file with ') : String(error));
-      }
-    }
   }
 }

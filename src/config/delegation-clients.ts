@@ -3,7 +3,6 @@
  * one, and checks of several settings together.
  */
 import { file } from './file-settings.ts';
-import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import {
   clientCertificatesIn,
@@ -57,9 +56,12 @@ export const delegationClient = section({
     .meta({
       text: 'The audience of the users’ tokens that it may exchange (RFC 8707): exactly as its clients ask for it.',
     }),
-  jwksFile: file().exactOptional().meta({
-    text: 'It authenticates by assertions (`private_key_jwt`) that a key of this JWK Set verifies. Read again when it changes.',
-  }),
+  // A wrong key would be found at the first exchange only.
+  jwksFile: file('file', (content) => (clientKeysInText(content).ok ? undefined : EXPECTED_JWKS))
+    .exactOptional()
+    .meta({
+      text: 'It authenticates by assertions (`private_key_jwt`) that a key of this JWK Set verifies. Read again when it changes.',
+    }),
   jwksUrl: issuerUrl.exactOptional().meta({
     text: 'The same, with the set at an address, which is read at most once a minute: nothing but this host is connected to, and no redirect is followed.',
   }),
@@ -70,9 +72,11 @@ export const delegationClient = section({
     'The proxy to the host of `jwksUrl`; `none`: directly.',
     'Name and password for that proxy, as `NAME:PASSWORD`.',
   ),
-  certFile: file().exactOptional().meta({
-    text: 'It authenticates by one of these certificates, in PEM (`self_signed_tls_client_auth`); their CA is not looked at. Read again when it changes.',
-  }),
+  certFile: file('file', (content) => (clientCertificatesIn(content).ok ? undefined : EXPECTED_CERTIFICATES))
+    .exactOptional()
+    .meta({
+      text: 'It authenticates by one of these certificates, in PEM (`self_signed_tls_client_auth`); their CA is not looked at. Read again when it changes.',
+    }),
   limit: limit.meta({
     text: 'What it may do at most: `preset`, `namespaces` and `rules`, each of which must allow a request, as do the user’s own rights ([agents and scripts](../agents.md)).',
   }),
@@ -182,28 +186,5 @@ function checkUnbound(client: Readonly<Record<string, unknown>>, base: Path, err
   }
   if (client['certFile'] !== undefined) {
     errors.add([...base, 'binding'], 'certificate: it authenticates with one, so its tokens can be bound to it');
-  }
-}
-
-/**
- * Checks the content of key files: a wrong one would be found at the first exchange only.
- * @param locate makes a path absolute
- */
-export async function checkDelegationKeys(
-  root: unknown,
-  locate: (file: string) => string,
-  errors: ValidationErrors,
-): Promise<void> {
-  const clients = items(valueAt(root, ['delegation']), 'clients');
-  const check = async (place: Path, isGood: (text: string) => boolean, expected: string): Promise<void> => {
-    const named = textAt(root, ...place);
-    // A file that cannot be read is reported elsewhere.
-    const content = named === undefined ? undefined : await readFile(locate(named), 'utf8').catch(() => undefined);
-    if (content !== undefined && !isGood(content)) errors.add(place, expected);
-  };
-  for (const index of clients.keys()) {
-    const base = ['delegation', 'clients', index];
-    await check([...base, 'jwksFile'], (content) => clientKeysInText(content).ok, EXPECTED_JWKS);
-    await check([...base, 'certFile'], (content) => clientCertificatesIn(content).ok, EXPECTED_CERTIFICATES);
   }
 }

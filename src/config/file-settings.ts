@@ -3,9 +3,10 @@
  * whether an error may show what was given as its name.
  */
 import { constants, existsSync } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, readFile, stat } from 'node:fs/promises';
 import { dirname, isAbsolute } from 'node:path';
 import * as z from 'zod';
+import { defined } from '../core/defined.ts';
 import { isMapping, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { readSecretFile } from './files.ts';
 import { metaOf, unwrapped } from './section.ts';
@@ -15,6 +16,8 @@ declare module 'zod' {
   interface GlobalMeta {
     /** The setting names a file of this kind. */
     file?: FileKind;
+    /** What the file has to hold. */
+    holds?: FileCheck;
   }
 }
 
@@ -24,22 +27,34 @@ declare module 'zod' {
  */
 export type FileKind = 'file' | 'key' | 'secret' | 'directory' | 'written' | 'made';
 
-/** A setting that names a file; whether it can be used is checked once all is known. */
-export const file = (kind: FileKind = 'file') =>
-  text(kind === 'directory' || kind === 'made' ? 'the path of a directory' : 'the path of a file').meta({ file: kind });
+/** @returns what is expected in a file that has something else; it never quotes the text, which may be a secret */
+type FileCheck = (text: string) => string | undefined;
+
+/**
+ * A setting that names a file; whether it can be used is checked once all is known.
+ * @param holds for a file of which the wrong one would be found much later
+ */
+export const file = (kind: FileKind = 'file', holds?: FileCheck) =>
+  text(kind === 'directory' || kind === 'made' ? 'the path of a directory' : 'the path of a file').meta({
+    file: kind,
+    ...defined({ holds }),
+  });
 
 export interface NamedFile {
   readonly path: Path;
   readonly kind: FileKind;
   /** As it is written. */
   readonly name: string;
+  readonly holds?: FileCheck;
 }
 
 /** Reads the document itself, so that an error elsewhere in a section hides no file. */
 export function namedFiles(type: z.core.$ZodType, value: unknown, path: Path = []): readonly NamedFile[] {
   const inner = unwrapped(type);
-  const { file: kind } = metaOf(type);
-  if (kind !== undefined) return typeof value === 'string' && value !== '' ? [{ path, kind, name: value }] : [];
+  const { file: kind, holds } = metaOf(type);
+  if (kind !== undefined) {
+    return typeof value === 'string' && value !== '' ? [{ path, kind, name: value, ...defined({ holds }) }] : [];
+  }
   if (inner instanceof z.core.$ZodUnion) return inner._zod.def.options.flatMap((one) => namedFiles(one, value, path));
   if (inner instanceof z.core.$ZodArray && Array.isArray(value)) {
     return value.flatMap((item, index) => namedFiles(inner._zod.def.element, item, [...path, index]));
@@ -70,7 +85,8 @@ export function mayHoldSecret(type: z.core.$ZodType, [step, ...rest]: Path): boo
   }
   if (step === undefined) return ['key', 'secret'].includes(metaOf(type).file ?? '');
   if (inner instanceof z.core.$ZodArray) return mayHoldSecret(inner._zod.def.element, rest);
-  const below = inner instanceof z.core.$ZodObject ? inner._zod.def.shape[step] : undefined;
+  if (!(inner instanceof z.core.$ZodObject) || !Object.hasOwn(inner._zod.def.shape, step)) return false;
+  const below = inner._zod.def.shape[step];
   return below !== undefined && mayHoldSecret(below, rest);
 }
 
@@ -83,24 +99,29 @@ export async function checkFiles(
   locate: (file: string) => string,
   errors: ValidationErrors,
 ): Promise<void> {
-  for (const { path, kind, name } of files) {
-    const error = await checkFile(name, locate, kind);
-    if (error !== undefined) errors.add(path, error);
+  for (const named of files) {
+    const error = await errorOf(named, locate);
+    if (error !== undefined) errors.add(named.path, error);
   }
 }
-async function checkFile(given: string, locate: (file: string) => string, kind: FileKind): Promise<string | undefined> {
-  const file = locate(given);
+
+async function errorOf(
+  { kind, name, holds }: NamedFile,
+  locate: (file: string) => string,
+): Promise<string | undefined> {
+  const file = locate(name);
   try {
     if (kind === 'secret') readSecretFile(file);
     else if (kind === 'written') await access(dirname(file), constants.W_OK | constants.X_OK);
     else if (kind === 'made') await access(existsSync(file) ? file : dirname(file), constants.W_OK | constants.X_OK);
     else await access(file, kind === 'directory' ? constants.R_OK | constants.X_OK : constants.R_OK);
     if (kind === 'written' || kind === 'made') return undefined;
-    return (await stat(file)).isDirectory() === (kind === 'directory') ? undefined : EXPECTED[kind];
+    if ((await stat(file)).isDirectory() !== (kind === 'directory')) return EXPECTED[kind];
+    return holds?.((await readFile(file, 'utf8')).replace(/\r?\n$/, ''));
   } catch (error) {
     const why = error instanceof Error && 'code' in error ? String(error.code) : 'empty, or larger than 64 KiB';
     // A relative path counts from the configuration's folder, which is seldom the one that its author thinks of.
-    return `${EXPECTED[kind]} (${why}${isAbsolute(given) ? '' : `, in ${locate('.')}`})`;
+    return `${EXPECTED[kind]} (${why}${isAbsolute(name) ? '' : `, in ${locate('.')}`})`;
   }
 }
 

@@ -6,8 +6,6 @@ import { no, ok, type Result } from '../core/result.ts';
 import { assemble } from './assemble.ts';
 import { checkClientKeys } from './client-auth.ts';
 import type { Config } from './config.ts';
-import { checkNotifyFiles } from './access-notify.ts';
-import { checkDelegationKeys } from './delegation-clients.ts';
 import { ValidationErrors, type SourceDocument } from './document.ts';
 import { FILE_VARIABLE, environmentDocument, misspelt, setVariables, type Environment } from './environment.ts';
 import type { ConfigWarning, ValidationError } from './validation-errors.ts';
@@ -54,8 +52,6 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   if (options.files !== 'off') {
     await checkFiles(files, locate, errors);
     await checkClientKeys(document.root, locate, errors);
-    await checkDelegationKeys(document.root, locate, errors);
-    await checkNotifyFiles(document.root, locate, errors);
   }
 
   if (errors.all.length > 0 || whole === undefined) return no(errors.all);
