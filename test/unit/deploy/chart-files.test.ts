@@ -1,7 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { CHART_FILES, CHART_YAML, chartFiles, chartIcon } from '../../../scripts/chart-files.ts';
+import {
+  CHART_FILES,
+  CHART_SCHEMA,
+  CHART_YAML,
+  chartFiles,
+  chartIcon,
+  chartSchema,
+} from '../../../scripts/chart-files.ts';
 
 const files = chartFiles();
 
@@ -22,6 +29,10 @@ it('has no file that is a copy of nothing', () => {
 
 it('shows the icon of the pages (else: node scripts/chart-files.ts)', () => {
   expect(readFileSync(CHART_YAML, 'utf8').split('\n')).toContain(chartIcon());
+});
+
+it('takes of the configuration’s values what the configuration takes (else: node scripts/chart-files.ts)', () => {
+  expect(readFileSync(CHART_SCHEMA, 'utf8')).toBe(chartSchema());
 });
 
 it('lets the user of Redis do nothing that belongs to an administrator', () => {
