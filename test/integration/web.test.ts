@@ -6,6 +6,7 @@ import {
   browserAt,
   closeStages,
   locationOf,
+  LIMITS,
   openStage,
   pendingAt,
   PUBLIC_URL,
@@ -203,7 +204,7 @@ describe('signing in at a browser', () => {
   });
 
   test('rejects an address that starts too many sign-ins, and accepts it later', async () => {
-    const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 2 };
+    const limits = { ...LIMITS, signInsPerMinute: 2 };
     const stage = await openStage({ config: { limits } });
     const browser = browserAt(stage);
     await beginAt(browser);

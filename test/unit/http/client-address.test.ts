@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { addressSet } from '../../../src/proxy/listener/proxy-protocol.ts';
 import { clientAddresses } from '../../../src/http/client-address.ts';
 import { makeCertificate } from '../../support/upstream.ts';
-import { annotation, beginAt, browserAt, closeStages, openStage, type Stage } from '../web/harness.ts';
+import { LIMITS, annotation, beginAt, browserAt, closeStages, openStage, type Stage } from '../web/harness.ts';
 
 afterEach(closeStages);
 
@@ -76,7 +76,7 @@ test('a proxy that passes TLS on writes no header, so a header on such a connect
 });
 
 describe('sign-ins behind an ingress', () => {
-  const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 2 };
+  const limits = { ...LIMITS, signInsPerMinute: 2 };
   const behind = (named: boolean): Promise<Stage> =>
     openStage({
       config: { limits, publicUrl: SITE },

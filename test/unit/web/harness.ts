@@ -1,6 +1,7 @@
 /** The web module on the memory store and the real revocation guard; provider and authorization server are in memory. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import supertest from 'supertest';
+import { configuration } from '../../../src/config/schema.ts';
 import type { Account } from '../../../src/core/identity/identity.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { AppError } from '../../../src/core/errors.ts';
@@ -65,6 +66,9 @@ class TestAuthorizations implements Authorizations {
   }
 }
 
+/** The defaults. */
+export const LIMITS = configuration.shape.limits.parse({});
+
 const cluster = (name: string, allow: string): WebConfig['clusters'][number] => ({
   name,
   hosts: [`${name}.k8s.example.com`],
@@ -90,24 +94,8 @@ function testConfig(change: Partial<WebConfig> = {}): WebConfig {
     workload: [],
     access: { roles: [], freshness: 900 },
     delegation: DELEGATION,
-    sessions: {
-      accessToken: 300,
-      idle: 12 * 3600,
-      absolute: 24 * 3600,
-      recheck: 300,
-      recheckGrace: 900,
-      binding: 'required',
-      deviceCode: 'on',
-      publicClients: [],
-    },
-    limits: {
-      headerBytes: 16_384,
-      connections: 1000,
-      inFlightPerPerson: 400,
-      groups: 1000,
-      idle: 600,
-      signInsPerMinute: 30,
-    },
+    sessions: configuration.shape.sessions.parse({}),
+    limits: LIMITS,
     ...change,
   };
 }

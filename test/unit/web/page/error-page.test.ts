@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { beginAt, browserAt, closeStages, openStage } from '../harness.ts';
+import { LIMITS, beginAt, browserAt, closeStages, openStage } from '../harness.ts';
 import { TestProvider } from '../test-provider.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { errorDocument } from '../../../../src/web/web.ts';
@@ -25,7 +25,7 @@ test.each(['/nowhere', '/login/finish?state=long-ago', '/login/start?provider=un
 );
 
 test('too many sign-ins say whom to ask, and when to go on', async () => {
-  const limits = { headerBytes: 1, connections: 1, inFlightPerPerson: 1, groups: 1, idle: 600, signInsPerMinute: 1 };
+  const limits = { ...LIMITS, signInsPerMinute: 1 };
   const stage = await openStage({ config: { limits }, providers: [new TestProvider('corp')] });
   const browser = browserAt(stage);
   await beginAt(browser);
