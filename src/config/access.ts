@@ -4,7 +4,7 @@ import { receiver } from './access-notify.ts';
 import { list, section } from './section.ts';
 import { duration, integer, label, text } from './values.ts';
 
-const groups = (what: string) => z.array(text('a group’s name'), { error: `a list of group names; empty: ${what}` });
+const groups = (what: string) => list(text('a group’s name'), `group names; empty: ${what}`);
 
 const APPROVAL = 'none (break-glass: at once, without approval), or a mapping with groups and count';
 

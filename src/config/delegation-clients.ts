@@ -15,7 +15,7 @@ import { parseLimit } from '../core/delegation/parse.ts';
 import { isMapping, items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { proxied } from './outbound.ts';
 import { RESERVED_CLIENT_IDS } from './public-clients.ts';
-import { section } from './section.ts';
+import { list, section } from './section.ts';
 import { cidr, duration, host, issuerUrl, label, parseDuration, parseUrl } from './values.ts';
 
 const DEFAULT_LIFETIME_SECONDS = 15 * 60;
@@ -107,7 +107,7 @@ export const delegationClient = section({
 }));
 
 export const clientMetadata = section({
-  hosts: z.array(host, { error: 'a list of host names' }).default([]).meta({
+  hosts: list(host, 'host names').default([]).meta({
     text: 'Hosts whose client id metadata documents are accepted: MCP clients that are not registered here, and whose `client_id` is the URL of a document there. Each user confirms them by their host. Their tokens are for `delegation.clients` alone.',
   }),
   caFile: file()

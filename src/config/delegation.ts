@@ -19,7 +19,7 @@ export const delegation = section({
       text: 'The groups whose members may delegate, as the API server sees them (default: every user may). An empty list: no user may.',
       default: 'every user',
     }),
-  clusters: z.array(label, { error: 'a list of names of clusters; empty: none' }).exactOptional().meta({
+  clusters: list(label, 'names of clusters; empty: none').exactOptional().meta({
     text: 'The clusters that delegated sessions may be for (default: all). An empty list: none.',
     default: 'all clusters',
   }),

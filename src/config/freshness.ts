@@ -1,7 +1,7 @@
 /** Checks that every user who needs a fresh sign-in can also prove when they signed in (`admin.freshness`, `access`). */
 import { PROVIDER_TYPES, PROVIDERS } from '../core/identity/provider-types.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
-import { provesFreshness } from './provider-types.ts';
+import { provesFreshness } from './providers.ts';
 
 /**
  * Admins from a provider that does not say when they signed in would be rejected for every change, and learn of it

@@ -1,17 +1,21 @@
-/** Identity providers (`providers`): the settings of one, and whether its expressions compile. */
+/**
+ * Identity providers (`providers`): the settings of one, and checks of several settings together: what its type
+ * (`core/identity/provider-types.ts`) allows and requires, how it authenticates us, whether its expressions compile.
+ */
 import * as z from 'zod';
 import { defined } from '../core/defined.ts';
 import { compileMapping } from '../core/identity/claims.ts';
-import { PROVIDER_TYPES, PROVIDERS, type ProviderFacts } from '../core/identity/provider-types.ts';
+import { PROVIDER_TYPES, PROVIDERS, type ProviderFacts, type ProviderType } from '../core/identity/provider-types.ts';
 import { type ClaimsProvider } from '../core/identity/types.ts';
-import { CLIENT_AUTH_METHODS } from './client-auth.ts';
+import { checkClientAuth, CLIENT_AUTH_METHODS } from './client-auth.ts';
 import { isMapping, items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
-import { githubHost, githubOrganizations } from './github.ts';
+import { checkGithub, githubHost, githubOrganizations } from './github.ts';
 import { proxied } from './outbound.ts';
-import { FRESHNESS_SETTINGS } from './provider-types.ts';
 import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
 import { expression, host, issuerUrl, label, prefix, tenantId, text, withPrefixes } from './values.ts';
+
+const FRESHNESS_SETTINGS = ['auto', 'login', 'max_age', 'none'] as const;
 
 const logoutBy = ({ sendsLogoutTokens }: ProviderFacts) =>
   sendsLogoutTokens ? ('session' as const) : ('off' as const);
@@ -162,7 +166,63 @@ export const provider = section({
   };
 });
 
-export function checkExpressions(provider: unknown, base: Path, errors: ValidationErrors): void {
+/** Settings in a pair: one without the other has no effect. */
+const PAIRS: readonly (readonly [string, string])[] = [
+  ['serviceAccountFile', 'impersonatedAdmin'],
+  ['impersonatedAdmin', 'serviceAccountFile'],
+];
+
+/** @param freshness as set; a type that proves nothing does so whatever is set */
+export const provesFreshness = (type: ProviderType, freshness?: string): boolean =>
+  PROVIDERS[type].provesFreshness && freshness !== 'none';
+
+export function checkProvider(provider: unknown, base: Path, errors: ValidationErrors): void {
+  checkType(provider, base, errors);
+  checkClientAuth(provider, base, errors);
+  checkExpressions(provider, base, errors);
+}
+
+/** Reads the document itself, so that an error elsewhere in a provider hides none of these. */
+function checkType(provider: unknown, base: Path, errors: ValidationErrors): void {
+  if (!isMapping(provider)) return;
+  const named = provider['type'] ?? 'oidc';
+  const type = PROVIDER_TYPES.find((known) => known === named);
+  if (type === undefined) return;
+  const facts = PROVIDERS[type];
+  const issuer = valueAt(provider, ['issuer']);
+  if (facts.issuer === undefined && issuer === undefined) {
+    errors.add([...base, 'issuer'], 'the issuer’s https URL, exactly as its discovery document says it');
+  }
+  // An attacker who may choose the issuer under a vendor's name would make that vendor's checks worthless, so the
+  // issuer is fixed.
+  if (facts.issuer !== undefined && issuer !== undefined) {
+    errors.add([...base, 'issuer'], `nothing: type ${type} has its own`);
+  }
+  if (facts.issuer !== undefined && items(provider, 'hosts').length > 0) {
+    errors.add([...base, 'hosts'], `nothing: the hosts of type ${type} are fixed`);
+  }
+  for (const key of facts.needed) {
+    if (provider[key] === undefined) errors.add([...base, key], `a value, because type is ${type}`);
+  }
+  for (const other of PROVIDER_TYPES) {
+    const foreign = PROVIDERS[other].own.filter((key) => !facts.own.includes(key) && provider[key] !== undefined);
+    for (const key of foreign) errors.add([...base, key], `nothing: it is for type ${other}, and this one is ${type}`);
+  }
+  if (!facts.sendsLogoutTokens && (provider['backchannelLogout'] ?? 'off') !== 'off') {
+    errors.add([...base, 'backchannelLogout'], `off, because type ${type} does not say when a user signs out there`);
+  }
+  if (!facts.provesFreshness && (provider['freshness'] ?? 'none') !== 'none') {
+    errors.add([...base, 'freshness'], `none, or nothing: type ${type} does not say when a user signed in`);
+  }
+  if (type === 'github') checkGithub(provider, base, errors);
+  for (const [key, partner] of PAIRS) {
+    if (provider[key] !== undefined && provider[partner] === undefined && facts.own.includes(partner)) {
+      errors.add([...base, partner], `a value, because ${key} is set`);
+    }
+  }
+}
+
+function checkExpressions(provider: unknown, base: Path, errors: ValidationErrors): void {
   const compiled = compileMapping(expressionsOf(provider));
   if (compiled.ok) return;
   for (const { place, message } of compiled.reason) {

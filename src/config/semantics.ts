@@ -7,15 +7,13 @@
  */
 import { checkAccess } from './access-checks.ts';
 import { checkAudit } from './audit.ts';
-import { checkClientAuth } from './client-auth.ts';
 import { checkCluster, checkConsoles, checkHosts } from './clusters.ts';
 import { checkDelegation } from './delegation.ts';
 import { checkDelegationClients } from './delegation-clients.ts';
 import { items, textAt, type ValidationErrors } from './document.ts';
 import { checkFreshness } from './freshness.ts';
 import { checkListen } from './listen.ts';
-import { checkProviderType } from './provider-types.ts';
-import { checkExpressions } from './providers.ts';
+import { checkProvider } from './providers.ts';
 import { checkPublicClients } from './public-clients.ts';
 import type { Sections } from './sections.ts';
 import { checkSessions } from './sessions.ts';
@@ -44,11 +42,7 @@ export function checkSemantics(
   checkConsoles(root, errors);
   checkUnique(root, 'workload', errors);
   checkWorkload(root, errors);
-  items(root, 'providers').forEach((provider, index) => {
-    checkProviderType(provider, ['providers', index], errors);
-    checkClientAuth(provider, ['providers', index], errors);
-    checkExpressions(provider, ['providers', index], errors);
-  });
+  items(root, 'providers').forEach((provider, index) => checkProvider(provider, ['providers', index], errors));
   checkFreshness(root, errors);
   items(root, 'clusters').forEach((cluster, index) => checkCluster(cluster, ['clusters', index], errors));
 }

@@ -7,10 +7,10 @@ import { silentProviders } from './freshness.ts';
 import { list, section } from './section.ts';
 import { duration, label, text } from './values.ts';
 
-const listOf = (what: string) => z.array(text(what), { error: `a list of ${what}` });
+const listOf = (what: string) => list(text(what), what);
 
 /** The core API group is the empty text. */
-const groups = z.array(z.string({ error: 'API groups' }), { error: 'a list of API groups' });
+const groups = list(z.string({ error: 'API groups' }), 'API groups');
 
 const ruleShape = {
   verbs: listOf('verbs').min(1, { error: 'at least one verb' }).meta({
