@@ -9,7 +9,7 @@ import { webhookSecretsIn } from '../core/access/webhook-signature.ts';
 import { isLoopback } from '../core/http/address.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { proxied } from './outbound.ts';
-import { section } from './section.ts';
+import { list, section } from './section.ts';
 import { duration, label, webhookUrl } from './values.ts';
 
 const NOTICE_FORMATS = ['json', 'slack', 'teams'] as const;
@@ -50,16 +50,14 @@ export const receiver = section({
     'Name and password for that proxy, as `NAME:PASSWORD`.',
   ),
   timeout: duration('1s', '1m').prefault('10s').meta({ text: 'How long one attempt may take.' }),
-  events: z
-    .array(z.enum(NOTICE_KINDS, { error: `one of ${NOTICE_KINDS.join(', ')}` }), { error: 'a list of events' })
+  events: list(z.enum(NOTICE_KINDS, { error: `one of ${NOTICE_KINDS.join(', ')}` }), 'events')
     .min(1, { error: 'at least one event, or nothing: all' })
     .exactOptional()
     .meta({
       text: 'Which events (default: all): requested, approved, granted, break-glass, denied, withdrawn, expired, ended.',
       default: 'all',
     }),
-  roles: z
-    .array(label, { error: 'a list of names of roles' })
+  roles: list(label, 'names of roles')
     .min(1, { error: 'at least one role, or nothing: all' })
     .exactOptional()
     .meta({ text: 'Of which roles (default: all).', default: 'all' }),

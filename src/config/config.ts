@@ -13,6 +13,7 @@ import type { assemble } from './assemble.ts';
 
 export type { AssertionAlg, ClientKey } from './client-key.ts';
 export type { AuditKeys, SealingKeys, SigningKeys } from './key-types.ts';
+export type { TlsFiles } from './listen.ts';
 export type { Address } from './values.ts';
 
 export type Config = ReturnType<typeof assemble>;
@@ -25,4 +26,3 @@ export type WorkloadRule = Item<'workload'>;
 export type DelegationClientConfig = Config['delegation']['clients'][number];
 export type StoreConfig = Config['store'];
 export type NoticeFormat = Config['access']['notify'][number]['format'];
-export type TlsFiles = Pick<Config['listen']['api'], 'certFile' | 'keyFile'>;

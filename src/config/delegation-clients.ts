@@ -80,8 +80,7 @@ export const delegationClient = section({
   limit: limit.meta({
     text: 'What it may do at most: `preset`, `namespaces` and `rules`, each of which must allow a request, as do the user’s own rights ([agents and scripts](../agents.md)).',
   }),
-  clusters: z
-    .array(label, { error: 'a list of names of clusters' })
+  clusters: list(label, 'names of clusters')
     .min(1, { error: 'at least one cluster' })
     .meta({ text: 'The clusters that its tokens may be for.' }),
   lifetime: duration('10s', '24h').exactOptional().meta({

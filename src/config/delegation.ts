@@ -12,13 +12,10 @@ export const delegation = section({
     text: 'Whether users can make delegated sessions. `false`: none is made any more, and those that there are can do nothing more. This and `groups`, `clusters`, `most` and the clients count for sessions that there are from the restart on; `lifetime` from their next token on.',
   }),
   // Absent is everyone and an empty list is no one, as everywhere in rights: so there is no default to write out.
-  groups: z
-    .array(text('a group’s name'), { error: 'a list of group names; empty: no user may delegate' })
-    .exactOptional()
-    .meta({
-      text: 'The groups whose members may delegate, as the API server sees them (default: every user may). An empty list: no user may.',
-      default: 'every user',
-    }),
+  groups: list(text('a group’s name'), 'group names; empty: no user may delegate').exactOptional().meta({
+    text: 'The groups whose members may delegate, as the API server sees them (default: every user may). An empty list: no user may.',
+    default: 'every user',
+  }),
   clusters: list(label, 'names of clusters; empty: none').exactOptional().meta({
     text: 'The clusters that delegated sessions may be for (default: all). An empty list: none.',
     default: 'all clusters',

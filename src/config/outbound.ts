@@ -8,7 +8,7 @@ import { parseProxyUrl, proxyCredentials, proxyVariables } from '../core/http/pr
 import { defined } from '../core/defined.ts';
 import { items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
 import { file } from './file-settings.ts';
-import { section } from './section.ts';
+import { list, section } from './section.ts';
 import type { Environment } from './environment.ts';
 import { proxySetting } from './values.ts';
 
@@ -30,13 +30,12 @@ export const outbound = section({
     text: 'The CAs that verify proxies whose address is `https://…`, in PEM; without it the system’s CAs. Read again when it changes.',
     default: "the system's CAs",
   }),
-  noProxy: z
-    .array(
-      z
-        .string({ error: 'a host' })
-        .regex(/^[^\s,]+$/, { error: 'a host, a domain such as .example.com, an address, a CIDR or "*"' }),
-      { error: 'a list of hosts, domains, addresses and CIDRs' },
-    )
+  noProxy: list(
+    z
+      .string({ error: 'a host' })
+      .regex(/^[^\s,]+$/, { error: 'a host, a domain such as .example.com, an address, a CIDR or "*"' }),
+    'hosts, domains, addresses and CIDRs',
+  )
     .exactOptional()
     .meta({
       text: 'What is reached directly: names with all below them (`example.com`), only those below (`.example.com`), addresses, CIDRs, or `"*"`; a name or an address with an optional port.',

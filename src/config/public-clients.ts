@@ -9,7 +9,7 @@ import * as z from 'zod';
 import { BROWSER_CLIENT, PLUGIN_CLIENT_ID } from '../core/core.ts';
 import { isRedirectUri, REDIRECT_URI } from '../core/http/redirect-uri.ts';
 import { isMapping, items, textAt, valueAt, type ValidationErrors } from './document.ts';
-import { section } from './section.ts';
+import { list, section } from './section.ts';
 import { label, text } from './values.ts';
 
 /**
@@ -35,10 +35,7 @@ export const publicClient = section({
   resource: text('the resource of one of delegation.clients').exactOptional().meta({
     text: 'In place of `cluster`: the `resource` of one of `delegation.clients`, for which its tokens are. They are good for nothing else.',
   }),
-  redirectUris: z
-    .array(z.string({ error: REDIRECT_URI }).refine(isRedirectUri, { error: REDIRECT_URI }), {
-      error: 'a list of redirect URIs',
-    })
+  redirectUris: list(z.string({ error: REDIRECT_URI }).refine(isRedirectUri, { error: REDIRECT_URI }), 'redirect URIs')
     .min(1, { error: 'at least one redirect URI' })
     .default([...KUBELOGIN_REDIRECT_URIS])
     .meta({ text: 'Where the browser may be sent back to; the port of a loopback host does not count.' }),

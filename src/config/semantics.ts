@@ -5,7 +5,7 @@
  * Most checks read the document itself and use only what has the right type, so that an error elsewhere in a
  * section hides none of these; the schema reports wrong types.
  */
-import { checkAccess } from './access-checks.ts';
+import { checkAccess } from './access.ts';
 import { checkAudit } from './audit.ts';
 import { checkCluster, checkConsoles, checkHosts } from './clusters.ts';
 import { checkDelegation } from './delegation.ts';

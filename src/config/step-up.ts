@@ -36,12 +36,10 @@ const ruleShape = {
 } as const;
 
 const stepUpRule = section({
-  clusters: z
-    .array(label, { error: 'a list of names of clusters; empty: none' })
+  clusters: list(label, 'names of clusters; empty: none')
     .exactOptional()
     .meta({ text: 'The clusters that the rules are for.', default: 'all clusters' }),
-  rules: z
-    .array(section(ruleShape), { error: 'a list of rules as in RBAC' })
+  rules: list(section(ruleShape), 'rules as in RBAC')
     .min(1, { error: 'at least one rule' })
     .check(({ value, issues }) => {
       const parsed = parseLimit({ rules: value });
