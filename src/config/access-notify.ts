@@ -2,12 +2,12 @@
  * Who is told of access requests, by webhook (`access.notify`): the settings of one receiver, and checks of several
  * settings together.
  */
-import { file } from './file-settings.ts';
 import * as z from 'zod';
 import { NOTICE_KINDS } from '../core/access/notice.ts';
 import { webhookSecretsIn } from '../core/access/webhook-signature.ts';
 import { isLoopback } from '../core/http/address.ts';
 import { items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { file } from './file-settings.ts';
 import { proxied } from './outbound.ts';
 import { list, section } from './section.ts';
 import { duration, label, webhookUrl } from './values.ts';

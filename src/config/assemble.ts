@@ -1,7 +1,7 @@
 /** What a section of the file cannot say alone: defaults that come from other sections, and proxies. */
 import type { Environment } from './environment.ts';
 import { outboundProxies } from './outbound.ts';
-import type { Parsed } from './sections.ts';
+import type { Parsed } from './parse.ts';
 
 const DELEGATED_LIFETIME_SECONDS = 8 * 3600;
 

@@ -2,7 +2,6 @@
  * `delegation.clients`: programs that exchange a user's token for a delegated session's (RFC 8693): the settings of
  * one, and checks of several settings together.
  */
-import { file } from './file-settings.ts';
 import * as z from 'zod';
 import {
   clientCertificatesIn,
@@ -13,6 +12,7 @@ import {
 import { ACTOR_NAME_RULE, isActorName } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
 import { isMapping, items, textAt, texts, valueAt, type Path, type ValidationErrors } from './document.ts';
+import { file } from './file-settings.ts';
 import { proxied } from './outbound.ts';
 import { RESERVED_CLIENT_IDS } from './public-clients.ts';
 import { list, section } from './section.ts';

@@ -12,7 +12,7 @@ import type { ConfigWarning, ValidationError } from './validation-errors.ts';
 import { checkFiles, mayHoldSecret, namedFiles, withAbsoluteNames } from './file-settings.ts';
 import { checkOutbound } from './outbound.ts';
 import { configuration } from './schema.ts';
-import { parseSections } from './sections.ts';
+import { parseDocument } from './parse.ts';
 import { checkSemantics } from './semantics.ts';
 import { warningsOf } from './warnings.ts';
 import { readYamlFile } from './yaml-file.ts';
@@ -46,7 +46,7 @@ export async function loadConfig(options: LoadOptions): Promise<Result<LoadedCon
   const locate = (file: string): string => resolve(document.baseDirectory, file);
 
   const files = namedFiles(configuration, document.root);
-  const { sections, whole } = parseSections(withAbsoluteNames(document.root, files, locate), errors);
+  const { sections, whole } = parseDocument(withAbsoluteNames(document.root, files, locate), errors);
   checkSemantics(document.root, sections, errors);
   checkOutbound(document.root, options.env, errors);
   if (options.files !== 'off') {

@@ -4,12 +4,12 @@
  */
 import * as z from 'zod';
 import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
-import { parseProxyUrl, proxyCredentials, proxyVariables } from '../core/http/proxy-url.ts';
 import { defined } from '../core/defined.ts';
+import { parseProxyUrl, proxyCredentials, proxyVariables } from '../core/http/proxy-url.ts';
 import { items, textAt, valueAt, type Path, type ValidationErrors } from './document.ts';
+import type { Environment } from './environment.ts';
 import { file } from './file-settings.ts';
 import { list, section } from './section.ts';
-import type { Environment } from './environment.ts';
 import { proxySetting } from './values.ts';
 
 /** What a destination that is reached through a proxy may have of its own. */

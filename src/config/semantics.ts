@@ -15,7 +15,7 @@ import { checkFreshness } from './freshness.ts';
 import { checkListen } from './listen.ts';
 import { checkProvider } from './providers.ts';
 import { checkPublicClients } from './public-clients.ts';
-import type { Sections } from './sections.ts';
+import type { Sections } from './parse.ts';
 import { checkSessions } from './sessions.ts';
 import { checkStepUp } from './step-up.ts';
 import { checkStore } from './store.ts';

@@ -9,7 +9,7 @@ export type Parsed = z.output<typeof configuration>;
 export type Sections = Partial<Parsed>;
 
 /** @returns all sections, or those that have no error where the others' errors are in the list now */
-export function parseSections(
+export function parseDocument(
   root: unknown,
   errors: ValidationErrors,
 ): { readonly sections: Sections; readonly whole?: Parsed } {
