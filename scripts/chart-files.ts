@@ -106,7 +106,10 @@ function valueAt(schema: JsonSchema, path: string): JsonSchema {
   return value;
 }
 
-/** As the formatter has it: an object or a list in one line where that fits. @param around characters beside it in its line */
+/**
+ * As the formatter has it: an object or a list in one line where that fits.
+ * @param around characters beside it in its line
+ */
 function printed(value: unknown, indent = 0, around = 0): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const isList = Array.isArray(value);

@@ -1,4 +1,7 @@
-/** Writes docs/reference/configuration.md from the schema: `node scripts/configuration-reference.ts`. A unit test compares the two. */
+/**
+ * Writes docs/reference/configuration.md from the schema: `node scripts/configuration-reference.ts`. A unit test
+ * compares the two.
+ */
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { configuration } from '../src/config/schema.ts';

@@ -32,7 +32,7 @@ function unknownSettingMessage(key: string, known: readonly string[]): string {
 
 export const list = <T extends z.ZodType>(item: T, of: string) => z.array(item, { error: `a list of ${of}` });
 
-/** Returns what is below `optional`, a default or the completion of a section, one step down; undefined where there is nothing. */
+/** Returns what is one step below: of `optional`, a default or the completion of a section; undefined of others. */
 function wrappedBy(type: z.core.$ZodType): z.core.$ZodType | undefined {
   if (type instanceof z.core.$ZodPipe && type._zod.def.in instanceof z.core.$ZodObject) return type._zod.def.in;
   return type instanceof z.core.$ZodOptional ||

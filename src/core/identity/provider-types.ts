@@ -41,8 +41,8 @@ export interface ProviderFacts {
   /** It has to be asked for consent before it gives a refresh token. */
   readonly asksConsent: boolean;
   /**
-   * Its ID tokens say when the user authenticated (`auth_time`), so that its users can be admins who need that proof, and
-   * silent single sign-on can be told from a fresh sign-in.
+   * Its ID tokens say when the user authenticated (`auth_time`), so that its users can be admins who need that proof,
+   * and silent single sign-on can be told from a fresh sign-in.
    */
   readonly provesFreshness: boolean;
   /** It sends logout tokens (OpenID Connect Back-Channel Logout). Those of other types are not accepted. */
@@ -124,8 +124,8 @@ const TYPES = {
     // "The audience claim for client_assertion must be the endpoint invoked for the request."
     assertionAudience: 'token_endpoint',
   },
-  // Groups and roles come by mappers of the client. The list of scopes is the realm's, and one that the client lacks is an
-  // error.
+  // Groups and roles come by mappers of the client. The list of scopes is the realm's, and one that the client lacks is
+  // an error.
   keycloak: WITHOUT_CONSENT,
   github: {
     ...OIDC,

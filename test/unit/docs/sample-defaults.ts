@@ -55,7 +55,7 @@ const pathOf = (steps: readonly Step[]): string =>
     .join('.')
     .replaceAll('.[]', '[]');
 
-/** `# default` says that the value shown is the default, `# default: none; …` names it, `# optional` that there is none. */
+/** `# default`: the value shown is the default; `# default: none; …` names it; `# optional`: there is none. */
 function saidOf(setting: Readonly<Record<string, string | undefined>>): SampleDefault {
   const { value = '', behind = '' } = setting;
   const { word, named } =
