@@ -7,6 +7,7 @@ import {
   type LogChange,
   type LogEntry,
   type LogPosition,
+  type RevocationTarget,
   type TargetKey,
 } from '../core/credential/revocation.ts';
 import type { DrillPart, Joined, ReplicaState } from '../store/store.ts';
@@ -20,9 +21,13 @@ import { replicaViews } from './replicas.ts';
 import type {
   CheckedCredential,
   CutReason,
+  Flight,
   RevocationGuard,
   GuardRejection,
+  Registration,
   ReplicaView,
+  RevocationOrder,
+  RevocationResult,
   SessionInFlight,
 } from './types.ts';
 import { Revocations } from './revocations.ts';
@@ -151,7 +156,7 @@ class LeasedGuard implements RevocationGuard {
     return !grants.some((key) => localGuard.holds(key) || this.#view.endsGrant(key));
   }
 
-  register(...[flight]: Parameters<RevocationGuard['register']>): ReturnType<RevocationGuard['register']> {
+  register(flight: Flight): Registration {
     return this.#registry.register(flight);
   }
 
@@ -159,19 +164,19 @@ class LeasedGuard implements RevocationGuard {
     this.#listeners.push(listener);
   }
 
-  revoke(order: Parameters<RevocationGuard['revoke']>[0]): ReturnType<RevocationGuard['revoke']> {
+  revoke(order: RevocationOrder): Promise<RevocationResult> {
     return this.#revocations.revoke(order);
   }
 
-  hold(...[target, seconds]: Parameters<RevocationGuard['hold']>): number {
+  hold(target: RevocationTarget, seconds: number): number {
     return this.#revocations.hold(target, seconds);
   }
 
-  result(id: string): ReturnType<RevocationGuard['result']> {
+  result(id: string): RevocationResult | undefined {
     return this.#revocations.result(id);
   }
 
-  onResult(listener: Parameters<RevocationGuard['onResult']>[0]): void {
+  onResult(listener: (result: RevocationResult) => void): void {
     this.#revocations.onResult(listener);
   }
 
@@ -273,7 +278,7 @@ class LeasedGuard implements RevocationGuard {
     void this.#follower.wake();
   }
 
-  #renewed(replicas: Parameters<Peers['observe']>[0], nowMs: number): void {
+  #renewed(replicas: readonly ReplicaState[], nowMs: number): void {
     this.#peers.observe(replicas, nowMs);
     this.#seeKeys(nowMs);
     this.#revocations.renewed();
