@@ -5,20 +5,6 @@
  * the end of each grant with its receipt; the API for programs at `/-/access`; and the audit events of all this. Must not
  * know: how groups reach a cluster (module `proxy`), how a revocation reaches the replicas (module `revocation`), pages, or
  * Redis.
- *
- * - `requests.ts`: the service behind pages and APIs; `decide.ts`: approvals and denials; `end-grant.ts`: the end of a grant
- * - `begun.ts`: the audit events of a grant's begin, also where whoever began it did not learn that
- * - `endings.ts`: finds grants that are over, and requests that no one decided about; `lapses.ts`: approvals that count no
- *   longer
- * - `lost-grants.ts`: those that the store does not have any more
- * - `judge.ts`: who may ask and who may decide; `users.ts`: whoever does, after a re-check; `reason.ts`: what they write
- * - `rejections.ts`, `write-rejections.ts`: every reason why not
- * - `api.ts`: the API for programs
- * - `notify/`: tells approvers and requesters by webhook (`notify.ts`), in three formats (`body.ts`, `texts.ts`), from a
- *   queue for each receiver (`receiver.ts`)
- * - `habits.ts`: what is usual for each role, for alerts
- * - `dependencies.ts`: what the module `server` gives
- * - `audit-events.ts`: audit events and counts of what was decided
  */
 import type { AccessRequests } from '../admin/access-requests.ts';
 import { createRevocationResults, type RevocationResults } from '../admin/revocation-results.ts';

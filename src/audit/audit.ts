@@ -4,13 +4,6 @@
  * Owns the sinks (stdout, file, webhook), the order of their lines, and the reaction to a failing sink. Must not
  * know how an event came about, who may read the audit log, or anything of a request. The shape of an event
  * belongs to `core`.
- *
- * - `trail.ts`, `chained-sinks.ts`, `encode-line.ts`: an event becomes a line in every sink
- * - `sinks/`: the sinks, their rotation, compression and spool
- * - `chain/`: the hash chain, its signatures and its anchors
- * - `verify/`: the verifier of files; `query/`: reads events from files, for the command and for pages
- * - `live/`: live views; `recent/`: recent requests of a session; `rejections/`: limits events of rejections
- * - `types.ts`: the shapes of this module
  */
 export { startAnchors } from './chain/anchors.ts';
 export { createLiveAuditLog } from './live/live.ts';

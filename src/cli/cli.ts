@@ -7,18 +7,6 @@
  *
  * Everything that a server sends is hostile until checked. stdout holds only the result; messages for users go to
  * stderr and never contain a token.
- *
- * Where is what:
- * - `cli.ts`, `usage.ts`, `context.ts`, `environment.ts`, `errors.ts`: the parser and its messages, what a command is
- *   given, the environment, errors.
- * - `plugin/`: the exec credential plugin, for users and workloads; `plugin/get-token.ts` lists its files.
- * - `session/`: the cached session, sign-in, renewal; `session/session.ts` lists its files.
- * - `http/`: the HTTP client and all that it needs; `http/http-client.ts` lists its files.
- * - `commands/`: one file for each group of commands; `commands/admin-parser.ts` lists them.
- * - `local-proxy/`: `portcullis proxy`; `local-proxy/listener.ts` lists its files.
- * - `access/`: `portcullis access`; `access/access-api.ts` is its client.
- * - `delegation/`: `portcullis delegate`; `delegation/session-folder.ts` says what it leaves where.
- * - `kubeconfig/`, `terminal/`, `completion/`: kubeconfigs, output, shell completion.
  */
 import { resolve } from 'node:path';
 import type { Command, Option } from 'commander';

@@ -4,16 +4,6 @@
  *
  * Owns: their messages and exit statuses. Must not know: how the server serves (module `server` does), or anything
  * of a user's machine.
- *
- * The files of this folder:
- * - `server-parser.ts`, `server-commands.ts`: the parser; `serve`.
- * - `store-changes.ts`: `revoke`, `lock` and `unlock` with `--config`.
- * - `config-commands.ts`, `claims-check.ts`, `provider-probe.ts`: `config check`, its `--claims`, `config probe`.
- *   `sign-in-operator.ts`: its `--sign-in` at the terminal.
- * - `store-check.ts`: `store check`.
- * - `given-config.ts`: the configuration that a command is given. `patient-store.ts`: the store that it waits for.
- * - `key-commands.ts`, `key-secrets.ts`, `cluster-api.ts`: keys in folders and in Secrets.
- * - `audit-commands.ts`, `audit-query.ts`: `audit verify`, `audit anchors`, `audit query`.
  */
 import { hostname } from 'node:os';
 import { isatty } from 'node:tty';

@@ -5,14 +5,6 @@
  * valid, and the shape of an audit event. Must not know any other module, files, sockets, Redis, HTTP status
  * codes, the clock (the time is an argument) or random numbers. So every decision can be read, tested by tables
  * and tested by properties without starting anything.
- *
- * - `core.ts`: names that several modules share; `errors.ts`, `result.ts`: errors and outcomes
- * - `identity/`: claims, mappings and access to clusters; `cel/`: expressions
- * - `request/`: request targets, the chosen cluster, request info; `http/`: headers
- * - `credential/`: tokens, leases, and what a revocation covers; `audit/`: audit events and their catalogue
- * - `delegation/`: delegated sessions, their rights, and the effective verb of a request
- * - `access/`: roles for a while and requests for them; `step-up/`: what needs a recent proof
- * - `admin-api/`: shapes of the admin API; `kubeconfig.ts`, `rate-limit.ts`, `time.ts`
  */
 
 const CLUSTER_AUDIENCE = 'urn:portcullis:cluster:';

@@ -5,9 +5,6 @@
  * webhooks, and how a webhook is called, and when again. Must not know what is asked there, which hosts are allowed, or
  * where the settings come from. API servers, Redis and web consoles are not reached through it: a proxy in between would
  * see who uses which cluster, and a revocation could not reset what it holds open.
- *
- * - `egress.ts`: dispatchers; `webhook.ts`: calls of webhooks; `tunnel.ts`, `no-proxy.ts`: shared with the command line,
- *   so they load no part of undici.
  */
 import type { Socket } from 'node:net';
 import { Agent, buildConnector } from 'undici';

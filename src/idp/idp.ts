@@ -10,16 +10,5 @@
  * Everything that a provider sends is hostile until verified. There are two outcomes only: `AppError`
  * `sign_in_refused` (the provider or a rule rejects the user; `reason` names the rule) and `provider_unavailable`
  * (down, invalid response, unknown key). Nothing is half-created by either.
- *
- * - Sign-in: `oidc.ts` (of every OpenID provider), `discovery.ts`, `kept-response.ts`, `client-authentication.ts`,
- *   `fresh-sign-in.ts`, `auth-time.ts`, `form-encoding.ts`, `vendors/` (their differences, groups), `github/`.
- * - Refresh: `refresh.ts` (when a failure ends a session), `refresh-observer.ts`, `unstored-tokens.ts`,
- *   `malformed-claims.ts` (at a re-check).
- * - Sign-out: `logout.ts`, `logout-token.ts`.
- * - Errors and clocks: `errors.ts`, `failed-check.ts` (which check of a response failed), `provider-response.ts`,
- *   `provider-clock.ts`, `availability.ts`, `provider-health.ts`.
- * - Requests: `outbound.ts` (where they may go; `egress` takes them there), `step-limit.ts`, `issuer-keys.ts`,
- *   `client-keys.ts` (of registered clients of ours).
- * - `probe/`: `portcullis config probe`.
  */
 export type * from './types.ts';

@@ -1,3 +1,4 @@
+/** What is found out about a token request while it is decided. */
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { SessionRecord } from '../store/store.ts';

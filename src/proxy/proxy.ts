@@ -5,16 +5,6 @@
  * Owns: the api listener, the authentication of a request, the connection pools to the clusters, upgrades, and the
  * messages of Kubernetes Status errors. Must not know: Express, cookies, sign-in, OAuth, Redis, or how a revocation
  * is proven. It parses no Kubernetes body except the Status of a 403, which may be about the proxy's own account.
- *
- * - `data-plane.ts`: takes each request and upgrade from the listener to its end. `exchange.ts`: one request on its
- *   way. `request-audit.ts`: its audit events.
- * - `rejections.ts`, `status.ts`: every rejection with its message, and the Kubernetes Status that carries it.
- * - `listener/`: TLS, HTTP/1.1 and HTTP/2, the PROXY protocol, and everything on the client's side of a request.
- * - `admission/`: authentication, user impersonation, service accounts with their own tokens, and the concurrency
- *   limit.
- * - `upstream/`: connections to API servers, forwarding, and the filter of their responses.
- * - `streams/`: upgrades and tunnels. `drill/`: this replica's part in a drill.
- * - `http2-pings.ts`: PINGs, towards clients and API servers. `dependencies.ts`: everything that the module is given. `raw-headers.ts`: flat header lists.
  */
 export { createAuthenticator } from './admission/authenticate.ts';
 export type { GrantSettings } from './admission/granted.ts';

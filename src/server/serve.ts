@@ -4,18 +4,6 @@
  *
  * Owns which real dependency each module is given, the order of start and stop, readiness, and which files are
  * watched. Must not know how any module does its work; no decision about a user or a request is made here.
- *
- * - `serve.ts`: start and stop, the api listener, this replica's part in drills
- * - `server-context.ts`: logger, metrics, keys, audit log, store, revocation guard; `sign-in.ts`: the
- *   authorization server, pages and admin API
- * - `access.ts`: access requests
- * - `dependencies.ts`: dependencies from the configuration; `keys.ts`, `reload.ts`: files that are watched;
- *   `reencryption.ts`: re-encrypts what an older key sealed
- * - `server-events.ts`, `server-metrics.ts`: audit events and metrics of this process
- * - `readiness.ts`, `health.ts`, `component-health.ts`: its own readiness, and the health of clusters and
- *   providers
- * - `web-listener.ts`, `connection-space.ts`, `unread-responses.ts`: the web listener, and limits for clients that hold
- *   its connections or do not read
  */
 import type { RequestListener } from 'node:http';
 import { hostname } from 'node:os';

@@ -4,11 +4,6 @@
  * Owns: step-ups under way, who may begin and finish one, the API for programs at `/-/step-up`, and its audit events. Must not
  * know: pages and cookies (module `web`, through `contracts`), how a provider is asked, which requests need a proof (`core`,
  * `proxy`), or Redis.
- *
- * - `challenges.ts`: one step-up, from its beginning to its proof
- * - `api.ts`: the API for programs
- * - `rejections.ts`: every reason why not
- * - `dependencies.ts`: what the module `server` gives
  */
 export { stepUpApi } from './api.ts';
 export { createStepUps } from './challenges.ts';

@@ -1,3 +1,4 @@
+/** The errors of the store that both implementations share. */
 import { AppError } from '../core/errors.ts';
 
 /**

@@ -1,3 +1,4 @@
+/** Pages of a list, and the bounds of what one call examines. */
 import { AppError } from '../core/errors.ts';
 import type { SessionOrder, SessionQuery } from './store.ts';
 

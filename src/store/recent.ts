@@ -1,3 +1,4 @@
+/** How many recent requests of a session are kept, and for how long. */
 import type { RecentRequest } from './store.ts';
 
 /** Returns the arrival of the newest of these requests, in epoch seconds. */

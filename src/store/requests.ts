@@ -1,3 +1,4 @@
+/** What both implementations check of a request before it is written to the log. */
 import { targetKey, type TargetKey } from '../core/credential/revocation.ts';
 import type { AppendRequest } from './store.ts';
 

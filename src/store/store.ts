@@ -11,12 +11,6 @@
  * (500 ms for a renewal or a revocation that followers must confirm; a join may read many pages, each within that
  * time), methods throw `AppError` `store_unavailable`. Callers do not catch it, so that nothing is ever allowed
  * because a check could not be made.
- *
- * - `store.ts`, `revocation-log.ts`, `artefacts.ts`, `access.ts`, `live-audit.ts`: the interface
- * - `memory/`, `redis/`: the implementations
- * - `lifetimes.ts`, `last-use.ts`, `pages.ts`, `pending.ts`, `recent.ts`, `requests.ts`, `errors.ts`: rules that both share
- * - `delegated.ts`, `granted.ts`: what both share about delegated sessions, and about access requests
- * - `ending-reasons.ts`: messages for users whose session was ended
  */
 import type { Delegation } from '../core/delegation/delegation.ts';
 import type { SessionGrant } from '../core/access/request.ts';

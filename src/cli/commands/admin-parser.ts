@@ -1,15 +1,5 @@
 /**
  * The parser of the admins' commands, in its own file so that a cached credential is served without it.
- *
- * The files of this folder, each loaded when its command runs:
- * - `admin-parser.ts`, `completion-parser.ts`: parsers; the users' commands are parsed in `../cli.ts`.
- * - `sign-in-commands.ts`: `login`, `logout`, `whoami`.
- * - `kubeconfig-command.ts`, `proxy-command.ts`: `kubeconfig`, `proxy`.
- * - `admin-commands.ts`: `sessions`, `replicas`; `admin-response.ts` parses responses of the admin API.
- * - `revoke-commands.ts`: `revoke`, `lock`; `revocation-request.ts`: what they ask for and show, on the server's own shell
- *   too; `revocation-progress.ts` follows a revocation until it is complete.
- * - `lock-commands.ts`: `unlock`, `locks`.
- * - `drill-command.ts`, `audit-tail-command.ts`, `api-command.ts`: `drill`, `audit tail`, `api`.
  */
 import type { Command } from 'commander';
 import { SESSION_SORTS } from '../../core/admin-api/session-sorts.ts';

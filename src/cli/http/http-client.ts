@@ -1,15 +1,6 @@
 /**
  * A small HTTP client: JSON responses, no redirects, bounded in time and size, TLS verified, the session's
  * certificate presented where one is given, through the proxy that the environment names.
- *
- * The files of this folder:
- * - `http-client.ts`: one request, with Node's `http` of `node-http.ts`; `tunnel.ts`, `proxy.ts`: through a proxy;
- *   `request-trace.ts`: `--verbose`.
- * - `certificate-authorities.ts`, `clock-skew.ts`, `network-error.ts`: trusted CAs, and why a request failed.
- * - `admin-client.ts`, `admin-api.ts`, `admin-problems.ts`: requests to the admin API, by whichever credential, and the
- *   next step after its problems.
- * - `server-sent-events.ts`, `json-shape.ts`: parsers of what a server sends.
- * - `server-url.ts`, `version.ts`: which address may be opened, and which version the server needs.
  */
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { request as requestHttps } from 'node:https';

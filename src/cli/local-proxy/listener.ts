@@ -1,13 +1,6 @@
 /**
  * The local listener: on a port of 127.0.0.1 with TLS and a secret, or on a Unix socket. Never on any other
  * address.
- *
- * The files of this folder:
- * - `listener.ts`, `guard.ts`: the listener, and which requests it accepts.
- * - `exchange.ts`, `relay.ts`, `headers.ts`, `frame-writes.ts`: one request to the server, and the way back.
- * - `server-connection.ts`, `credential-keeper.ts`: connections to the server, and the credential for them.
- * - `loopback-certificate.ts`, `run-files.ts`: the certificate, the kubeconfig and the socket of one run.
- * - `status.ts`: responses of this program itself.
  */
 import { chmodSync } from 'node:fs';
 import {

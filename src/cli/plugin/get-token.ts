@@ -3,14 +3,6 @@
  *
  * The path of a cached credential is synchronous and loads only this file's imports; the rest is loaded when
  * needed.
- *
- * The files of this folder:
- * - `get-token.ts`, `exec-credential.ts`: the plugin for users, and its output.
- * - `ready-file.ts`: cached credentials for the shell front; `background-renewal.ts`: renewal ahead of the expiry.
- * - `rejected-token.ts`, `failures.ts`, `parent-process.ts`: tell a caller's repeated calls apart, and their
- *   errors.
- * - `admin-token.ts`: the same for the admin API.
- * - `workload-token.ts`, `workload-cache.ts`: the plugin for workloads.
  */
 import { clusterAudience } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';

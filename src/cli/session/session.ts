@@ -1,17 +1,5 @@
 /**
  * The cached session, and how long a token of it may be used.
- *
- * The files of this folder:
- * - `session.ts`, `cache.ts`, `private-files.ts`, `file-lock.ts`: the session, its files on disk, and their lock.
- * - `secrets.ts`, `keyring.ts`, `keyring-process.ts`: refresh token and key in the system's keyring.
- * - `sign-in.ts`, `loopback.ts`, `browser.ts`, `device-sign-in.ts`: the sign-in, by browser or by a code.
- * - `device-name.ts`: the name of this machine that a sign-in sends.
- * - `discovery.ts`, `token-endpoint.ts`, `rejection.ts`: the OAuth endpoints of the server.
- * - `renewal.ts`, `fresh-sign-in.ts`, `binding.ts`: refresh, fresh sign-in of admins, and the client certificate.
- * - `step-up.ts`: the user authenticates again, and the session goes on.
- * - `which-server.ts`: the server that a command means.
- * - `cluster-api.ts`: requests to a cluster, as kubectl makes them.
- * - `delegated.ts`: what is different in the folder of a delegated session.
  */
 import { createHash } from 'node:crypto';
 import {

@@ -1,19 +1,5 @@
 /**
  * The api listener: TLS, limits, and its end. HTTP/1.1 and HTTP/2 share one port by ALPN.
- *
- * In this folder:
- * - `accept.ts`, `proxy-protocol.ts`, `handshakes.ts`, `second-flights.ts`: from a TCP connection to TLS and its protocol.
- * - `connection.ts`: the facts about a client connection, and its reset.
- * - `client.ts`: a request and its response, for both versions of HTTP; `http1-client.ts` and `http2-client.ts`
- *   implement it.
- * - `http1-routes.ts`, `http2-sessions.ts`: the events of Node's servers. `endpoint-requests.ts`: requests to our own
- *   endpoints, and `http1-bridge.ts`: over HTTP/2.
- * - `framing.ts`: ambiguous requests, and heads that are too large.
- * - `drops.ts`: connections that end without a response.
- * - `connection-limit.ts`: too many connections. `pipelining.ts`, `shared-reading.ts`: too many requests at once.
- *   `key-updates.ts`: too many key updates of TLS.
- * - `raw-response.ts`, `unread-responses.ts`: responses of the proxy itself.
- * - `stackless.ts`: errors without a stack.
  */
 import { constants } from 'node:crypto';
 import { createServer } from 'node:https';

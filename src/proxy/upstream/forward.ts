@@ -1,17 +1,6 @@
 /**
  * Forwards one request and streams the response back: back pressure both ways, nothing buffered, a check before every
  * piece.
- *
- * In this folder:
- * - `request-side.ts`, `response-head.ts`: the client's side of a request, and the head of its response.
- * - `proxy-account.ts`: a 403 about the proxy's own account. `upstream-error.ts`: failures of an API server.
- * - `transport.ts`: a request under way, whatever carries it. `pool.ts`: what carries which.
- * - `upload.ts`: the body of a request. `fair-queue.ts`: whose request gets the next free connection. `client-delay.ts`:
- *   whose gives way.
- * - `http1-pool.ts`, `http1-connection.ts`, `http1-framing.ts`, `response-parser.ts`, `gathering.ts`, `slab.ts`: our own
- *   client over HTTP/1.1.
- * - `http2-transport.ts`: HTTP/2, for what lasts. `connect.ts`: a connection that can be reset.
- * - `cluster-health.ts`: checks whether an API server responds.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { CutReason } from '../../revocation/revocation.ts';

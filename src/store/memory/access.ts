@@ -1,3 +1,4 @@
+/** Access requests in memory. */
 import {
   HISTORY_SECONDS,
   approvalsOf,

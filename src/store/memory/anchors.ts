@@ -1,3 +1,4 @@
+/** The anchors of the audit log in memory. */
 import type { AnchorStore } from '../store.ts';
 
 const MOST_CHAINS = 1000;

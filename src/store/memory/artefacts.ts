@@ -1,3 +1,4 @@
+/** The artefacts of OAuth and of sign-in in memory. */
 import type { Clock } from '../../contracts/clock.ts';
 import { expiresAtMs } from '../lifetimes.ts';
 import { bytesOf, PENDING_BYTES, pendingShare, type Displaced } from '../pending.ts';

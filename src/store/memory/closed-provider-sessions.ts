@@ -1,3 +1,4 @@
+/** Sessions at providers that are closed, in memory. */
 import type { Clock } from '../../contracts/clock.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import type { ProviderSession, SessionRecord } from '../store.ts';

@@ -1,3 +1,4 @@
+/** Accounts whose next sign-in must be a fresh one, in memory. */
 import type { Account } from '../../core/identity/identity.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { FRESH_KEPT_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';

@@ -1,3 +1,4 @@
+/** The live audit log in memory. */
 import type { Clock } from '../../contracts/clock.ts';
 import type { LiveEntry, LiveFilter, LiveLimits, LiveAuditLog, Subscription, SubscriptionState } from '../store.ts';
 

@@ -1,3 +1,4 @@
+/** The revocation log in memory. */
 import { randomBytes } from 'node:crypto';
 
 import { leaseOf } from '../../core/credential/lease.ts';

@@ -1,10 +1,6 @@
 /**
  * The store for one process, for the demo and for trying things out: nothing is shared and nothing survives. It
  * has the same rules as the Redis store. Each method runs within one tick, which makes it atomic.
- *
- * - `sessions.ts`, with `fresh-marks.ts` and `closed-provider-sessions.ts`; `log.ts`, with `watermarks.ts`; `locks.ts`;
- *   `access.ts`; `artefacts.ts`, with `pending-budget.ts`; `live.ts`, `recent.ts`, `anchors.ts`: one part of the interface each
- * - `janitor.ts`: removes expired entries of a map
  */
 import { accountKey } from '../../core/credential/revocation.ts';
 import type { Clock } from '../../contracts/clock.ts';

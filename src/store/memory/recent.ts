@@ -1,3 +1,4 @@
+/** Recent requests of sessions in memory. */
 import { MOST_RECENT, newestOf, newestSeconds } from '../recent.ts';
 import type { RecentRequest, RecentStore } from '../store.ts';
 import type { MemorySessions } from './sessions.ts';

@@ -1,3 +1,4 @@
+/** Sessions in memory. */
 import { type Account } from '../../core/identity/identity.ts';
 import { cacheKey, sessionKey, targets, type RevocationTarget } from '../../core/credential/revocation.ts';
 import type { SessionGrant } from '../../core/access/request.ts';

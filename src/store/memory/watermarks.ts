@@ -1,3 +1,4 @@
+/** The numbers of the last revocations, in memory. */
 import type { Account } from '../../core/identity/identity.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import type { Clock } from '../../contracts/clock.ts';

@@ -1,3 +1,4 @@
+/** Access requests in Redis. */
 import { approvalsOf, isOpen, type AccessRequest, type GrantPeriod } from '../../core/access/request.ts';
 import { changedTo, checkedChange, endedWith, grantedFrom, grantInSession, notedWith } from '../granted.ts';
 import { decodeCursor, encodeCursor, Page } from '../pages.ts';

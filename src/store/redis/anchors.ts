@@ -1,3 +1,4 @@
+/** The anchors of the audit log in Redis. */
 import type { AnchorStore } from '../store.ts';
 import type { RedisParts } from './parts.ts';
 import { pairs } from './reply.ts';

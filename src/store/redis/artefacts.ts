@@ -1,3 +1,4 @@
+/** The artefacts of OAuth and of sign-in in Redis. */
 import type { Clock } from '../../contracts/clock.ts';
 import { expiresAtMs } from '../lifetimes.ts';
 import type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from '../store.ts';

@@ -1,3 +1,4 @@
+/** Commands that wait together for the confirmation of followers. */
 import type { Redis } from 'ioredis';
 
 import type { Limits } from './settings.ts';

@@ -1,3 +1,4 @@
+/** The hashes by which a replica sees that the log was rolled back. */
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import type { ChainPosition } from './runner.ts';
 

@@ -1,3 +1,4 @@
+/** ioredis with the time limits of the store. */
 import { Redis, type Command } from 'ioredis';
 
 import { timeLimit } from '../../timing/timing.ts';

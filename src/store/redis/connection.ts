@@ -1,3 +1,4 @@
+/** One connection to Redis, from its check to its replacement. */
 import type { Redis } from 'ioredis';
 
 import type { AppError } from '../../core/errors.ts';

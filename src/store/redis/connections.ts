@@ -1,3 +1,4 @@
+/** The connections of one replica to Redis. */
 import { Connection, type Report } from './connection.ts';
 import { confirmed, type RedisSettings } from './settings.ts';
 

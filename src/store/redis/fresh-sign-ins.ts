@@ -1,3 +1,4 @@
+/** Accounts whose next sign-in must be a fresh one, in Redis. */
 import type { Account } from '../../core/identity/identity.ts';
 import type { FreshSignIns } from '../store.ts';
 import { accountDigest } from './keys.ts';

@@ -1,3 +1,4 @@
+/** How a replica reads the whole log when it joins. */
 import type { LogEntry, LogPosition } from '../../core/credential/revocation.ts';
 import type { Connection } from './connection.ts';
 import { number, text } from './reply.ts';

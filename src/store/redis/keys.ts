@@ -1,3 +1,4 @@
+/** The names of the keys in Redis. */
 import { createHash } from 'node:crypto';
 
 import type { Account } from '../../core/identity/identity.ts';

@@ -1,3 +1,4 @@
+/** The locks that this replica knows, which survive a store that loses them. */
 import type { Clock } from '../../contracts/clock.ts';
 import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS } from '../lifetimes.ts';
 import type { Connection } from './connection.ts';

@@ -1,3 +1,4 @@
+/** The live audit log in Redis. */
 import type { LiveEntry, LiveFilter, LiveLimits, LiveAuditLog, Subscription, SubscriptionState } from '../store.ts';
 import { digest } from './keys.ts';
 import type { News } from './news.ts';

@@ -1,3 +1,4 @@
+/** Locks on accounts in Redis. */
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, LockStore } from '../store.ts';
 import { accountDigest } from './keys.ts';

@@ -1,3 +1,4 @@
+/** The revocation log in Redis. */
 import { leaseOf, UNREGISTERED_LEASE_MS } from '../../core/credential/lease.ts';
 import type { LogPosition, RevocationTarget } from '../../core/credential/revocation.ts';
 import { approvalSpent, requestIdReused } from '../errors.ts';

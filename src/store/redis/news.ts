@@ -1,3 +1,4 @@
+/** Notifications about new entries of the log, and about new subscriptions. */
 import type { Redis } from 'ioredis';
 
 import type { Connection } from './connection.ts';

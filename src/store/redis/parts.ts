@@ -1,3 +1,4 @@
+/** What the parts of the Redis store share. */
 import type { Clock } from '../../contracts/clock.ts';
 import type { Displaced } from '../pending.ts';
 import type { Connection } from './connection.ts';

@@ -1,3 +1,4 @@
+/** Recent requests of sessions in Redis. */
 import { MOST_RECENT, newestOf, newestSeconds } from '../recent.ts';
 import type { RecentRequest, RecentStore } from '../store.ts';
 import { sessionDigest } from './keys.ts';

@@ -4,21 +4,6 @@
  * Four connections: `main` for requests, `lease` for renewals (nothing may delay them), `writes` for whatever
  * followers must confirm, `news` for notifications about entries. None of them queues or resends: a command is
  * sent immediately or fails.
- *
- * - `sessions.ts`, `session-fields.ts`, `access.ts`, `access-fields.ts`, `artefacts.ts`, `locks.ts`, `fresh-sign-ins.ts`, `recent.ts`, `live.ts`,
- *   `anchors.ts`:
- *   one part of the interface each
- * - `log.ts`: the revocation log, with `join.ts` (joining), `rows.ts` (its rows), `chain.ts` (their hashes),
- *   `known-locks.ts` (locks that survive a store that loses them), `settlement.ts` (when a new epoch is settled),
- *   `news.ts`
- *   (notifications)
- * - `reencrypt.ts`: re-encrypts with the current key; `sealer.ts`: seals and opens values
- * - `runner.ts`: runs the scripts in `scripts/` (index in `scripts/head.ts`) and begins epochs; `reply.ts`: parses
- *   replies
- * - `connections.ts`, `connection.ts`, `client.ts`, `batches.ts`, `settings.ts`: connections, time limits and
- *   WAIT;
- *   `server-check.ts`: whether a server is suitable; `unavailable.ts`: the error of all of them
- * - `keys.ts`: names of keys; `parts.ts`: dependencies that the parts share
  */
 import { performance } from 'node:perf_hooks';
 

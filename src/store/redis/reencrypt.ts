@@ -1,3 +1,4 @@
+/** Re-encrypts with the current key what an older one sealed. */
 import type { ReencryptOutcome, SealedValues } from '../store.ts';
 import { reencryptGrants } from './access-fields.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';

@@ -1,3 +1,4 @@
+/** Parsers of replies of scripts. */
 import { unavailable } from './unavailable.ts';
 
 /**

@@ -1,3 +1,4 @@
+/** Runs the scripts, and begins epochs. */
 import { randomBytes } from 'node:crypto';
 
 import type { LogPosition } from '../../core/credential/revocation.ts';

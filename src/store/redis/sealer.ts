@@ -1,3 +1,4 @@
+/** Seals what is stored, and opens it. */
 import { createDecipheriv } from 'node:crypto';
 import { CompactEncrypt } from 'jose';
 

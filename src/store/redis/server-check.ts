@@ -1,3 +1,4 @@
+/** Whether a Redis server is suitable. */
 import { AppError } from '../../core/errors.ts';
 import { unavailable } from './unavailable.ts';
 

@@ -1,3 +1,4 @@
+/** A session as Redis has it: its sealed part, and the fields that scripts update. */
 import type { Delegation } from '../../core/delegation/delegation.ts';
 import type { SessionRecord } from '../store.ts';
 import { accountDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';

@@ -1,3 +1,4 @@
+/** Sessions in Redis. */
 import { sessionExists } from '../errors.ts';
 import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import { isAscending, orderOf, MOST_TALLIED, Page } from '../pages.ts';

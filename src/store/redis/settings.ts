@@ -1,3 +1,4 @@
+/** What the store is told about Redis. */
 import { isIP } from 'node:net';
 
 import type { RedisOptions } from 'ioredis';

@@ -1,3 +1,4 @@
+/** The error of a store that is unavailable, with the message for its reason. */
 import { AppError } from '../../core/errors.ts';
 
 const DEFAULT_MESSAGE =

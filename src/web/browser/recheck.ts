@@ -1,3 +1,4 @@
+/** The re-check of a browser's user, as module `server` gives it. */
 import type { SessionRecord } from '../../store/store.ts';
 
 /**

@@ -4,17 +4,6 @@
  * Owns: which host name of the web listener serves what, the sign-in to a console, its cookie, and what passes
  * between browser and console. Must not know: how tokens are minted (module `oauth`), how users sign in, or what a
  * console does.
- *
- * What is where in this folder:
- * - `entry.ts` (main host), `sessions.ts` (both hosts): the sign-in to a console by a one-time code, and its
- *   session. `cookie-jar.ts`: cookies on its host.
- * - `console-host.ts`: one console's host name, from a request to its forwarding. `exchange.ts`: the request as
- *   the revocation guard cuts it. `console-limit.ts`: how many may be open.
- * - `request-guard.ts`, `request-headers.ts`, `response-headers.ts`: which requests pass, and which headers either
- *   way.
- * - `forwarding.ts`, `console-agent.ts`, `open-responses.ts`: the proxy, its connections to the console, the
- *   open responses on each connection of a browser.
- * - `page.ts`: error pages on hosts that are not ours alone. `dependencies.ts`: types.
  */
 import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { Router } from 'express';

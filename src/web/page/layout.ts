@@ -1,13 +1,5 @@
 /**
  * The frame of every page, and the small parts that pages share.
- *
- * What is where in this folder:
- * - `html.ts`: the template that escapes. `layout.ts`: the frame, times. `assets.ts`: style sheets and scripts.
- *   `navigation.ts`: the main navigation.
- * - `response.ts`, `security-headers.ts`: sending pages and redirects; the headers of every response.
- *   `error-page.ts`: from an error to its page.
- * - `client-label.ts`, `provider-mark.ts`: names of devices, marks of identity providers.
- * - `receipt.ts`, `recent-requests.ts`: the result of a revocation, the latest requests of a user.
  */
 import { rfc3339 } from '../../core/time.ts';
 import { assetUrl } from './assets.ts';

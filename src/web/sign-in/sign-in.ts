@@ -3,19 +3,6 @@
  * audit log has it, or nothing was created and the audit log has the reason; or the user is sent to the provider
  * once more for a fresh sign-in (docs/architecture.md#invariant-11): after a revocation, an attacker with a stolen
  * laptop would otherwise be back in seconds by silent single sign-on.
- *
- * What is where in this folder:
- * - `sign-in.ts`: the common end of all sign-ins (`finishSignIn`), and the audit of each step (`signInStep`).
- * - `login-transaction.ts`: one sign-in under way: stored, found, consumed. `callback.ts`: the address to which
- *   providers redirect.
- * - `redeem.ts`: from the callback to what the provider says of the user, or to another try.
- * - `browser-sign-in.ts`, `client-sign-in.ts`: the routes for the pages' own sign-in and for OAuth clients.
- *   `../device` has those for devices.
- * - `choose-page.ts`: the page to choose a provider. `sign-in-limit.ts`: the rate limit. `rejection.ts`: the
- *   report to a program that waits.
- * - `admin-path.ts`: the return path of an admin's fresh sign-in.
- * - `sign-out.ts`: the sign-out here and at the provider. `backchannel-logout.ts`: sign-outs that a provider
- *   reports.
  */
 import { randomBytes } from 'node:crypto';
 import type { Request, Response } from 'express';

@@ -1,3 +1,4 @@
+/** Whether what was observed of a Redis server is good enough. */
 import { CLOCK_SKEW_SECONDS } from '../../lifetimes.ts';
 import { PROBED_COMMANDS } from '../scripts/check.ts';
 import { UNCONFIRMED, type RedisSettings } from '../settings.ts';

@@ -1,3 +1,4 @@
+/** What `portcullis store check` observes of a Redis server. */
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { TLSSocket } from 'node:tls';

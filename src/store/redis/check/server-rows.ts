@@ -1,3 +1,4 @@
+/** What the settings of a Redis server say of whether it is suitable. */
 import { checkMode, checkPolicy, checkVersion, fieldOf, fullnessOf, modeOf } from '../server-check.ts';
 import { rowsOf, type CheckRow } from './row.ts';
 

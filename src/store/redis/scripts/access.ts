@@ -1,3 +1,4 @@
+/** The scripts of access requests. */
 import {
   HISTORY_SECONDS,
   MOST_DAILY_OF_ACCOUNT,

@@ -1,3 +1,4 @@
+/** The scripts of the anchors of the audit log. */
 import { headless } from './head.ts';
 
 /**

@@ -1,3 +1,4 @@
+/** The scripts of the artefacts of OAuth and of sign-in. */
 import { script } from './head.ts';
 import { ARTEFACTS, PENDING } from './parts.ts';
 

@@ -1,3 +1,4 @@
+/** The scripts of `portcullis store check` alone. */
 import { headless, PRIMARY_GENERATION } from './head.ts';
 
 /**

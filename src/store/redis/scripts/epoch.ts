@@ -1,3 +1,4 @@
+/** The scripts that begin an epoch and settle it. */
 import { headless, PRIMARY_GENERATION, script } from './head.ts';
 
 /**

@@ -1,3 +1,4 @@
+/** The scripts of fresh sign-ins that are asked for. */
 import { FRESH_KEPT_SECONDS } from '../../lifetimes.ts';
 import { script } from './head.ts';
 

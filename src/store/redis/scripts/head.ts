@@ -1,30 +1,6 @@
 /**
- * The Lua scripts of the Redis store, one file per part of the store's interface:
- *
- * - `head.ts`: the head that every script begins with (epoch, rollback and clock checks), and the functions that
- *   build a script
- * - `parts.ts`: Lua that several scripts share: artefacts, their memory budget, sessions, the log,
- *   revocation; `grants.ts`, `leases.ts`: the grants of a session, and the leases that may be held
- * - `epoch.ts`: `new-epoch`, `settle`
- * - `log.ts`: `position`, `join`, `live-page`, `log-page`, `renew`, `leave`, `announce-drill`, `append`,
- *   `has-written`, `sweep`
- * - `locks.ts`: `find-lock`, `read-locks`, `remove-lock`, `restore-locks`
- * - `sessions.ts`: `open-session`, `mint-session`, `read-session`, `update-session`, `list-sessions`,
- *   `count-sessions`,
- *   `close-provider-session`, `claim-recheck`, `release-recheck`
- * - `access.ts`: `read-access`, `create-access`, `change-access`, `begin-access`, `note-access`, `end-access`,
- *   `list-access`, `active-access`, `claim-ending`
- * - `fresh-sign-ins.ts`: `find-fresh-sign-in`, `lift-fresh-sign-in`
- * - `artefacts.ts`: `save-artefact`, `find-artefact`, `find-artefact-by-name`, `consume-artefact`,
- *   `take-artefact`,
- *   `destroy-artefact`, `destroy-artefacts-of`
- * - `reencrypt.ts`: `claim-reseal`, `end-reseal`, `find-sealed`, `find-sealed-access`, `reseal-values`,
- *   `reseal-stream`
- * - `recent.ts`: `add-recent`, `read-recent`
- * - `live.ts`: `want-live`, `leave-live`, `wanted-live`, `take-up-live`, `is-taken-up-live`, `publish-live`,
- *   `read-live`
- * - `anchors.ts`: `put-anchor`, `list-anchors`
- * - `check.ts`: `probe-server`, `probe-commands`, `probe-write`, of `portcullis store check` alone
+ * The head that every Lua script of the Redis store begins with (epoch, rollback and clock checks), and the functions
+ * that build a script.
  */
 import { createHash } from 'node:crypto';
 

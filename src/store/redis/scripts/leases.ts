@@ -1,3 +1,4 @@
+/** Lua that several scripts share: the leases that replicas may hold beyond the present epoch. */
 import { ENTRY_SKEW_SECONDS } from '../../lifetimes.ts';
 
 /**

@@ -1,3 +1,4 @@
+/** The scripts of the live audit log. */
 import { SUBSCRIPTION_NEWS } from '../news.ts';
 import { headless } from './head.ts';
 

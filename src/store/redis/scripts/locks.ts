@@ -1,3 +1,4 @@
+/** The scripts of locks on accounts. */
 import { script } from './head.ts';
 import { ARTEFACTS, LOG, REVOKE, SESSIONS } from './parts.ts';
 

@@ -1,3 +1,4 @@
+/** The scripts of the revocation log. */
 import { script } from './head.ts';
 import { LEASES } from './leases.ts';
 import { ARTEFACTS, LOG, REVOKE, SESSIONS } from './parts.ts';

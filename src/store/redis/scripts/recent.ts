@@ -1,3 +1,4 @@
+/** The scripts of recent requests of sessions. */
 import { USE_SECONDS } from '../../last-use.ts';
 import { script } from './head.ts';
 import { ARTEFACTS, SESSIONS } from './parts.ts';

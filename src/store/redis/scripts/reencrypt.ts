@@ -1,3 +1,4 @@
+/** The scripts of re-encryption. */
 import { script } from './head.ts';
 import { DELEGATED } from './parts.ts';
 

@@ -1,3 +1,4 @@
+/** The scripts of sessions. */
 import { FRESH_KEPT_SECONDS, MOST_SESSIONS_OF_AN_ACCOUNT } from '../../lifetimes.ts';
 import { script } from './head.ts';
 import { ARTEFACTS, LOG, SESSIONS } from './parts.ts';
