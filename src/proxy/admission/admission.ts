@@ -2,13 +2,6 @@
  * The one way in, for requests and for upgrades alike: find the cluster, normalise, register, authenticate, check,
  * acquire a connection slot, authorize user impersonation, build headers. Only an admitted request may be dialled;
  * everything else gets a rejection.
- *
- * In this folder:
- * - `authenticate.ts`, `token-verifier.ts`, `identity-cache.ts`: from a token to its caller.
- * - `delegation-check.ts`: the limits of delegated sessions. `step-up-check.ts`: what needs a recent proof.
- *   `about-request.ts`: the request in the terms of both.
- * - `user-impersonation.ts`, `passthrough.ts`, `cluster-reviews.ts`: the decisions that the cluster takes by a review.
- * - `concurrency-limit.ts`, `session-addresses.ts`, `sensitive.ts`: limits, and requests that are worth an alert.
  */
 import { findImpersonation } from '../../core/http/header-names.ts';
 import { bearerToken } from '../../core/credential/bearer-token.ts';

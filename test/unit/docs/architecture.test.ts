@@ -75,6 +75,15 @@ describe('docs/architecture.md', () => {
     ).toEqual([]);
   });
 
+  test('needs no lists of files in headers, because each file begins with what it is', () => {
+    const heads = globSync('**/*.ts', { cwd: `${ROOT}src` }).map((file) => {
+      const text = readFileSync(`${ROOT}src/${file}`, 'utf8').replace(/^#!.*\n/, '');
+      return { file, head: text.startsWith('/**') ? (text.split('*/', 1)[0] ?? '') : '' };
+    });
+    expect(heads.filter(({ head }) => head === '').map(({ file }) => file)).toEqual([]);
+    expect(heads.filter(({ head }) => /^ \* - [^(]*`[\w-]+\.ts`/m.test(head)).map(({ file }) => file)).toEqual([]);
+  });
+
   test('allows every import that there is', () => {
     expect(imports.length).toBeGreaterThan(1000);
     expect(breaches(table)).toEqual([]);
