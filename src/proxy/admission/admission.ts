@@ -3,38 +3,36 @@
  * acquire a connection slot, authorize user impersonation, build headers. Only an admitted request may be dialled;
  * everything else gets a rejection.
  */
-import { findImpersonation } from '../../core/http/header-names.ts';
 import { bearerToken } from '../../core/credential/bearer-token.ts';
 import { clusterDirectory, selectCluster } from '../../core/request/cluster-selection.ts';
 import type { ClusterDirectory } from '../../core/request/cluster-selection.ts';
 import { clusterAudience } from '../../core/core.ts';
 import { andThen, orElse, type Awaitable } from '../../core/awaitable.ts';
-import { grantIds, ownSession, type Caller } from '../../core/credential/credential.ts';
+import { grantIds, ownSession } from '../../core/credential/credential.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Identity } from '../../core/identity/identity.ts';
 import { byHeaders } from '../../core/http/by-headers.ts';
 import { isConstrained } from '../../core/http/constrained-impersonation.ts';
-import { requestedIdentity } from '../../core/http/impersonation.ts';
 import { isBelowProxy, requestInfo } from '../../core/request/request-info.ts';
 import type { RequestInfo } from '../../core/request/request-info.ts';
 import { requestPath } from '../../core/request/request-path.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
-import { buildPassthroughHeaders, buildUpstreamHeaders, limitIdentity } from '../../core/http/upstream-headers.ts';
+import { buildPassthroughHeaders, buildUpstreamHeaders } from '../../core/http/upstream-headers.ts';
 import type { UpstreamHeaders } from '../../core/http/upstream-headers.ts';
-import { createDelegationCheck, type DelegatedPass, type DelegationCheck } from './delegation-check.ts';
+import { firstRejection, notRevoked, SERVICE_ACCOUNT_CHECKS, USER_CHECKS, type CheckParts } from './checks.ts';
+import { requestLimit } from './concurrency-limit.ts';
+import { createDelegationCheck, type DelegatedPass } from './delegation-check.ts';
 import { createClusterReviews } from './cluster-reviews.ts';
 import type { ClusterReviews } from './cluster-reviews.ts';
 import { UserImpersonation } from './user-impersonation.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
 import type { ApiListenerDeps, UpstreamCluster } from '../dependencies.ts';
 import type { Exchange } from '../exchange.ts';
-import { requestLimit } from './concurrency-limit.ts';
 import { isForeign, Passthrough } from './passthrough.ts';
 import { valuesOf } from '../raw-headers.ts';
+import { ServiceAccountQuestion, UserQuestion, type AdmissionRequest, type Route } from './request-question.ts';
 import { SessionAddresses } from './session-addresses.ts';
-import { createStepUpCheck, type StepUpCheck } from './step-up-check.ts';
-import { impersonationRejection } from '../impersonation-rejections.ts';
+import { createStepUpCheck } from './step-up-check.ts';
 import {
   auditBlocked,
   clusterRejection,
@@ -45,23 +43,12 @@ import {
   internalError,
   passthroughRejection,
   pathRejection,
-  tooManyAtCluster,
-  tooManyForUser,
   type MessageContext,
 } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
 
 /** Ready to be dialled. */
-export interface Admitted {
-  readonly cluster: UpstreamCluster;
-  readonly info: RequestInfo;
-  /** Path and query, exactly as they are to be forwarded. */
-  readonly target: string;
-  /**
-   * The part of the client's target that chose the cluster, if any. Every location that is returned to the client
-   * starts with it.
-   */
-  readonly prefix: string;
+export interface Admitted extends Route {
   /**
    * The user whose connection slots are counted: an account, or a service account that passes with its own token.
    */
@@ -80,21 +67,9 @@ export interface Admitted {
 }
 
 const hostsOf = byHeaders((raw) => valuesOf(raw, 'host'));
-const contentTypesOf = byHeaders((raw) => valuesOf(raw, 'content-type'));
 const tokenIn = byHeaders(bearerToken);
-const impersonatedBy = byHeaders(requestedIdentity);
 
 type Outcome = Result<Admitted, Rejection>;
-
-type Route = Pick<Admitted, 'cluster' | 'info' | 'target' | 'prefix'>;
-
-interface AdmissionRequest {
-  readonly exchange: Exchange;
-  readonly route: Route;
-  readonly upgrade: boolean;
-  /** Never logged. */
-  readonly token: string;
-}
 
 export class Admission {
   readonly #deps: ApiListenerDeps;
@@ -104,13 +79,8 @@ export class Admission {
   readonly #isClosedFor: (info: RequestInfo) => boolean;
   readonly #messages: MessageContext;
   readonly #reviews: ReadonlyMap<string, ClusterReviews>;
-  readonly #impersonation: UserImpersonation;
   readonly #passthrough: Passthrough;
-  readonly #delegationCheck: DelegationCheck;
-  /** Undefined where nothing needs a recent proof. */
-  readonly #stepUpCheck: StepUpCheck | undefined;
-  readonly #concurrency: ReturnType<typeof requestLimit>;
-  readonly #addresses = new SessionAddresses();
+  readonly #parts: CheckParts;
 
   constructor(deps: ApiListenerDeps, isClosedFor: (info: RequestInfo) => boolean) {
     this.#deps = deps;
@@ -128,12 +98,18 @@ export class Admission {
       if (reviews === undefined) throw new Error(`no cluster ${cluster}`);
       return reviews;
     };
-    this.#impersonation = new UserImpersonation(reviewsOf, clock);
     this.#passthrough = new Passthrough(reviewsOf, clock);
-    this.#delegationCheck = createDelegationCheck(deps.delegation);
-    this.#stepUpCheck = createStepUpCheck(deps);
-    this.#concurrency = requestLimit(deps.limits);
-    deps.guard.onChange((change) => this.#impersonation.drop(change));
+    const impersonation = new UserImpersonation(reviewsOf, clock);
+    deps.guard.onChange((change) => impersonation.drop(change));
+    this.#parts = {
+      deps,
+      messages: this.#messages,
+      addresses: new SessionAddresses(),
+      delegation: createDelegationCheck(deps.delegation),
+      stepUp: createStepUpCheck(deps),
+      slots: requestLimit(deps.limits),
+      impersonation,
+    };
   }
 
   close(): void {
@@ -162,10 +138,14 @@ export class Admission {
     exchange.register(this.#deps.guard);
     const closed = this.#closed(route.value.info);
     if (closed !== undefined) return no(closed);
-    return andThen(this.#admitToken(exchange, route.value, upgrade), (admitted) => {
-      if (!admitted.ok) return admitted;
+    const token = this.#tokenOf(exchange);
+    if (!token.ok) return token;
+    const request = { exchange, route: route.value, upgrade, token: token.value };
+    const admitted = this.#isServiceAccount(request) ? this.#admitServiceAccount(request) : this.#admitUser(request);
+    return andThen(admitted, (outcome) => {
+      if (!outcome.ok) return outcome;
       // The caller checks once more whether it may pass, because the disk took time.
-      return andThen(exchange.audit.writeAhead({ upgrade }), (written) => (written ? admitted : no(auditBlocked())));
+      return andThen(exchange.audit.writeAhead({ upgrade }), (written) => (written ? outcome : no(auditBlocked())));
     });
   }
 
@@ -196,196 +176,84 @@ export class Admission {
     return this.#deps.guard.fenced ? fenced() : undefined;
   }
 
-  #admitToken(exchange: Exchange, route: Route, upgrade: boolean): Awaitable<Outcome> {
-    const context = this.#messages;
+  #tokenOf(exchange: Exchange): Result<string, Rejection> {
     const token = tokenIn(exchange.facts.raw);
-    if (!token.ok) return no(credentialRejection(token.reason, context));
-    if (token.value === undefined) return no(credentialRejection('no_token', context));
-    const request = { exchange, route, upgrade, token: token.value };
+    if (!token.ok) return no(credentialRejection(token.reason, this.#messages));
+    return token.value === undefined ? no(credentialRejection('no_token', this.#messages)) : ok(token.value);
+  }
+
+  #isServiceAccount({ route, token }: AdmissionRequest): boolean {
     // Our publicUrl is our issuer: a token that names it is ours or no one's.
-    const passes = route.cluster.serviceAccountPassthrough === true && isForeign(token.value, context.publicUrl);
-    return passes ? this.#admitServiceAccount(request) : this.#admitUser(request);
+    return route.cluster.serviceAccountPassthrough === true && isForeign(token, this.#messages.publicUrl);
   }
 
   #admitUser(request: AdmissionRequest): Awaitable<Outcome> {
     const { exchange, route, token } = request;
     const audience = clusterAudience(route.cluster.name);
     const { thumbprint } = exchange.facts.connection;
-    return andThen(this.#deps.authenticate({ token, audience, thumbprint }), (caller) =>
-      caller.ok
-        ? this.#admitCaller(request, caller.value)
-        : no(credentialRejection(caller.reason, this.#messages, caller)),
-    );
-  }
-
-  #admitCaller(request: AdmissionRequest, caller: Caller): Awaitable<Outcome> {
-    const { guard } = this.#deps;
-    const { exchange, route } = request;
-    const { cluster } = route;
-    const { raw, connection } = exchange.facts;
-    const { credential } = caller;
-    exchange.bind(caller);
-    const rejection = guard.check(credential);
-    if (rejection !== undefined) return no(credentialRejection(rejection, this.#messages, credential));
-    this.#noteAddress(credential.session, connection.address);
-    const delegated = this.#checkDelegated(request, caller);
-    if (delegated?.ok === false) return delegated;
-    const unproven =
-      this.#stepUpCheck === undefined ? undefined : this.#checkStepUp(this.#stepUpCheck, request, caller);
-    if (unproven !== undefined) return no(unproven);
-    const limitReached = this.#acquireSlot(exchange, credential.account, cluster.name);
-    if (limitReached !== undefined) return no(limitReached);
-
-    const identity = limitIdentity(caller.identity, cluster.impersonate);
-    // Never dropped silently: `kubectl --as=limited` must not run with the user's full rights.
-    const impersonated = impersonatedBy(raw);
-    if (!impersonated.ok) return no(impersonationRejection(impersonated.reason));
-    const actingAs = impersonated.value;
-    const pass = delegated?.value;
-    if (actingAs === undefined) return this.#admitIdentity(request, caller, { identity, delegated: pass });
-    exchange.audit.impersonated = actingAs;
-    const { info } = route;
-    const who = { cluster, user: identity, credential, delegated: pass, grantIds: grantIds(caller) };
-    const judged = this.#impersonation.judge({ ...who, impersonated: actingAs, info });
-    return judged.then((rejected) =>
-      rejected === undefined
-        ? this.#admitIdentity(request, caller, { identity, actingAs, delegated: pass })
-        : no(rejected),
-    );
-  }
-
-  /** @returns undefined for a session that is not delegated */
-  #checkDelegated(
-    { exchange, route, upgrade }: AdmissionRequest,
-    caller: Caller,
-  ): Result<DelegatedPass, Rejection> | undefined {
-    const { delegation } = caller;
-    if (delegation === undefined) return undefined;
-    const { raw, connection } = exchange.facts;
-    const impersonated = impersonatedBy(raw);
-    if (impersonated.ok) exchange.audit.impersonated = impersonated.value;
-    const checked = this.#delegationCheck(caller, delegation, {
-      cluster: route.cluster.name,
-      info: route.info,
-      upgrade,
-      address: connection.address,
-      contentTypes: contentTypesOf(raw),
-      // What cannot be read as one identity is rejected below.
-      impersonated: impersonated.ok ? impersonated.value : undefined,
+    return andThen(this.#deps.authenticate({ token, audience, thumbprint }), (caller) => {
+      if (!caller.ok) return no(credentialRejection(caller.reason, this.#messages, caller));
+      exchange.bind(caller.value);
+      const question = new UserQuestion(request, caller.value);
+      return andThen(firstRejection(USER_CHECKS, question, this.#parts), (rejection) =>
+        rejection === undefined ? this.#asUser(question) : no(rejection),
+      );
     });
-    this.#deps.metrics.delegatedRequest(route.cluster.name, checked.ok ? 'allowed' : 'refused');
-    return checked;
   }
 
-  /** Before a slot is taken and before anything is sent or reviewed. @returns undefined where the proof is recent enough */
-  #checkStepUp(
-    check: StepUpCheck,
-    { exchange, route: { cluster, info }, upgrade }: AdmissionRequest,
-    caller: Caller,
-  ): Rejection | undefined {
-    const { raw } = exchange.facts;
-    const asked = impersonatedBy(raw);
-    // What cannot be read as one identity is rejected below.
-    const impersonated = asked.ok ? asked.value : undefined;
-    const question = { cluster: cluster.name, info, upgrade, contentTypes: contentTypesOf(raw), impersonated };
-    const rejected = check.user(caller, question);
-    if (rejected === undefined) return undefined;
-    exchange.audit.impersonated = impersonated;
-    this.#deps.metrics.stepUpNeeded?.(cluster.name);
-    return rejected;
-  }
-
-  #admitIdentity(
-    { exchange, route, upgrade }: AdmissionRequest,
-    caller: Caller,
-    {
-      identity,
-      actingAs,
-      delegated,
-    }: { readonly identity: Identity; readonly actingAs?: Identity; readonly delegated: DelegatedPass | undefined },
-  ): Awaitable<Outcome> {
+  /** Builds the headers by which the proxy's own account impersonates the user, or whom the user acts as. */
+  #asUser(question: UserQuestion): Awaitable<Outcome> {
+    const { exchange, route, upgrade, caller, user } = question;
+    const { cluster, info, target, prefix } = route;
     const { credential, sessionExpiresAt } = caller;
-    return andThen(route.cluster.token(), (upstreamToken) => {
+    return andThen(cluster.token(), (upstreamToken) => {
       // The reviews and the token took time.
-      const rejection = this.#deps.guard.check(credential);
-      if (rejection !== undefined) return no(credentialRejection(rejection, this.#messages, credential));
-      const { cluster, info, target, prefix } = route;
+      const rejection = notRevoked(question, this.#parts);
+      if (rejection !== undefined) return no(rejection);
+      const delegated = this.#parts.delegation.passOf(question);
       const headers = buildUpstreamHeaders({
         raw: exchange.facts.raw,
         belowProxy: isBelowProxy(info),
         upgrade,
         upstreamToken,
-        identity,
-        actingAs,
+        identity: question.identity,
+        actingAs: question.impersonated,
         constrained: isConstrained(cluster.impersonate),
         sessionId: ownSession(credential),
         delegated,
         grantIds: grantIds(caller),
         auditId: exchange.auditId,
-        forwardedFor: exchange.facts.connection.address,
+        forwardedFor: question.address,
       });
-      const user = credential.account;
       const admitted = { cluster, info, target, prefix, user, headers, impersonates: true, sessionExpiresAt };
       return ok(delegated === undefined ? admitted : { ...admitted, delegated });
     });
   }
 
-  /**
-   * Admits a service account with its own token, unchanged, and no impersonation: the cluster authenticates and
-   * authorizes the service account itself.
-   */
-  async #admitServiceAccount({ exchange, route, upgrade, token }: AdmissionRequest): Promise<Outcome> {
-    const { cluster } = route;
-    const judged = await this.#passthrough.judge(cluster, token, exchange.facts.connection.address);
+  async #admitServiceAccount(request: AdmissionRequest): Promise<Outcome> {
+    const { exchange, route, token } = request;
+    const judged = await this.#passthrough.judge(route.cluster, token, exchange.facts.connection.address);
     if (!judged.ok) return no(passthroughRejection(judged.reason, this.#messages));
     exchange.bindServiceAccount(judged.value);
-    const unproven = this.#stepUpCheck?.serviceAccount(judged.value.username, {
-      cluster: cluster.name,
-      info: route.info,
-      upgrade,
-      contentTypes: contentTypesOf(exchange.facts.raw),
-    });
-    if (unproven !== undefined) {
-      this.#deps.metrics.stepUpNeeded?.(cluster.name);
-      return no(unproven);
-    }
-    const user = `${cluster.name} ${judged.value.username}`;
-    const limitReached = this.#acquireSlot(exchange, user, cluster.name);
-    if (limitReached !== undefined) return no(limitReached);
-    if (findImpersonation(exchange.facts.raw).length > 0) {
-      return no(passthroughRejection('passthrough_impersonation', this.#messages));
-    }
-    if (this.#deps.guard.fenced) return no(fenced());
-    const { raw, connection } = exchange.facts;
-    const headers = buildPassthroughHeaders({
-      raw,
-      belowProxy: isBelowProxy(route.info),
-      upgrade,
-      clientToken: token,
-      auditId: exchange.auditId,
-      forwardedFor: connection.address,
-    });
-    return ok({ ...route, user, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
+    const question = new ServiceAccountQuestion(request, judged.value);
+    return andThen(firstRejection(SERVICE_ACCOUNT_CHECKS, question, this.#parts), (rejection) =>
+      rejection === undefined ? this.#asServiceAccount(question, token) : no(rejection),
+    );
   }
 
   /**
-   * Reports a session that is used from many addresses. Never a reason to reject, because users do travel. An
-   * operator checks it.
+   * Builds the headers with a service account's own token, unchanged, and no impersonation: the cluster authenticates
+   * and authorizes the service account itself.
    */
-  #noteAddress(session: string, address: string): void {
-    const { clock, metrics, logger } = this.#deps;
-    if (!this.#addresses.isOneTooMany(session, address, clock.nowMs() / 1000)) return;
-    metrics.sessionAddressesExceeded();
-    logger.warn({ session }, 'session used from many addresses; find out whether its credential was stolen');
-  }
-
-  #acquireSlot(exchange: Exchange, user: string, cluster: string): Rejection | undefined {
-    const slot = this.#concurrency.acquire({ user, cluster });
-    if (slot.ok) {
-      exchange.hold(slot.value);
-      return undefined;
-    }
-    const { most } = this.#concurrency;
-    return slot.reason === 'user' ? tooManyForUser(most.user) : tooManyAtCluster(most[slot.reason]);
+  #asServiceAccount({ exchange, route, upgrade, user, address }: ServiceAccountQuestion, clientToken: string): Outcome {
+    const headers = buildPassthroughHeaders({
+      raw: exchange.facts.raw,
+      belowProxy: isBelowProxy(route.info),
+      upgrade,
+      clientToken,
+      auditId: exchange.auditId,
+      forwardedFor: address,
+    });
+    return ok({ ...route, user, headers, impersonates: false, sessionExpiresAt: Number.POSITIVE_INFINITY });
   }
 }

@@ -11,26 +11,10 @@ import { compileLimits, isRightsReview, type RightsCheck } from '../../core/dele
 import { impersonateAttributes } from '../../core/http/impersonation.ts';
 import type { DelegatedExtras } from '../../core/http/upstream-headers.ts';
 import type { Caller } from '../../core/credential/credential.ts';
-import type { Identity } from '../../core/identity/identity.ts';
-import type { RequestInfo } from '../../core/request/request-info.ts';
-import { no, ok, type Result } from '../../core/result.ts';
-import { aboutOf, asRequest } from './about-request.ts';
+import { asRequest, attributesOf, type AskedFor, type UserQuestion } from './request-question.ts';
 import { addressSet } from '../listener/proxy-protocol.ts';
 import { delegationBounds, delegationLimit, delegationSource, type DelegatedTo } from '../delegation-rejections.ts';
 import type { Rejection } from '../status.ts';
-
-export interface DelegatedRequest {
-  /** Name of the cluster that it is for. */
-  readonly cluster: string;
-  readonly info: RequestInfo;
-  readonly upgrade: boolean;
-  /** The client's address. */
-  readonly address: string;
-  /** Each value of `Content-Type`. */
-  readonly contentTypes: readonly string[];
-  /** The user that the client asks to act as. */
-  readonly impersonated: Identity | undefined;
-}
 
 /** What an admitted request of a delegated session has in addition. */
 export interface DelegatedPass extends DelegatedExtras {
@@ -45,12 +29,16 @@ interface Compiled extends DelegatedTo {
 
 const MEMBERS: ReadonlySet<string> = new Set(['ancestors', 'actors', 'clusters', 'limits', 'sourceCidrs']);
 
-/** @param delegation of the caller */
-export type DelegationCheck = (
-  caller: Pick<Caller, 'credential' | 'identity'>,
-  delegation: Delegation,
-  request: DelegatedRequest,
-) => Result<DelegatedPass, Rejection>;
+export interface DelegationCheck {
+  /** @param delegation of the caller @returns undefined where the session may make the request */
+  judge(
+    caller: Pick<Caller, 'credential' | 'identity'>,
+    delegation: Delegation,
+    asked: AskedFor,
+  ): Rejection | undefined;
+  /** @returns undefined for a session that is not delegated */
+  passOf(question: Pick<UserQuestion, 'caller' | 'info'>): DelegatedPass | undefined;
+}
 
 /** @param bounds what the configuration allows now; it counts for sessions that are older than it, too */
 export function createDelegationCheck(bounds: DelegationBounds): DelegationCheck {
@@ -69,23 +57,30 @@ export function createDelegationCheck(bounds: DelegationBounds): DelegationCheck
     compiled.set(delegation, made);
     return made;
   };
-  return ({ credential, identity }, delegation, request) => {
-    const own = compiled.get(delegation) ?? compile(delegation);
-    const { cluster, info, upgrade, address } = request;
-    const over = outOfBounds(bounds, identity, delegation);
-    if (over !== undefined) return no(delegationBounds(over, own));
-    if (bounds.clusters?.includes(cluster) === false) return no(delegationBounds('cluster_not_delegable', own));
-    if (!own.isSource(address)) return no(delegationSource(address, own));
-    if (!own.allows(info, upgrade)) return no(delegationLimit(identity.username, aboutOf(info, upgrade), own));
-    if (mayCreate(info, request.contentTypes)) {
-      const creation = { ...info, verb: 'create' };
-      if (!own.allows(creation)) return no(delegationLimit(identity.username, aboutOf(creation, false), own));
-    }
-    const attributes = request.impersonated === undefined ? [] : impersonateAttributes(request.impersonated);
-    const denied = attributes.find((each) => !own.allows(asRequest(each)));
-    if (denied !== undefined) return no(delegationLimit(identity.username, denied, own));
-    const pass = { session: credential.session, actor: own.actor };
-    return ok(isRightsReview(info) ? { ...pass, warning: narrowerThan(own) } : pass);
+  const compiledOf = (delegation: Delegation): Compiled => compiled.get(delegation) ?? compile(delegation);
+  return {
+    judge({ identity }, delegation, asked) {
+      const own = compiledOf(delegation);
+      const { cluster, info, upgrade, address } = asked;
+      const over = outOfBounds(bounds, identity, delegation);
+      if (over !== undefined) return delegationBounds(over, own);
+      if (bounds.clusters?.includes(cluster.name) === false) return delegationBounds('cluster_not_delegable', own);
+      if (!own.isSource(address)) return delegationSource(address, own);
+      if (!own.allows(info, upgrade)) return delegationLimit(identity.username, asked.attributes, own);
+      if (mayCreate(info, asked.contentTypes)) {
+        const creation = { ...info, verb: 'create' };
+        if (!own.allows(creation)) return delegationLimit(identity.username, attributesOf(creation, false), own);
+      }
+      const attributes = asked.impersonated === undefined ? [] : impersonateAttributes(asked.impersonated);
+      const denied = attributes.find((each) => !own.allows(asRequest(each)));
+      return denied === undefined ? undefined : delegationLimit(identity.username, denied, own);
+    },
+    passOf({ caller: { credential, delegation }, info }) {
+      if (delegation === undefined) return undefined;
+      const own = compiledOf(delegation);
+      const pass = { session: credential.session, actor: own.actor };
+      return isRightsReview(info) ? { ...pass, warning: narrowerThan(own) } : pass;
+    },
   };
 }
 

@@ -11,28 +11,19 @@ import type { Caller } from '../../core/credential/credential.ts';
 import { impersonateAttributes } from '../../core/http/impersonation.ts';
 import { freshnessOf } from '../../core/identity/freshness.ts';
 import type { Identity } from '../../core/identity/identity.ts';
-import type { RequestInfo } from '../../core/request/request-info.ts';
-import { compileStepUp, type StepUpAge, type StepUpRequest } from '../../core/step-up/touches.ts';
+import { compileStepUp, type StepUpAge } from '../../core/step-up/touches.ts';
 import type { ApiListenerDeps } from '../dependencies.ts';
-import { aboutOf, asRequest, type About } from './about-request.ts';
+import { asRequest, type AskedFor, type Attributes } from './request-question.ts';
 import { stepUpNeeded, type StepUpCaller } from '../step-up-rejections.ts';
 import type { Rejection } from '../status.ts';
-
-export interface StepUpQuestion extends StepUpRequest {
-  readonly info: RequestInfo;
-  /** Name of the cluster that it is for. */
-  readonly cluster: string;
-  /** The user that the client asks to act as: the request itself is judged all the same, by whoever makes it. */
-  readonly impersonated: Identity | undefined;
-}
 
 export type ProvenCaller = Pick<Caller, 'credential' | 'identity' | 'authTime'> & { readonly delegation?: Delegation };
 
 export interface StepUpCheck {
-  /** @returns undefined where it may be made */
-  user(caller: ProvenCaller, question: StepUpQuestion): Rejection | undefined;
+  /** The request itself is judged also where its user acts as another one. @returns undefined where it may be made */
+  user(caller: ProvenCaller, asked: AskedFor): Rejection | undefined;
   /** A service account that passes with its own token has no user who could prove anything. */
-  serviceAccount(username: string, question: Omit<StepUpQuestion, 'impersonated'>): Rejection | undefined;
+  serviceAccount(username: string, asked: AskedFor): Rejection | undefined;
 }
 
 type StepUpDeps = Pick<ApiListenerDeps, 'stepUp' | 'clock' | 'publicUrl' | 'thirdParties'> & {
@@ -56,11 +47,11 @@ export function createStepUpCheck({
   }
 
   /** How recent the proof must be, and what needs it most. */
-  const needed = ({ cluster, info, upgrade, contentTypes, impersonated }: StepUpQuestion): Needed | undefined => {
-    const age = byCluster.get(cluster);
+  const needed = (asked: AskedFor, impersonated: Identity | undefined): Needed | undefined => {
+    const age = byCluster.get(asked.cluster.name);
     if (age === undefined) return undefined;
-    const own = age({ info, upgrade, contentTypes });
-    const strictest = own === undefined ? undefined : { maxAge: own, about: aboutOf(info, upgrade) };
+    const own = age(asked);
+    const strictest = own === undefined ? undefined : { maxAge: own, about: asked.attributes };
     if (impersonated === undefined) return strictest;
     return impersonateAttributes(impersonated).reduce<Needed | undefined>((least, about) => {
       const maxAge = age({ info: asRequest(about), upgrade: false, contentTypes: [] });
@@ -79,8 +70,8 @@ export function createStepUpCheck({
   };
 
   return {
-    user(caller, question) {
-      const most = needed(question);
+    user(caller, asked) {
+      const most = needed(asked, asked.impersonated);
       if (most === undefined) return undefined;
       const { maxAge, about } = most;
       const { identity, delegation, credential, authTime } = caller;
@@ -91,8 +82,8 @@ export function createStepUpCheck({
       if (freshness === 'fresh') return undefined;
       return stepUpNeeded(identity.username, about, { caller: kindOf(caller), maxAge, publicUrl });
     },
-    serviceAccount(username, question) {
-      const most = needed({ ...question, impersonated: undefined });
+    serviceAccount(username, asked) {
+      const most = needed(asked, undefined);
       if (most === undefined) return undefined;
       return stepUpNeeded(username, most.about, { caller: { kind: 'workload' }, maxAge: most.maxAge, publicUrl });
     },
@@ -101,7 +92,7 @@ export function createStepUpCheck({
 
 interface Needed {
   readonly maxAge: number;
-  readonly about: About;
+  readonly about: Attributes;
 }
 
 const CONSOLE = consoleClient('');

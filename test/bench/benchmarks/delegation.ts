@@ -2,15 +2,14 @@
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import { ownSession, type Caller } from '../../../src/core/credential/credential.ts';
 import type { RightsLimit } from '../../../src/core/delegation/rights.ts';
-import { requestInfo } from '../../../src/core/request/request-info.ts';
 import { createDelegationCheck } from '../../../src/proxy/admission/delegation-check.ts';
+import type { AskedFor } from '../../../src/proxy/admission/request-question.ts';
+import { askedFor } from '../../support/asked-for.ts';
 import { DELEGATION } from '../../support/delegation-settings.ts';
 import { inTurns, TARGET, type Step } from '../in-process.ts';
 import type { BenchResult } from '../report.ts';
 
-const ADDRESS = '192.0.2.7';
-
-const checkDelegated = createDelegationCheck(DELEGATION);
+const limits = createDelegationCheck(DELEGATION);
 
 /**
  * The last of fifty that have the verb allows the request, and each names several of everything.
@@ -50,24 +49,18 @@ function callerWith(limits?: readonly RightsLimit[]): Caller {
 }
 
 /** As admission does it. @returns whether the request passes */
-function check(caller: Caller, info: ReturnType<typeof requestInfo>): boolean {
+function check(caller: Caller, asked: AskedFor): boolean {
   const { delegation } = caller;
   if (delegation === undefined) return ownSession(caller.credential) !== '';
-  return checkDelegated(caller, delegation, {
-    cluster: 'prod',
-    info,
-    upgrade: false,
-    address: ADDRESS,
-    contentTypes: [],
-    impersonated: undefined,
-  }).ok;
+  if (limits.judge(caller, delegation, asked) !== undefined) return false;
+  return limits.passOf({ caller, info: asked.info }) !== undefined;
 }
 
 export function delegation(): Promise<BenchResult[]> {
-  const info = requestInfo('GET', TARGET);
+  const asked = askedFor('GET', TARGET);
   const step = (name: string, caller: Caller, most?: number): Step => ({
     name: `limits: ${name}`,
-    act: () => check(caller, info),
+    act: () => check(caller, asked),
     ...(most === undefined ? {} : { most }),
   });
   return inTurns([

@@ -4,12 +4,12 @@ import type { SessionGrant } from '../../../src/core/access/request.ts';
 import type { AccessRole } from '../../../src/core/access/role.ts';
 import type { Caller } from '../../../src/core/credential/credential.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
-import { requestInfo } from '../../../src/core/request/request-info.ts';
 import type { StepUpRule } from '../../../src/core/step-up/rule.ts';
 import { Granted } from '../../../src/proxy/admission/granted.ts';
 import { createStepUpCheck } from '../../../src/proxy/admission/step-up-check.ts';
 import { createRevocationGuard } from '../../../src/revocation/revocation.ts';
 import type { SessionRecord } from '../../../src/store/store.ts';
+import { askedFor } from '../../support/asked-for.ts';
 import { inTurns, TARGET, type Step } from '../in-process.ts';
 import type { BenchResult } from '../report.ts';
 
@@ -113,8 +113,7 @@ export async function grants(): Promise<BenchResult[]> {
       ...(most === undefined ? {} : { most }),
     };
   };
-  const info = requestInfo('GET', TARGET);
-  const question = { info, upgrade: false, contentTypes: [], cluster: 'prod', impersonated: undefined };
+  const asked = askedFor('GET', TARGET);
   const stepUp = (rules: readonly StepUpRule[], most: number): Step => {
     const settings = { rules, proving: new Set(['corp']), silent: new Set<string>(), clockSkew: 60 };
     const check = createStepUpCheck({
@@ -124,7 +123,7 @@ export async function grants(): Promise<BenchResult[]> {
       publicUrl: 'https://portcullis.example.com',
     });
     const name = `step-up: ${rules.length === 0 ? 'no rules' : `${rules.length * 2} rules, none touched`}`;
-    return { name, act: () => check?.user(caller, question) === undefined, most };
+    return { name, act: () => check?.user(caller, asked) === undefined, most };
   };
   try {
     return await inTurns([

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import type { Delegation } from '../../../../src/core/delegation/delegation.ts';
-import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import { createDelegationCheck } from '../../../../src/proxy/admission/delegation-check.ts';
+import { askedFor } from '../../../support/asked-for.ts';
 import { DELEGATION } from '../../../support/delegation-settings.ts';
 
-const checkDelegated = createDelegationCheck(DELEGATION);
+const limits = createDelegationCheck(DELEGATION);
 const who = { session: 's', account: 'corp/alice', provider: 'corp', ancestors: ['own'] } as const;
 const caller = {
   credential: {
@@ -34,19 +34,12 @@ const MCP: (typeof DELEGATION)['clients'][number] = {
   lifetime: 900,
   binding: 'certificate',
 };
-const request = {
-  cluster: 'prod',
-  info: requestInfo('GET', '/api/v1/namespaces/shop/pods'),
-  upgrade: false,
-  address: '192.0.2.7',
-  contentTypes: [],
-  impersonated: undefined,
-};
+const request = askedFor('GET', '/api/v1/namespaces/shop/pods');
 
 test('a delegation of a later version allows nothing, because a part of it is not known here', () => {
-  expect(checkDelegated(caller, delegation, request).ok).toBe(true);
+  expect(limits.judge(caller, delegation, request)).toBeUndefined();
   const later = { ...delegation, hours: ['09-17'] };
-  expect(checkDelegated(caller, later, request)).toMatchObject({ ok: false, reason: { code: 403 } });
+  expect(limits.judge(caller, later, request)).toMatchObject({ code: 403 });
 });
 
 test.each([
@@ -59,7 +52,7 @@ test.each([
   ['', false],
 ])('a session for some addresses is used from %j: %j', (address, isAllowed) => {
   const bound = { ...delegation, sourceCidrs: ['192.0.2.0/24', '2001:db8::/48'] };
-  expect(checkDelegated(caller, bound, { ...request, address }).ok).toBe(isAllowed);
+  expect(limits.judge(caller, bound, { ...request, address }) === undefined).toBe(isAllowed);
 });
 
 test.each<readonly [settings: Partial<typeof DELEGATION>, reason: string | undefined]>([
@@ -77,7 +70,6 @@ test.each<readonly [settings: Partial<typeof DELEGATION>, reason: string | undef
     limits: [{ namespaces: ['shop'] }],
   };
   const check = createDelegationCheck({ ...DELEGATION, clients: [MCP], ...settings });
-  const deletion = { ...request, info: requestInfo('DELETE', '/api/v1/namespaces/shop/pods/web-1') };
-  const checked = check(caller, made, deletion);
-  expect(checked.ok ? undefined : checked.reason.auditReason).toBe(reason);
+  const deletion = askedFor('DELETE', '/api/v1/namespaces/shop/pods/web-1');
+  expect(check.judge(caller, made, deletion)?.auditReason).toBe(reason);
 });

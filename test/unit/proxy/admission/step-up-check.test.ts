@@ -4,12 +4,8 @@ import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import type { Delegation } from '../../../../src/core/delegation/delegation.ts';
 import type { Identity } from '../../../../src/core/identity/identity.ts';
 import type { StepUpSettings } from '../../../../src/proxy/proxy.ts';
-import { requestInfo } from '../../../../src/core/request/request-info.ts';
-import {
-  createStepUpCheck,
-  type ProvenCaller,
-  type StepUpQuestion,
-} from '../../../../src/proxy/admission/step-up-check.ts';
+import { createStepUpCheck, type ProvenCaller } from '../../../../src/proxy/admission/step-up-check.ts';
+import { askedFor } from '../../../support/asked-for.ts';
 
 const NOW = 1_800_000_000;
 const SKEW = 60;
@@ -62,15 +58,8 @@ const callerOf = (
     ...(delegation === undefined ? {} : { delegation }),
   };
 };
-const question = (method: string, target: string, more: Partial<StepUpQuestion> = {}): StepUpQuestion => ({
-  cluster: 'prod',
-  info: requestInfo(method, target),
-  upgrade: false,
-  contentTypes: [],
-  impersonated: undefined,
-  ...more,
-});
-const removal = question('DELETE', '/api/v1/namespaces/shop/pods/p');
+const dev = { cluster: { name: 'dev' } };
+const removal = askedFor('DELETE', '/api/v1/namespaces/shop/pods/p');
 const delegation: Delegation = { ancestors: ['own'], actors: [{ name: 'claude' }], clusters: ['prod'], limits: [] };
 
 test('without rules there is no check', () => {
@@ -97,15 +86,15 @@ describe('a proof', () => {
 
   test('is not asked for where no rule is touched', () => {
     const old = callerOf(NOW - 86_400);
-    expect(check?.user(old, question('GET', '/api/v1/namespaces/shop/pods/p'))).toBeUndefined();
-    expect(check?.user(old, { ...removal, cluster: 'dev' })).toBeUndefined();
+    expect(check?.user(old, askedFor('GET', '/api/v1/namespaces/shop/pods/p'))).toBeUndefined();
+    expect(check?.user(old, { ...removal, ...dev })).toBeUndefined();
   });
 
   test('is asked of whoever makes the request, for the request and for each user and group that it acts as', () => {
     const as = (groups: readonly string[]): Identity => ({ username: 'limited', uid: '', groups, extra: {} });
     const minutes = callerOf(NOW - 300);
     expect(check?.user(callerOf(NOW - 86_400), { ...removal, impersonated: as([]) })).toMatchObject({ code: 403 });
-    const read = question('GET', '/api/v1/namespaces/shop/pods/p', { cluster: 'dev' });
+    const read = askedFor('GET', '/api/v1/namespaces/shop/pods/p', dev);
     expect(check?.user(minutes, { ...read, impersonated: as([]) })).toBeUndefined();
     expect(check?.user(minutes, { ...read, impersonated: as(['system:masters']) })?.message).toContain(
       'cannot impersonate resource "groups"',
@@ -141,6 +130,6 @@ describe('the message', () => {
   test('of a service account with its own token is that of a workload', () => {
     const name = 'system:serviceaccount:shop:robot';
     expect(check?.serviceAccount(name, removal)?.message).toContain('which a workload never has');
-    expect(check?.serviceAccount(name, { ...removal, cluster: 'dev' })).toBeUndefined();
+    expect(check?.serviceAccount(name, { ...removal, ...dev })).toBeUndefined();
   });
 });
