@@ -189,6 +189,20 @@ const reviewed = () => {
 };
 const AS = 'Impersonate-User: limited';
 
+it('a user who may pass no longer once authenticated is not reviewed', async () => {
+  const { asked } = reviewed();
+  let checks = 0;
+  // The authenticator asks before and after it has read the session.
+  after = () => {
+    checks += 1;
+    isShut = checks === 2;
+  };
+  const mine = await send(`GET ${PODS} HTTP/1.1`, AS);
+  await until(() => mine.received().includes('"code":401') || asked.length > 0, 'the answer', 20_000);
+  expect([checks, asked]).toEqual([2, []]);
+  mine.socket.destroy();
+});
+
 it('a request whose reviews took long is rejected', async () => {
   const { asked, finish } = reviewed();
   const mine = await send(`GET ${PODS} HTTP/1.1`, AS);

@@ -235,14 +235,37 @@ describe('a service account with its own token', () => {
     await fresh.close();
   });
 
-  it('has no session that could be revoked, but is cut with everything when the server shuts down', async () => {
-    const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true } });
+  it('is rejected, and no change of its is written ahead, where the lease has lapsed during its review', async () => {
+    let skew = 0;
+    const monotonicMs = (): number => performance.now() + skew;
+    const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true }, monotonicMs });
+    const token = await serviceAccountToken();
+    fresh.upstream.answer = answerReviews(({ spec }) => {
+      if (spec.token === token) return { authenticated: true, user: { username: BUILDER } };
+      // The review of the proxy's own account is the last.
+      skew = 60_000;
+      return { authenticated: true, user: { username: INSTANCE } };
+    }).answer;
+    const answered = await call(fresh, await signIn(fresh), PODS, {
+      token,
+      certificate: null,
+      method: 'POST',
+      body: '{}',
+    });
+    expect([answered.json().code, fresh.ahead]).toEqual([503, []]);
+    expect(forwarded(fresh.upstream.requests)).toEqual([]);
+    await fresh.close();
+  });
+
+  it('has slots of its own and no session that could be revoked, but is cut with everything at a shutdown', async () => {
+    const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true }, limits: { inFlightPerPerson: 1 } });
     const token = await serviceAccountToken();
     fresh.upstream.answer = answerReviews(
       ({ spec }) => ({ authenticated: true, user: { username: spec.token === token ? BUILDER : INSTANCE } }),
-      (_req, res) => {
+      (req, res) => {
         res.writeHead(200, { 'content-type': 'application/json' });
         res.write('{"type":"ADDED"}\n');
+        if (req.url === PODS) res.end();
       },
     ).answer;
     const watch = open(fresh, await signIn(fresh), `${PODS}?watch=1`, { token, certificate: null });
@@ -254,6 +277,8 @@ describe('a service account with its own token', () => {
     });
     watch.end();
     await until(() => received.includes('ADDED'), 'the first event');
+    const second = await call(fresh, await signIn(fresh), PODS, { token, certificate: null });
+    expect(second.json()).toMatchObject({ code: 429, message: expect.stringContaining('the limit for one user') });
     await fresh.guard.revoke({ target: { kind: 'all' } });
     expect(ended).toBeUndefined();
     await fresh.guard.stop();

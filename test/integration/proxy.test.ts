@@ -216,6 +216,14 @@ describe('a request through the proxy', () => {
     await fresh.close();
   });
 
+  it('is served from any address, and counted once where its session comes from more than four', async () => {
+    const traveller = await signIn(plane, { subject: 'traveller' });
+    for (let last = 2; last < 8; last += 1) {
+      expect((await call(plane, traveller, PODS, { from: `127.0.0.${last}` })).status).toBe(200);
+      expect(plane.counted.manyAddresses).toBe(last < 6 ? 0 : 1);
+    }
+  });
+
   it('never drops a part of --as in silence', async () => {
     for (const name of ['impersonate-group', 'Impersonate_Extra-x', 'Impersonate-Role']) {
       const answered = await call(plane, alice, PODS, { headers: { [name]: 'root' } });

@@ -40,6 +40,8 @@ export interface Counted {
   readonly requests: { cluster: string; verb: string; code: number; seconds?: number }[];
   /** Streams open now. */
   streams: number;
+  /** Sessions that were used from too many addresses. */
+  manyAddresses: number;
 }
 
 export interface TestPlane {
@@ -122,7 +124,14 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
   if (options.check !== undefined) guard.check = options.check(guard.check.bind(guard));
   const audited: AuditEvent[] = [];
   const ahead: AuditEvent[] = [];
-  const counted: Counted = { rejections: [], upstreamErrors: [], delegated: [], requests: [], streams: 0 };
+  const counted: Counted = {
+    rejections: [],
+    upstreamErrors: [],
+    delegated: [],
+    requests: [],
+    streams: 0,
+    manyAddresses: 0,
+  };
   const thirdParties = options.thirdParties ?? new Map<string, string>();
   const read: SessionStore['read'] = (id) => store.sessions.read(id);
   const authenticate = createAuthenticator({
@@ -174,7 +183,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       sensitiveRequest: () => undefined,
       delegatedRequest: (cluster, verdict) => void counted.delegated.push(`${cluster} ${verdict}`),
       cut: () => undefined,
-      sessionAddressesExceeded: () => undefined,
+      sessionAddressesExceeded: () => void (counted.manyAddresses += 1),
       upstreamError: (_cluster, kind) => void counted.upstreamErrors.push(kind),
       streamOpened: () => {
         counted.streams += 1;
