@@ -67,6 +67,7 @@ beforeEach(async () => {
   [isShut, after, dialled] = [false, undefined, 0];
   plane.upstream.clear();
   plane.audited.length = 0;
+  plane.ahead.length = 0;
 });
 afterEach(async () => {
   // No connection is kept alive for the next test, which counts them.
@@ -203,15 +204,15 @@ it('a user who may pass no longer once authenticated is not reviewed', async () 
   mine.socket.destroy();
 });
 
-it('a request whose reviews took long is rejected', async () => {
+it('a request whose reviews took long is rejected, and not written ahead', async () => {
   const { asked, finish } = reviewed();
-  const mine = await send(`GET ${PODS} HTTP/1.1`, AS);
+  const mine = await send(`POST ${PODS} HTTP/1.1`, AS, 'Content-Length: 0');
   await until(() => asked.length === 1, 'the review');
   isShut = true;
   finish();
   await until(() => mine.socket.destroyed || mine.received().includes('\r\n\r\n'), 'the answer', 20_000);
   expect(mine.received()).toContain('"code":401');
-  expect(forwarded(plane.upstream.requests)).toEqual([]);
+  expect([forwarded(plane.upstream.requests), plane.ahead]).toEqual([[], []]);
   expect(plane.audited.at(-1)).toMatchObject({
     responseStatus: { code: 401 },
     annotations: { 'portcullis.dev/reason': 'session_revoked' },

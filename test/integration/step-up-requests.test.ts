@@ -44,6 +44,7 @@ afterAll(() => plane.close());
 beforeEach(() => {
   plane.upstream.clear();
   plane.audited.length = 0;
+  plane.counted.stepUpNeeded.length = 0;
   plane.upstream.answer = (_req, res) => void res.writeHead(200).end('{}');
 });
 
@@ -72,6 +73,7 @@ test('a service account that passes with its own token is refused, and what no r
   expect(rejected.json().message).toContain('which a workload never has');
   expect((await asServiceAccount(PODS)).status).toBe(200);
   expect(reached()).toEqual([PODS]);
+  expect(plane.counted.stepUpNeeded).toEqual(['prod']);
   await until(() => plane.audited.length >= 2, 'the audit events');
   expect(plane.audited[0]).toMatchObject({
     user: { username: BUILDER },
@@ -137,6 +139,14 @@ test('a stream that was opened in time goes on past maxAge, and no other opens; 
   await until(() => received.includes('MODIFIED'), 'what the API server sent later');
   expect(ended).toBe(false);
   expect(reached()).toEqual([WATCH]);
+
+  // Nothing is reviewed, and the audit log has whom they would have been.
+  const headers = { 'impersonate-user': 'limited' };
+  const asAnother = await call(plane, alice, SECRETS, { token, headers });
+  expect([asAnother.status, plane.counted.stepUpNeeded]).toEqual([403, ['prod', 'prod']]);
+  const isAudited = (): boolean =>
+    plane.audited.some(({ impersonatedUser }) => impersonatedUser?.username === 'limited');
+  await until(isAudited, 'the audit event with the other user');
 
   const inBrowser = await call(plane, alice, SECRETS, { token: await fresh(alice, 'console:headlamp') });
   expect([inBrowser.status, inBrowser.json().message]).toEqual([

@@ -38,6 +38,8 @@ export interface Counted {
   /** Cluster and verdict of each. */
   readonly delegated: string[];
   readonly requests: { cluster: string; verb: string; code: number; seconds?: number }[];
+  /** The cluster of each request that needed a more recent proof. */
+  readonly stepUpNeeded: string[];
   /** Streams open now. */
   streams: number;
   /** Sessions that were used from too many addresses. */
@@ -129,6 +131,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     upstreamErrors: [],
     delegated: [],
     requests: [],
+    stepUpNeeded: [],
     streams: 0,
     manyAddresses: 0,
   };
@@ -183,6 +186,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       sensitiveRequest: () => undefined,
       delegatedRequest: (cluster, verdict) => void counted.delegated.push(`${cluster} ${verdict}`),
       cut: () => undefined,
+      stepUpNeeded: (cluster) => void counted.stepUpNeeded.push(cluster),
       sessionAddressesExceeded: () => void (counted.manyAddresses += 1),
       upstreamError: (_cluster, kind) => void counted.upstreamErrors.push(kind),
       streamOpened: () => {
