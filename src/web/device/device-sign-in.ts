@@ -12,10 +12,10 @@ import express, { Router, type Request, type RequestHandler, type Response } fro
 import { z } from 'zod';
 import { siteOf } from '../../core/http/address.ts';
 import { AppError } from '../../core/errors.ts';
-import { parameter, seeOther, sendPage } from '../page/response.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions } from '../browser/browser-session.ts';
 import { formCookie, otherBrowser, type FormCookie } from '../browser/form-cookie.ts';
-import { providerChoices } from '../browser/provider-choices.ts';
+import { providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { DeviceRequest, DeviceRequests } from '../../contracts/authorization.ts';
 import { createCodeLimit, type CodeLimit } from './device-code-limit.ts';
@@ -23,12 +23,18 @@ import { allowedPage, codePage, confirmPage, refusedPage } from './device-page.t
 import { assertNearby, locationOf } from './nearby.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { assertOwnOrigin, field } from '../browser/guards.ts';
-import { beginLogin, LOGIN_SECONDS, consumeLogin, type LoginPurpose } from '../sign-in/login-transaction.ts';
+import {
+  beginLogin,
+  LOGIN_SECONDS,
+  consumeLogin,
+  type LoginPurpose,
+  type PurposeFor,
+} from '../sign-in/login-transaction.ts';
 import type { Html } from '../page/html.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
 import { record, auditFailures } from '../../http/audit-events.ts';
-import { reportMisconfiguration } from '../sign-in/rejection.ts';
-import { auditTooMany, finishSignIn, signInStep } from '../sign-in/sign-in.ts';
+import { reportMisconfiguration, reportRejection } from '../sign-in/rejection.ts';
+import { auditTooMany, finishStep, handOver, openSession, signInStep, type ReturnedLogin } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 
@@ -160,32 +166,47 @@ function start(service: DeviceService): RequestHandler {
   };
 }
 
+/** @param value of this browser's cookie @returns the sign-in, and the code of the device that it is for */
+async function parseReturn(
+  service: DeviceService,
+  req: Request,
+  value: string | undefined,
+): Promise<{ readonly returned: ReturnedLogin; readonly userCode: string }> {
+  const { deps, cookie, browsers } = service;
+  const isOwn = (purpose: LoginPurpose): purpose is PurposeFor<'device'> =>
+    purpose.for === 'device' && value !== undefined && purpose.browser === cookie.browserOf(value);
+  const login = await consumeLogin(deps, parameter(req.query['state']), isOwn);
+  const userCode = await codeOf(service, req, login.purpose.ticket);
+  const device = await requestFor(service, contextOf(req), userCode);
+  const { clientId: client, deviceName } = device;
+  const browser = await browsers.current(req);
+  return { userCode, returned: { login, query: queryOf(req.originalUrl), client, browser, device, deviceName } };
+}
+
 function finish(service: DeviceService): RequestHandler {
-  const { deps, devices, cookie, browsers } = service;
+  const { deps, devices, cookie } = service;
   return async (req, res) => {
+    const context = contextOf(req);
     const value = cookie.read(req);
-    const isOwn = (purpose: LoginPurpose): boolean =>
-      purpose.for === 'device' && value !== undefined && purpose.browser === cookie.browserOf(value);
-    await finishSignIn(deps, req, res, {
-      path: '/device/finish',
-      consume: async (state) => {
-        const login = await consumeLogin(deps, state, isOwn);
-        const userCode = await codeOf(service, req, login.purpose.for === 'device' ? login.purpose.ticket : undefined);
-        const device = await requestFor(service, contextOf(req), userCode);
-        return {
-          login,
-          client: device.clientId,
-          browser: await browsers.current(req),
-          device,
-          deviceName: device.deviceName,
-          onAgain: () => value !== undefined && cookie.keep(res, value),
-          handOver: (session) => devices.allow(userCode, session),
-          next: '/device/done',
-          // The device learns it at its next poll, and the user from the page here.
-          report: (description) => devices.refuse(userCode, description),
-        };
-      },
-    });
+    const step = await finishStep(deps, req, '/device/finish');
+    const { returned, userCode } = await signInStep(deps, context, step, () => parseReturn(service, req, value));
+    try {
+      await signInStep(deps, context, step, async () => {
+        const outcome = await openSession(deps, context, returned);
+        if ('again' in outcome) {
+          if (value !== undefined) cookie.keep(res, value);
+          return seeOther(res, outcome.again.href);
+        }
+        const { session } = outcome;
+        await handOver(deps, context, { session, returned }, () => devices.allow(userCode, session));
+        rememberProvider(deps, res, session.provider);
+        seeOther(res, '/device/done');
+      });
+    } catch (thrown) {
+      // The device learns it at its next poll, and the user from the page here.
+      const report = (description: string): Promise<void> => devices.refuse(userCode, description);
+      if (!(await reportRejection(deps, res, context, { thrown, report }))) throw thrown;
+    }
   };
 }
 

@@ -7,12 +7,12 @@ import { createHash } from 'node:crypto';
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { BROWSER_CLIENT } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
-import { parameter, seeOther, sendPage } from '../page/response.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import { freshReturnPath } from './admin-path.ts';
 import { choosePage } from './choose-page.ts';
 import { browserCookie, newCookieValue, type BrowserCookie } from '../browser/cookies.ts';
-import { onlyProvider, providerChoices } from '../browser/provider-choices.ts';
+import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html } from '../page/html.ts';
 import {
@@ -21,11 +21,12 @@ import {
   returnTargetOf,
   returnPath,
   consumeLogin,
-  type ReturnTarget,
   type LoginPurpose,
+  type PurposeFor,
+  type ReturnTarget,
 } from './login-transaction.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
-import { finishSignIn, signInStep, type OpenedSession } from './sign-in.ts';
+import { finishStep, handOver, openSession, signInStep, type OpenedSession } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { endSession, SIGNED_OUT } from './sign-out.ts';
 import { record } from '../../http/audit-events.ts';
@@ -153,25 +154,25 @@ function finish(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessions)
   return async (req, res) => {
     const context = contextOf(req);
     const value = cookie.read(req);
-    const isOwn = (purpose: LoginPurpose): boolean =>
+    const isOwn = (purpose: LoginPurpose): purpose is PurposeFor<'browser'> =>
       purpose.for === 'browser' && value !== undefined && purpose.browser === hashOf(value);
-    await finishSignIn(deps, req, res, {
-      path: '/login/finish',
-      consume: async (state) => {
-        const login = await consumeLogin(deps, state, isOwn);
-        const { back, to } = login.purpose.for === 'browser' ? login.purpose : { to: 'me' as const };
-        const previous = back === undefined ? undefined : await browsers.current(req);
-        return {
-          login,
-          client: BROWSER_CLIENT,
-          onAgain: () => value !== undefined && cookie.set(res, value, LOGIN_SECONDS),
-          handOver: async (session) => {
-            await endPreviousSession(deps, context, { previous, session });
-            await browsers.begin(res, session);
-          },
-          next: back ?? returnPath(to),
-        };
-      },
+    await signInStep(deps, context, await finishStep(deps, req, '/login/finish'), async () => {
+      const login = await consumeLogin(deps, parameter(req.query['state']), isOwn);
+      const { back, to } = login.purpose;
+      const previous = back === undefined ? undefined : await browsers.current(req);
+      const returned = { login, query: queryOf(req.originalUrl), client: BROWSER_CLIENT };
+      const outcome = await openSession(deps, context, returned);
+      if ('again' in outcome) {
+        if (value !== undefined) cookie.set(res, value, LOGIN_SECONDS);
+        return seeOther(res, outcome.again.href);
+      }
+      const { session } = outcome;
+      await handOver(deps, context, { session, returned }, async () => {
+        await endPreviousSession(deps, context, { previous, session });
+        await browsers.begin(res, session);
+      });
+      rememberProvider(deps, res, session.provider);
+      seeOther(res, back ?? returnPath(to));
     });
   };
 }

@@ -5,18 +5,18 @@
  */
 import { Router, type Request, type RequestHandler, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
-import { parameter, seeOther, sendPage } from '../page/response.ts';
+import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
 import { createBrowserSessions, type BrowserSessions } from '../browser/browser-session.ts';
-import { onlyProvider, providerChoices } from '../browser/provider-choices.ts';
+import { onlyProvider, providerChoices, rememberProvider } from '../browser/provider-choices.ts';
 import { isLoopback } from '../../core/http/address.ts';
 import { choosePage, donePage, type Choice } from './choose-page.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { PendingAuthorization } from '../../contracts/authorization.ts';
 import { html } from '../page/html.ts';
-import { beginLogin, consumeLogin, type LoginPurpose } from './login-transaction.ts';
-import { reportMisconfiguration } from './rejection.ts';
+import { beginLogin, consumeLogin, type LoginPurpose, type PurposeFor } from './login-transaction.ts';
+import { reportMisconfiguration, reportRejection } from './rejection.ts';
 import type { RateLimiter } from '../../core/rate-limit.ts';
-import { finishSignIn, signInStep } from './sign-in.ts';
+import { finishStep, handOver, openSession, signInStep, type ReturnedLogin } from './sign-in.ts';
 import { limitSignIns } from './sign-in-limit.ts';
 import { contextOf } from '../../http/request-context.ts';
 
@@ -109,23 +109,39 @@ const refusing =
   (description: string): Promise<void> =>
     deps.authorizations.refuse(req, res, { error: 'access_denied', description });
 
+async function parseReturn(
+  deps: WebDeps,
+  browsers: BrowserSessions,
+  req: Request,
+  res: Response,
+): Promise<ReturnedLogin> {
+  const { uid, clientId, deviceName } = await pendingOf(deps, req, res);
+  const isOwn = (purpose: LoginPurpose): purpose is PurposeFor<'client'> =>
+    purpose.for === 'client' && purpose.uid === uid;
+  const login = await consumeLogin(deps, parameter(req.query['state']), isOwn);
+  const browser = await browsers.current(req);
+  return { login, query: queryOf(req.originalUrl), client: clientId, deviceName, browser };
+}
+
 function finish(deps: WebDeps, browsers: BrowserSessions): RequestHandler {
-  return (req, res) =>
-    finishSignIn(deps, req, res, {
-      path: '/login/finish',
-      consume: async (state) => {
-        const pending = await pendingOf(deps, req, res);
-        const isOwn = (purpose: LoginPurpose): boolean => purpose.for === 'client' && purpose.uid === pending.uid;
-        return {
-          login: await consumeLogin(deps, state, isOwn),
-          client: pending.clientId,
-          deviceName: pending.deviceName,
-          browser: await browsers.current(req),
-          handOver: (session) => deps.authorizations.grant(req, res, session),
-          report: refusing(deps, req, res),
-        };
-      },
-    });
+  return async (req, res) => {
+    const context = contextOf(req);
+    const step = await finishStep(deps, req, '/login/finish');
+    const returned = await signInStep(deps, context, step, () => parseReturn(deps, browsers, req, res));
+    try {
+      await signInStep(deps, context, step, async () => {
+        const outcome = await openSession(deps, context, returned);
+        if ('again' in outcome) return seeOther(res, outcome.again.href);
+        const { session } = outcome;
+        // The authorization server sends the response, and a cookie could not be set after it.
+        rememberProvider(deps, res, session.provider);
+        await handOver(deps, context, { session, returned }, () => deps.authorizations.grant(req, res, session));
+      });
+    } catch (thrown) {
+      const report = refusing(deps, req, res);
+      if (!(await reportRejection(deps, res, context, { thrown, report }))) throw thrown;
+    }
+  };
 }
 
 /**

@@ -96,7 +96,12 @@ const loginSchema = z
   .transform(({ way, ...rest }) => ({ ...rest, purpose: way }));
 
 export type LoginPurpose = z.infer<typeof purposeSchema>;
-export type LoginTransaction = z.infer<typeof loginSchema>;
+/** The purpose of one kind of sign-in. */
+export type PurposeFor<Kind extends LoginPurpose['for']> = Extract<LoginPurpose, { readonly for: Kind }>;
+export type LoginTransaction<Purpose extends LoginPurpose = LoginPurpose> = Omit<
+  z.infer<typeof loginSchema>,
+  'purpose'
+> & { readonly purpose: Purpose };
 
 const expired = (reason: string): AppError =>
   new AppError('sign_in_expired', 'This sign-in was used already, or took longer than ten minutes.', { reason });
@@ -179,16 +184,17 @@ export async function findLogin(deps: Pick<WebDeps, 'store'>, state: string | un
  * @param isOwn whether the purpose belongs to the browser that asks
  * @throws AppError `sign_in_expired`
  */
-export async function consumeLogin(
+export async function consumeLogin<Purpose extends LoginPurpose>(
   deps: Pick<WebDeps, 'store'>,
   state: string | undefined,
-  isOwn: (purpose: LoginPurpose) => boolean,
-): Promise<LoginTransaction> {
-  const found = await findLogin(deps, state);
-  if (!isOwn(found.purpose)) {
+  isOwn: (purpose: LoginPurpose) => purpose is Purpose,
+): Promise<LoginTransaction<Purpose>> {
+  const own = ({ purpose, ...login }: LoginTransaction): LoginTransaction<Purpose> => {
+    if (isOwn(purpose)) return { ...login, purpose };
     const message = 'This sign-in was begun in another browser. Start again in this one.';
     throw new AppError('sign_in_expired', message, { reason: 'other_browser' });
-  }
+  };
+  own(await findLogin(deps, state));
   // Two requests may have found it; exactly one consumes it.
-  return parseLogin(await deps.store.artefacts.take('SignIn', state ?? ''));
+  return own(parseLogin(await deps.store.artefacts.take('SignIn', state ?? '')));
 }

@@ -1,11 +1,20 @@
 /**
- * Sign-ins: redeems the provider's callback, opens the session, and audits it. Either there is a session and the
- * audit log has it, or nothing was created and the audit log has the reason; or the user is sent to the provider
- * once more for a fresh sign-in (docs/architecture.md#invariant-11): after a revocation, an attacker with a stolen
- * laptop would otherwise be back in seconds by silent single sign-on.
+ * What all sign-ins share. Either there is a session and the audit log has it, or nothing was created and the audit log
+ * has the reason; or the user is sent to the provider once more for a fresh sign-in
+ * (docs/architecture.md#invariant-11): after a revocation, an attacker with a stolen laptop would otherwise be back in
+ * seconds by silent single sign-on.
+ *
+ * A browser, an OAuth client (`/login/:uid`) and a device go the same way, each step a function of its own:
+ *
+ *     …/start              begin: store a login transaction (`beginLogin`), redirect to the provider
+ *     /callback/:provider  find it, redirect to the page that waits
+ *     …/finish             parse: consume it, and read what only this kind of sign-in knows → `ReturnedLogin`
+ *                          judge: what the provider says of the user → a session to open, or begin again
+ *                          persist: open the session (`openSession`) → `OpenedSession`, or begin again
+ *                          next: hand the session over (`handOver`), and redirect
  */
 import { randomBytes } from 'node:crypto';
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account, type Identity } from '../../core/identity/identity.ts';
 import { readAuthTime, type Unproven } from '../../core/identity/auth-time.ts';
@@ -16,16 +25,14 @@ import type { IdentityProvider, ProviderSignIn } from '../../idp/idp.ts';
 import { authTimeIn } from '../../idp/auth-time.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
 import type { MintRejection, NewSession } from '../../store/store.ts';
-import { type SignInOutcome, type WebDeps } from '../dependencies.ts';
+import type { SignInOutcome, WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { appErrorOf } from '../../http/error-status.ts';
-import { rememberProvider } from '../browser/provider-choices.ts';
-import { parameter, queryOf, seeOther } from '../page/response.ts';
+import { parameter } from '../page/response.ts';
 import { findLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
 import { beginAgain, redeemCallback, unprovenSignIn } from './redeem.ts';
-import { reportRejection } from './rejection.ts';
 import { record } from '../../http/audit-events.ts';
-import { contextOf, type RequestContext } from '../../http/request-context.ts';
+import type { RequestContext } from '../../http/request-context.ts';
 
 /**
  * Without a refresh token the provider cannot be asked again whether the user is still active, so the session ends
@@ -48,11 +55,13 @@ export interface OpenedSession {
   readonly unproven?: string;
 }
 
-/** The outcome of a sign-in: a session, or another redirect to the provider. */
-type LoginOutcome = { readonly session: OpenedSession } | { readonly again: URL };
+/** The provider has to be asked once more, here. */
+interface Again {
+  readonly again: URL;
+}
 
-/** The facts of which the session is made. */
-interface CompletedLogin {
+/** A sign-in whose login transaction is consumed: the facts of which the session is made. */
+export interface ReturnedLogin {
   readonly login: LoginTransaction;
   /** The callback's query, unchanged, with its `?`. */
   readonly query: string;
@@ -83,7 +92,7 @@ function authTimeOf(
 
 function newSession(
   deps: WebDeps,
-  { login, client, browser, device, deviceName }: CompletedLogin,
+  { login, client, browser, device, deviceName }: ReturnedLogin,
   user: ProviderSignIn,
 ): NewSession {
   const { absolute, idle } = deps.config.sessions;
@@ -144,41 +153,67 @@ function openingRejected(reason: Exclude<MintRejection, 'fresh_sign_in_needed'>)
   }
 }
 
+/** A user who has proven who they are, with the session that may be opened for them. */
+interface JudgedLogin {
+  readonly user: ProviderSignIn;
+  readonly session: NewSession;
+  /** What the provider said of the moment, for where it is not the one that is needed. */
+  readonly unproven: Unproven;
+}
+
+/** Redeems the provider's callback. */
+async function judge(deps: WebDeps, context: RequestContext, returned: ReturnedLogin): Promise<JudgedLogin | Again> {
+  const { login } = returned;
+  const redeemed = await redeemCallback(deps, context, returned);
+  if ('again' in redeemed) return redeemed;
+  const { user } = redeemed;
+  const session = newSession(deps, returned, user);
+  context.user = { identity: session.identity, account: session.account };
+  const unproven = unprovenOf(deps, user, session);
+  // A user who was sent for a fresh sign-in must have proven it; otherwise the page that asked for it would send
+  // this session off again.
+  if (login.fresh && session.authTime === undefined)
+    throw unprovenSignIn(deps, login, { unproven, subject: user.subject });
+  return { user, session, unproven };
+}
+
+/** Opens the session in the store. */
+async function persist(
+  deps: WebDeps,
+  context: RequestContext,
+  { login }: ReturnedLogin,
+  { user, session, unproven }: JudgedLogin,
+): Promise<{ readonly session: OpenedSession } | Again> {
+  const secret = user.refreshToken === undefined ? {} : { refreshToken: user.refreshToken };
+  const opened = await deps.store.sessions.open(session, secret);
+  if (!opened.ok) {
+    if (opened.reason !== 'fresh_sign_in_needed') throw openingRejected(opened.reason);
+    const revoked = { ...login, revoked: true };
+    // Only once: a provider that does not do as requested must not cause an endless loop of redirects.
+    if (login.fresh) throw unprovenSignIn(deps, revoked, { unproven, subject: user.subject });
+    return { again: await beginAgain(deps, context, revoked) };
+  }
+  const { id, account, identity, provider, expiresAt } = session;
+  const facts = { id, account, identity, provider, position: opened.position, expiresAt, idToken: user.idToken };
+  const warning = unprovenWarning(session, deps.config);
+  return { session: warning === undefined ? facts : { ...facts, unproven: unproven.seen } };
+}
+
 /**
- * Redeems the provider's callback and opens a session, or begins another redirect where the account's next sign-in
- * has to be a fresh one.
+ * Judges a sign-in and opens its session, or begins another redirect where the account's next sign-in has to be a
+ * fresh one.
  *
  * @throws AppError from the identity provider; `sign_in_expired` where a revocation came between;
  *   `sign_in_refused` for a locked account, and where a fresh sign-in was requested and is not proven; `fenced` or
  *   `store_unavailable`
  */
-async function openSession(deps: WebDeps, context: RequestContext, completed: CompletedLogin): Promise<LoginOutcome> {
-  const { login } = completed;
-  const provider = providerNamed(deps, login.provider);
-  const redeemed = await redeemCallback(deps, context, completed);
-  if ('again' in redeemed) return redeemed;
-  const { user } = redeemed;
-  const { subject } = user;
-  const session = newSession(deps, completed, user);
-  context.user = { identity: session.identity, account: session.account };
-  // A user who was sent for a fresh sign-in must have proven it; otherwise the page that asked for it would send
-  // this session off again.
-  const unproven = unprovenOf(deps, user, session);
-  if (login.fresh && session.authTime === undefined) throw unprovenSignIn(deps, login, { unproven, subject });
-  const secret = user.refreshToken === undefined ? {} : { refreshToken: user.refreshToken };
-  const opened = await deps.store.sessions.open(session, secret);
-  if (!opened.ok) {
-    // Only once: a provider that does not do as requested must not cause an endless loop of redirects.
-    if (opened.reason !== 'fresh_sign_in_needed') throw openingRejected(opened.reason);
-    const revoked = { ...login, revoked: true };
-    if (login.fresh) throw unprovenSignIn(deps, revoked, { unproven, subject });
-    return { again: await beginAgain(deps, context, revoked) };
-  }
-  const { id, account, identity, expiresAt } = session;
-  const { idToken } = user;
-  const facts = { id, account, identity, provider: provider.name, position: opened.position, expiresAt, idToken };
-  const warning = unprovenWarning(session, deps.config);
-  return { session: warning === undefined ? facts : { ...facts, unproven: unproven.seen } };
+export async function openSession(
+  deps: WebDeps,
+  context: RequestContext,
+  returned: ReturnedLogin,
+): Promise<{ readonly session: OpenedSession } | Again> {
+  const judged = await judge(deps, context, returned);
+  return 'again' in judged ? judged : persist(deps, context, returned, judged);
 }
 
 /** Returns what the provider said of the moment, for where it is not the one that is needed. */
@@ -189,10 +224,18 @@ function unprovenOf(deps: WebDeps, user: ProviderSignIn, session: NewSession): U
   return typeof read === 'number' ? { defect: 'stale', seen: String(read) } : read;
 }
 
-/** Runs a step after the session was opened. If it fails, the session is ended, so that none is left behind. */
-async function endSessionOnError<T>(deps: WebDeps, session: OpenedSession, rest: () => Promise<T>): Promise<T> {
+/**
+ * Gives the session to the browser, the client or the device, and audits the sign-in. If that fails, the session is
+ * ended, so that none is left behind.
+ */
+export async function handOver(
+  deps: WebDeps,
+  context: RequestContext,
+  { session, returned }: { readonly session: OpenedSession; readonly returned: ReturnedLogin },
+  give: () => Promise<void>,
+): Promise<void> {
   try {
-    return await rest();
+    await give();
   } catch (cause) {
     await deps.guard
       .revoke({ target: { kind: 'session', session: session.id }, ended: true })
@@ -201,10 +244,10 @@ async function endSessionOnError<T>(deps: WebDeps, session: OpenedSession, rest:
       });
     throw cause;
   }
+  auditSignIn(deps, context, session, returned);
 }
 
-/** Audits a completed sign-in. */
-function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSession, completed: CompletedLogin): void {
+function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSession, returned: ReturnedLogin): void {
   deps.metrics.signIn(session.provider, 'ok');
   const { unproven } = session;
   if (unproven !== undefined) {
@@ -217,11 +260,11 @@ function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSess
     code: 303,
     provider: session.provider,
     details: {
-      client: completed.client,
-      fresh: String(completed.login.fresh),
+      client: returned.client,
+      fresh: String(returned.login.fresh),
       ...(unproven === undefined ? {} : { 'auth-time': unproven }),
-      ...(completed.device === undefined ? {} : { device: completed.device.address }),
-      ...(completed.deviceName === undefined ? {} : { 'device-name': completed.deviceName }),
+      ...(returned.device === undefined ? {} : { device: returned.device.address }),
+      ...(returned.deviceName === undefined ? {} : { 'device-name': returned.deviceName }),
     },
     about: { identity: session.identity, account: session.account, session: session.id },
   });
@@ -232,15 +275,22 @@ function outcomeOf(error: AppError): SignInOutcome {
   return unavailable.includes(error.code) ? 'unavailable' : 'refused';
 }
 
-/** Audits a sign-in that failed. The provider's name counts only when it is a configured one. */
+/** A step of a sign-in, as its audit event has it. */
+interface SignInStep {
+  readonly path: string;
+  /** As it was given: it counts only where it is a configured one. */
+  readonly provider?: string | undefined;
+}
+
+/** Audits a sign-in that failed. */
 function auditRejectedSignIn(
   deps: WebDeps,
   context: RequestContext,
-  rejection: { readonly path: string; readonly provider: string | undefined; readonly thrown: unknown },
+  { path, provider }: SignInStep,
+  thrown: unknown,
 ): void {
-  const { error, status } = appErrorOf(rejection.thrown);
-  const known =
-    rejection.provider !== undefined && deps.providers.has(rejection.provider) ? rejection.provider : undefined;
+  const { error, status } = appErrorOf(thrown);
+  const known = provider !== undefined && deps.providers.has(provider) ? provider : undefined;
   deps.metrics.signIn(known ?? 'unknown', outcomeOf(error));
   // The provider's own message, or the setting that rejects its users. Errors of 500 and above are logged where
   // the response is sent.
@@ -252,7 +302,7 @@ function auditRejectedSignIn(
   }
   record(deps, context, {
     event: 'sign-in-refused',
-    path: rejection.path,
+    path,
     code: status,
     reason: error.reason,
     ...(known === undefined ? {} : { provider: known }),
@@ -272,74 +322,19 @@ export function auditTooMany(deps: WebDeps, context: RequestContext, path: strin
 export async function signInStep<T>(
   deps: WebDeps,
   context: RequestContext,
-  step: { readonly path: string; readonly provider?: string | undefined },
+  step: SignInStep,
   run: () => Promise<T>,
 ): Promise<T> {
   try {
     return await run();
   } catch (thrown) {
-    auditRejectedSignIn(deps, context, { path: step.path, provider: step.provider, thrown });
+    auditRejectedSignIn(deps, context, step, thrown);
     throw thrown;
   }
 }
 
-/**
- * A sign-in whose login transaction is consumed: what only its kind knows (a browser's own, an OAuth client's, a
- * device's).
- */
-export interface ReturnedLogin extends Omit<CompletedLogin, 'query'> {
-  /** Called before the browser is sent to the provider once more. */
-  readonly onAgain?: () => void;
-  /** Gives the session to the browser, the client or the device. Where it fails, the session is ended. */
-  readonly handOver: (session: OpenedSession) => Promise<void>;
-  /** The path to redirect to afterwards; absent where `handOver` sends the response. */
-  readonly next?: string;
-  /** Reports a rejection to the program that waits. It may send the response, too. */
-  readonly report?: (description: string) => Promise<void>;
-}
-
-/**
- * The end of every sign-in: consumes the login transaction, opens the session, hands it over, audits it, and
- * redirects the browser.
- * @param end.path of the step, for the audit log
- * @param end.consume consumes the login transaction of this state for the browser that asks
- * @throws AppError after it is audited
- */
-export async function finishSignIn(
-  deps: WebDeps,
-  req: Request,
-  res: Response,
-  end: { readonly path: string; readonly consume: (state: string | undefined) => Promise<ReturnedLogin> },
-): Promise<void> {
-  const context = contextOf(req);
-  const state = parameter(req.query['state']);
-  const provider = (await findLogin(deps, state).catch(() => undefined))?.provider;
-  let returned: ReturnedLogin | undefined;
-  try {
-    await signInStep(deps, context, { path: end.path, provider }, async () => {
-      returned = await end.consume(state);
-      await complete(deps, req, res, returned);
-    });
-  } catch (thrown) {
-    const { report } = returned ?? {};
-    if (report === undefined || !(await reportRejection(deps, res, context, { thrown, report }))) throw thrown;
-  }
-}
-
-async function complete(deps: WebDeps, req: Request, res: Response, returned: ReturnedLogin): Promise<void> {
-  const context = contextOf(req);
-  const completed = { ...returned, query: queryOf(req.originalUrl) };
-  const outcome = await openSession(deps, context, completed);
-  if ('again' in outcome) {
-    returned.onAgain?.();
-    return seeOther(res, outcome.again.href);
-  }
-  const { session } = outcome;
-  const { next } = returned;
-  // Where `handOver` sends the response, a cookie could not be set after it.
-  if (next === undefined) rememberProvider(deps, res, session.provider);
-  await endSessionOnError(deps, session, () => returned.handOver(session));
-  if (next !== undefined) rememberProvider(deps, res, session.provider);
-  auditSignIn(deps, context, session, completed);
-  if (next !== undefined) seeOther(res, next);
+/** Returns the steps behind the callback. The login transaction names the provider until it is consumed. */
+export async function finishStep(deps: WebDeps, req: Request, path: string): Promise<SignInStep> {
+  const login = await findLogin(deps, parameter(req.query['state'])).catch(() => undefined);
+  return { path, provider: login?.provider };
 }

@@ -27,7 +27,13 @@ import { assertNearby } from '../device/nearby.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import type { Html } from '../page/html.ts';
 import { parameter, queryOf, seeOther, sendPage } from '../page/response.ts';
-import { beginLogin, consumeLogin, type LoginPurpose, type LoginTransaction } from '../sign-in/login-transaction.ts';
+import {
+  beginLogin,
+  consumeLogin,
+  type LoginPurpose,
+  type LoginTransaction,
+  type PurposeFor,
+} from '../sign-in/login-transaction.ts';
 import { redeemCallback } from '../sign-in/redeem.ts';
 import { reportMisconfiguration, reportRejection } from '../sign-in/rejection.ts';
 import { auditTooMany } from '../sign-in/sign-in.ts';
@@ -43,18 +49,17 @@ interface Service {
   readonly limit: CodeLimit;
 }
 
-type StepUpPurpose = Extract<LoginPurpose, { readonly for: 'step-up' }>;
-
 const TITLE = 'Is it you?';
 
 function send(res: Response, status: number, title: string, body: Html): void {
   sendPage(res, status, { title, narrow: true, body });
 }
 
+/** A step, as its audit event has it. */
 interface Step {
   readonly path: string;
-  /** Set as soon as it is known, for the audit event. */
-  subject?: Subject;
+  /** Absent in the step that finds it. */
+  readonly subject?: Subject;
 }
 
 /** Runs one step. An error is audited and thrown on, to the error page. */
@@ -115,16 +120,13 @@ function enterCode(service: Service): RequestHandler {
       return sendTooMany(res, context, { of: 'sign-ins', retrySeconds: wait, contact: deps.config.contact });
     }
     const userCode = field(req, 'user_code');
+    const path = '/step-up';
     try {
-      const step: Step = { path: '/step-up' };
-      const pending = await run(service, req, step, async () => {
-        const found = await stepUps.findByCode(userCode);
-        step.subject = { pending: found };
-        assertNearby(deps.config, context, found.address);
-        return found;
-      });
+      const pending = await run(service, req, { path }, () => stepUps.findByCode(userCode));
+      const subject = { pending };
+      await run(service, req, { path, subject }, async () => assertNearby(deps.config, context, pending.address));
       limit.refund(context);
-      send(res, 200, TITLE, confirmOf(service, context, { subject: { pending }, value, userCode }));
+      send(res, 200, TITLE, confirmOf(service, context, { subject, value, userCode }));
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'sign_in_expired')) throw error;
       send(res, 400, 'Confirm with a code', codePage({ csrf: cookie.csrfOf(value), error: error.message }));
@@ -178,15 +180,13 @@ async function redirectToProvider(service: Service, req: Request, res: Response,
 
 function start(service: Service): RequestHandler<{ id: string }> {
   return async (req, res) => {
-    const step: Step = { path: '/step-up/start' };
+    const path = '/step-up/start';
+    const subject = await run(service, req, { path }, async () => ({
+      pending: await service.stepUps.find(req.params.id, { typed: true }),
+    }));
     try {
-      await run(service, req, step, async () => {
-        const pending = await service.stepUps.find(req.params.id, { typed: true });
-        step.subject = { pending };
-        await redirectToProvider(service, req, res, step.subject);
-      });
+      await run(service, req, { path, subject }, () => redirectToProvider(service, req, res, subject));
     } catch (thrown) {
-      const { subject } = step;
       if (!(await isReported(service, res, contextOf(req), { thrown, subject }, reportMisconfiguration))) throw thrown;
     }
   };
@@ -194,8 +194,10 @@ function start(service: Service): RequestHandler<{ id: string }> {
 
 function startOwn(service: Service, guards: Guards): RequestHandler {
   return guards.page('step-up/me', async (req, res, own) => {
-    const step: Step = { path: '/step-up/me/start', subject: { own } };
-    await run(service, req, step, () => redirectToProvider(service, req, res, { own }));
+    const subject = { own };
+    await run(service, req, { path: '/step-up/me/start', subject }, () =>
+      redirectToProvider(service, req, res, subject),
+    );
   });
 }
 
@@ -214,7 +216,11 @@ function deny(service: Service): RequestHandler {
 }
 
 /** @throws AppError `sign_in_expired` where it is over, or where another user has signed in at this browser meanwhile */
-async function subjectOf({ stepUps, browsers }: Service, req: Request, { what }: StepUpPurpose): Promise<Subject> {
+async function subjectOf(
+  { stepUps, browsers }: Service,
+  req: Request,
+  { what }: PurposeFor<'step-up'>,
+): Promise<Subject> {
   // It was begun with a ticket, so its code was typed, where it has one.
   if ('challenge' in what) return { pending: await stepUps.find(what.challenge, { typed: true }) };
   const own = await browsers.current(req);
@@ -222,38 +228,66 @@ async function subjectOf({ stepUps, browsers }: Service, req: Request, { what }:
   return { own };
 }
 
+/** A step-up whose login transaction is consumed. */
+interface ReturnedStepUp {
+  readonly login: LoginTransaction;
+  readonly subject: Subject;
+}
+
+/** @param value of this browser's cookie */
+async function parseReturn(service: Service, req: Request, value: string | undefined): Promise<ReturnedStepUp> {
+  const { deps, cookie } = service;
+  const isOwn = (purpose: LoginPurpose): purpose is PurposeFor<'step-up'> =>
+    purpose.for === 'step-up' && value !== undefined && purpose.browser === cookie.browserOf(value);
+  const login = await consumeLogin(deps, parameter(req.query['state']), isOwn);
+  return { login, subject: await subjectOf(service, req, login.purpose) };
+}
+
+/** @returns what the provider proves, or its address where it has to be asked once more */
+async function judge(
+  { deps }: Service,
+  req: Request,
+  { login, subject }: ReturnedStepUp,
+): Promise<{ readonly proof: StepUpProof } | { readonly again: URL }> {
+  const context = contextOf(req);
+  if ('pending' in subject && subject.pending.by === 'code') {
+    assertNearby(deps.config, context, subject.pending.address);
+  }
+  const redeemed = await redeemCallback(deps, context, { login, query: queryOf(req.originalUrl) });
+  return 'again' in redeemed ? redeemed : { proof: proofOf(context, login, redeemed.user) };
+}
+
+/** @returns where the browser goes: back to the program, or to a page that says that it is done */
+async function persist(
+  { stepUps }: Service,
+  context: RequestContext,
+  subject: Subject,
+  proof: StepUpProof,
+): Promise<string> {
+  if ('pending' in subject) return (await stepUps.finish(subject.pending, proof, context)) ?? '/step-up/done';
+  await stepUps.proveOwn(subject.own, proof, context);
+  return '/step-up/done';
+}
+
 function finish(service: Service): RequestHandler {
-  const { deps, cookie, stepUps } = service;
+  const { cookie } = service;
   return async (req, res) => {
     const context = contextOf(req);
-    const step: Step = { path: '/step-up/finish' };
+    const path = '/step-up/finish';
     const value = cookie.read(req);
-    const isOwn = (purpose: LoginPurpose): purpose is StepUpPurpose =>
-      purpose.for === 'step-up' && value !== undefined && purpose.browser === cookie.browserOf(value);
+    const returned = await run(service, req, { path }, () => parseReturn(service, req, value));
+    const { subject } = returned;
     try {
-      await run(service, req, step, async () => {
-        const login = await consumeLogin(deps, parameter(req.query['state']), isOwn);
-        if (!isOwn(login.purpose)) throw otherBrowser();
-        const subject = await subjectOf(service, req, login.purpose);
-        step.subject = subject;
-        if ('pending' in subject && subject.pending.by === 'code') {
-          assertNearby(deps.config, context, subject.pending.address);
-        }
-        const redeemed = await redeemCallback(deps, context, { login, query: queryOf(req.originalUrl) });
-        if ('again' in redeemed) {
+      await run(service, req, { path, subject }, async () => {
+        const judged = await judge(service, req, returned);
+        if ('again' in judged) {
           if (value !== undefined) cookie.keep(res, value);
-          return seeOther(res, redeemed.again.href);
+          return seeOther(res, judged.again.href);
         }
-        const proof = proofOf(context, login, redeemed.user);
-        if ('pending' in subject) {
-          const program = await stepUps.finish(subject.pending, proof, context);
-          return seeOther(res, program ?? '/step-up/done');
-        }
-        await stepUps.proveOwn(subject.own, proof, context);
-        seeOther(res, '/step-up/done');
+        seeOther(res, await persist(service, context, subject, judged.proof));
       });
     } catch (thrown) {
-      if (!(await isReported(service, res, context, { thrown, subject: step.subject }))) throw thrown;
+      if (!(await isReported(service, res, context, { thrown, subject }))) throw thrown;
     }
   };
 }
@@ -271,10 +305,10 @@ async function isReported(
   { deps, stepUps }: Service,
   res: Response,
   context: RequestContext,
-  { thrown, subject }: { readonly thrown: unknown; readonly subject: Subject | undefined },
+  { thrown, subject }: { readonly thrown: unknown; readonly subject: Subject },
   send = reportRejection,
 ): Promise<boolean> {
-  if (subject === undefined || 'own' in subject) return false;
+  if ('own' in subject) return false;
   const report = async (description: string): Promise<void> => {
     const program = await stepUps.refuse(subject.pending, description);
     if (program !== undefined) seeOther(res, program);
