@@ -91,7 +91,8 @@ describe('a device is signed in', () => {
     const finish = await toProvider(browser, linkIn(await enter(browser)));
     expect(stage.corp.begun).toEqual([true]);
     expect(finish).toMatch(/^\/device\/finish\?/);
-    await browser.get(finish).expect(303).expect('Location', '/device/done');
+    const finished = await browser.get(finish).expect(303).expect('Location', '/device/done');
+    expect(finished.headers['set-cookie']).toEqual([expect.stringMatching(/^portcullis-provider=corp;/)]);
     const [id = ''] = devices.allowed;
     expect(await stage.store.sessions.read(id)).toMatchObject({
       device: true,
@@ -108,6 +109,19 @@ describe('a device is signed in', () => {
     await browser.get(await toProvider(browser, linkIn(await enter(browser)))).expect(303);
     expect(await sessionsOf(stage)).toBe(1);
     expect(locationOf(await browser.get('/me').expect(303))).toBe('/login?to=me');
+  });
+
+  test('after a second time at the provider, where the first could prove nothing: the browser is known for as long again', async () => {
+    const { stage, devices, browser } = await stageWithDevice();
+    stage.corp.provesFreshness = false;
+    const finish = await toProvider(browser, linkIn(await enter(browser)));
+    stage.corp.provesFreshness = true;
+    const again = await browser.get(finish).expect(303);
+    expect(again.headers['set-cookie']).toEqual([expect.stringMatching(/^portcullis-device=.*; Max-Age=600;/)]);
+    const state = new URL(locationOf(again)).searchParams.get('state') ?? '';
+    const back = locationOf(await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303));
+    await browser.get(back).expect(303).expect('Location', '/device/done');
+    expect(devices.allowed).toHaveLength(1);
   });
 
   test('with the session of these pages as its origin, where it is of the same user', async () => {
@@ -148,6 +162,12 @@ describe('nothing is allowed', () => {
     expect(await sessionsOf(stage)).toBe(0);
     // And it has spoiled nothing.
     await browser.get(finish).expect(303);
+  });
+
+  test('where the provider rejects the user, which the device learns', async () => {
+    const { devices, browser } = await stageWithDevice();
+    await browser.get(await toProvider(browser, linkIn(await enter(browser)), 'nameless')).expect(403);
+    expect([devices.allowed, devices.refused]).toEqual([[], 1]);
   });
 
   test('where the decision has fallen meanwhile: the session ends again', async () => {

@@ -3,6 +3,7 @@ import { post } from '../admin-at.ts';
 import { cookiesOf } from '../cookies.ts';
 import {
   annotation,
+  beginAt,
   browserAt,
   closeStages,
   csrfOf,
@@ -129,11 +130,25 @@ describe('an admin whose sign-in is too old', () => {
     },
   );
 
+  test('is sent once more where the first time could prove nothing, and the browser is known for as long again', async () => {
+    const { stage, browser } = await staleAdmin();
+    stage.corp.provesFreshness = false;
+    const state = await sentOff(browser);
+    stage.corp.provesFreshness = true;
+    const again = await back(browser, state);
+    expect(locationOf(again)).toMatch(/^https:\/\/idp\.example\.com\/corp\/authorize/);
+    expect(again.headers['set-cookie']).toEqual([expect.stringMatching(/^portcullis-sign-in=.*; Max-Age=600;/)]);
+  });
+
   test('cannot be sent back to what another browser was at', async () => {
     const { stage, browser } = await staleAdmin();
     const state = await sentOff(browser);
     stage.corp.authTime = seconds(stage);
-    expect((await back(browserAt(stage), state)).status).toBe(400);
+    const other = browserAt(stage);
+    // It has a cookie of its own.
+    await beginAt(other);
+    expect((await back(other, state)).status).toBe(400);
+    expect(annotation(stage.named('sign-in-refused')[0], 'reason')).toBe('other_browser');
     expect(await sessionsOf(stage)).toBe(1);
   });
 });

@@ -34,18 +34,26 @@ interface CodeStage {
   /** Outcomes of step-ups. */
   readonly counted: readonly string[];
   readonly browser: Browser;
+  /** `sessions.deviceCode` from now on. */
+  readonly configure: (deviceCode: 'on' | 'sameNetwork') => void;
   /** Of a terminal at that address. @returns the code that it shows */
   readonly begin: (address: string) => Promise<string>;
 }
 
-async function stageWithCodes(deviceCode: 'on' | 'sameNetwork'): Promise<CodeStage> {
+async function stageWithCodes(configured: 'on' | 'sameNetwork'): Promise<CodeStage> {
+  let deviceCode = configured;
   let stepUps: ReturnType<typeof stepUpsOf> | undefined;
   const counted: string[] = [];
   const stage = await openStage({
     change: (deps) => {
       stepUps = stepUpsOf(deps, deviceCode);
       const metrics = { ...deps.metrics, stepUp: (outcome: string) => void counted.push(outcome) };
-      const config = { ...deps.config, sessions: { ...deps.config.sessions, deviceCode } };
+      const config = {
+        ...deps.config,
+        get sessions() {
+          return { ...deps.config.sessions, deviceCode };
+        },
+      };
       return { ...deps, stepUps, metrics, config };
     },
   });
@@ -69,6 +77,7 @@ async function stageWithCodes(deviceCode: 'on' | 'sameNetwork'): Promise<CodeSta
     stage,
     counted,
     browser: browserAt(stage),
+    configure: (changed) => void (deviceCode = changed),
     begin: async (address) => {
       const caller = { credential, identity, sessionExpiresAt: 0, sessionIdleAt: 0 };
       return (await all.begin(caller, {}, { address, userAgent: 'portcullis/0.1.0', requestId: 'r' })).userCode ?? '';
@@ -90,6 +99,10 @@ test('with sameNetwork, a code of a terminal in another network leads nowhere, a
   const near = await enter(browser, await begin('127.0.0.1'));
   expect(near.status).toBe(200);
   expect(near.text).toContain('Is it you?');
+  stage.corp.down = true;
+  await browser.get(linkIn(near)).expect(502);
+  expect(annotation(stage.named('step-up-refused').at(-1), 'session')).toBe('terminal');
+  stage.corp.down = false;
   const provider = locationOf(await browser.get(linkIn(near)).expect(303));
   const far = await enter(browser, await begin('203.0.113.7'));
   expect(far.status).toBe(403);
@@ -105,6 +118,28 @@ test('with sameNetwork, a code of a terminal in another network leads nowhere, a
   const back = locationOf(await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303));
   await browser.get(back).expect(303).expect('Location', '/step-up/done');
   expect((await stage.store.sessions.read('terminal'))?.authTime).toBe(stage.corp.authTime);
+});
+
+test('a code of a terminal elsewhere is not proven by a replica with sameNetwork, whatever the one that began it allowed', async () => {
+  const { stage, browser, begin, configure } = await stageWithCodes('on');
+  const provider = locationOf(await browser.get(linkIn(await enter(browser, await begin('203.0.113.7')))).expect(303));
+  const state = new URL(provider).searchParams.get('state');
+  const back = locationOf(await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303));
+  configure('sameNetwork');
+  await browser.get(back).expect(403);
+  expect(annotation(stage.named('step-up-refused').at(-1), 'reason')).toBe('device_in_other_network');
+});
+
+test('a step-up is sent to the provider once more where the first time could prove nothing, and the browser is known for as long again', async () => {
+  const { stage, browser, begin } = await stageWithCodes('on');
+  stage.corp.provesFreshness = false;
+  const provider = locationOf(await browser.get(linkIn(await enter(browser, await begin('127.0.0.1')))).expect(303));
+  stage.corp.provesFreshness = true;
+  const state = new URL(provider).searchParams.get('state');
+  const back = locationOf(await browser.get(`/callback/corp?code=alice&state=${state}`).expect(303));
+  const again = await browser.get(back).expect(303);
+  expect(locationOf(again)).toMatch(/^https:\/\/idp\.example\.com\/corp\/authorize/);
+  expect(again.headers['set-cookie']).toEqual([expect.stringMatching(/^portcullis-step-up=.*; Max-Age=600;/)]);
 });
 
 test('a step-up that one browser began is not finished by another one, whose user was sent the provider’s address', async () => {

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { createStepUps } from '../../../../src/step-up/step-up.ts';
 import type { WebDeps } from '../../../../src/web/dependencies.ts';
 import { post } from '../admin-at.ts';
-import { annotation, closeStages, locationOf, signedInAs, type AdminAt } from '../harness.ts';
+import { annotation, closeStages, locationOf, signedInAs, signIn, type AdminAt } from '../harness.ts';
 
 afterEach(closeStages);
 
@@ -29,12 +29,16 @@ async function adminOfAnHourAgo(): Promise<AdminAt> {
   return at;
 }
 
-/** @param user as the provider has them now */
-async function stepUp({ browser }: AdminAt, user: string) {
+/**
+ * @param user as the provider has them now
+ * @param meanwhile what happens while they are there
+ */
+async function stepUp({ browser }: AdminAt, user: string, meanwhile = async (): Promise<void> => undefined) {
   const { text } = await browser.get('/step-up/me').expect(200);
   const start = /href="(\/step-up\/me\/start\?[^"]+)"/.exec(text)?.[1]?.replaceAll('&amp;', '&') ?? '';
   const away = await browser.get(start).expect(303);
   const state = new URL(locationOf(away)).searchParams.get('state') ?? '';
+  await meanwhile();
   const query = new URLSearchParams({ code: user, state });
   const back = await browser.get(`/callback/corp?${query.toString()}`).expect(303);
   return browser.get(locationOf(back));
@@ -47,6 +51,13 @@ test('a browser’s own session is proven, and its admin may make changes', asyn
   await post(at, 'revocations', order).expect(401);
   await stepUp(at, 'root').then((response) => expect(response.headers['location']).toBe('/step-up/done'));
   await post(at, 'revocations', order).expect(200);
+});
+
+test('is no proof for the session of whoever has signed in at the browser meanwhile', async () => {
+  const at = await adminOfAnHourAgo();
+  const { status } = await stepUp(at, 'root', () => signIn(at.browser, 'alice'));
+  expect(status).toBe(400);
+  expect(at.stage.named('step-up-refused').map((event) => annotation(event, 'reason'))).toEqual(['other_browser']);
 });
 
 test('is no proof where the provider has taken a group away since the sign-in: an admin is none any more', async () => {
