@@ -75,6 +75,8 @@ export class Admission {
   readonly #deps: ApiListenerDeps;
   readonly #directory: ClusterDirectory;
   readonly #clusters: ReadonlyMap<string, UpstreamCluster>;
+  /** Made once: a string that has just been put together is copied where it is compared. */
+  readonly #audiences: ReadonlyMap<UpstreamCluster, string>;
   /** A server that shuts down admits no long-running request. */
   readonly #isClosedFor: (info: RequestInfo) => boolean;
   readonly #messages: MessageContext;
@@ -86,6 +88,7 @@ export class Admission {
     this.#deps = deps;
     this.#directory = clusterDirectory(deps.clusters);
     this.#clusters = new Map(deps.clusters.map((cluster) => [cluster.name, cluster]));
+    this.#audiences = new Map(deps.clusters.map((cluster) => [cluster, clusterAudience(cluster.name)]));
     this.#isClosedFor = isClosedFor;
     this.#messages = { publicUrl: deps.publicUrl, whyEnded: deps.whyEnded, thirdParties: deps.thirdParties };
     const { metrics, logger, clock } = deps;
@@ -189,7 +192,7 @@ export class Admission {
 
   #admitUser(request: AdmissionRequest): Awaitable<Outcome> {
     const { exchange, route, token } = request;
-    const audience = clusterAudience(route.cluster.name);
+    const audience = this.#audiences.get(route.cluster) ?? clusterAudience(route.cluster.name);
     const { thumbprint } = exchange.facts.connection;
     return andThen(this.#deps.authenticate({ token, audience, thumbprint }), (caller) => {
       if (!caller.ok) return no(credentialRejection(caller.reason, this.#messages, caller));

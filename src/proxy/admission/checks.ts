@@ -72,9 +72,9 @@ export function firstRejection<Question extends RequestQuestion>(
 ): Awaitable<Rejection | undefined> {
   for (let index = from; index < checks.length; index += 1) {
     const rejection = checks[index]?.judge(question, parts);
-    if (rejection instanceof Promise)
-      return rejection.then((found) => found ?? firstRejection(checks, question, parts, index + 1));
-    if (rejection !== undefined) return rejection;
+    if (rejection === undefined) continue;
+    if (!(rejection instanceof Promise)) return rejection;
+    return rejection.then((found) => found ?? firstRejection(checks, question, parts, index + 1));
   }
   return undefined;
 }
