@@ -5,10 +5,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CALLS_PER_MINUTE } from '../src/http/call-limits.ts';
-import { isChange, openApiDocument, problemsOf } from '../src/admin/api/openapi.ts';
-import { routes, type Route, type RouteName } from '../src/admin/api/routes.ts';
-import { componentSchemas, queryParameters, type JsonSchema } from '../src/admin/api/schemas.ts';
-import { PROBLEMS, type ProblemCode } from '../src/admin/problem.ts';
+import { isChange, openApiDocument, problemsOf } from '../src/api/admin/openapi.ts';
+import { routes, type Route, type RouteName } from '../src/api/admin/routes.ts';
+import { componentSchemas, queryParameters, type JsonSchema } from '../src/api/admin/schemas.ts';
+import { PROBLEMS, type ProblemCode } from '../src/services/admin/problem.ts';
 
 export const API_DOCUMENT = fileURLToPath(new URL('../docs/reference/admin-api.openapi.json', import.meta.url));
 

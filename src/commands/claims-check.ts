@@ -20,7 +20,7 @@ import { readsGroups } from '../idp/vendors/groups.ts';
 import { OIDC } from '../idp/vendors/vendor.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { compileRules } from '../oauth/workload/rules.ts';
-import { roleOf, type Role } from '../admin/roles.ts';
+import { type Role, roleOf } from '../services/admin/admin.ts';
 
 /** More than any provider's response that a sign-in would read. */
 const MAX_BYTES = 1024 * 1024;

@@ -6,10 +6,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname, uptime, userInfo } from 'node:os';
-import { AdminError } from '../admin/problem.ts';
-import { assertSeen, planOf, revocationSchema, type RevocationRequest } from '../admin/revocation-request.ts';
-import { createRevocationResults } from '../admin/revocation-results.ts';
-import { revoke } from '../admin/revoke.ts';
+import {
+  AdminError,
+  type RevocationRequest,
+  assertSeen,
+  createRevocationResults,
+  planOf,
+  revoke,
+} from '../services/admin/admin.ts';
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
 import type { RevokeOnServer, UnlockOnServer } from '../cli/commands/admin-parser.ts';
 import { pollUntilComplete, replicaLines, sendRevocation, type Polled } from '../cli/commands/revocation-progress.ts';
@@ -19,7 +23,8 @@ import { cliError } from '../cli/errors.ts';
 import { nextStepFor } from '../cli/http/admin-problems.ts';
 import type { Config } from '../config/config.ts';
 import { loadSealingKeys } from '../config/keys.ts';
-import { checked } from '../core/admin-api/issues.ts';
+import { checked } from '../core/api/issues.ts';
+import { revocationSchema } from '../core/api/requests.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { Account } from '../core/identity/identity.ts';

@@ -25,7 +25,7 @@ export interface Actor {
   readonly proof: Pick<SessionRecord, 'provider' | 'authTime'>;
   /**
    * The error why the session cannot be read, where a program's token says that it is an admin's. Such an actor may
-   * have a target held (src/admin/holds.ts), and nothing else.
+   * have a target held (src/services/admin/holds.ts), and nothing else.
    */
   readonly unread?: AppError;
   /** Throws when the credential is no longer valid. Call it after each await, before acting or responding. */
@@ -86,6 +86,21 @@ export function beginContext(req: IncomingMessage, res: ServerResponse, addressO
 
 /** Returns the user of a request; undefined where they are not known. */
 export const actorOf = (req: IncomingMessage): Actor | undefined => contexts.get(req)?.actor;
+
+/** Returns who waits for the response to a request: the account, and whether they have gone. */
+export const waiterOf = (
+  req: IncomingMessage & { readonly res?: ServerResponse | undefined },
+): { readonly account: Account; readonly isAbandoned: () => boolean } => ({
+  account: knownActorOf(req).account,
+  isAbandoned: () => req.res?.destroyed === true,
+});
+
+/** @throws Error where no one was identified, which is a programming error */
+export function knownActorOf(req: IncomingMessage): Actor {
+  const { actor } = contextOf(req);
+  if (actor === undefined) throw new Error('the caller must be identified first');
+  return actor;
+}
 
 /**
  * Returns the context that `beginContext` has created.

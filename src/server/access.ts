@@ -1,7 +1,7 @@
 /** Access requests with their real dependencies. */
 import type { RequestHandler } from 'express';
+import { accessApi } from '../api/api.ts';
 import {
-  accessApi,
   createAccess,
   createAccessNotices,
   createHabits,
@@ -10,7 +10,7 @@ import {
   type AccessNotices,
   type Habits,
   type NoticeReceiver,
-} from '../access/access.ts';
+} from '../services/access/access.ts';
 import { assertWebhookUrl } from '../config/access-notify.ts';
 import type { Config } from '../config/config.ts';
 import { webhookSecretsIn } from '../core/access/webhook-signature.ts';

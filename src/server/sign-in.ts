@@ -1,5 +1,6 @@
 /** How users, programs and workloads sign in: the authorization server, the pages, the admin API and re-checks. */
 import type { RequestListener } from 'node:http';
+import { delegationsApi, stepUpApi } from '../api/api.ts';
 import type { Config } from '../config/config.ts';
 import { accessRequests, type ServerAccess } from './access.ts';
 import { componentHealth } from './component-health.ts';
@@ -14,7 +15,7 @@ import {
   registeredClients,
   workloadRules,
 } from './dependencies.ts';
-import { createDelegations, delegationsApi, type DelegationOutcome } from '../delegation/delegation.ts';
+import { createDelegations, type DelegationOutcome } from '../services/delegation/delegation.ts';
 import { audiences } from '../oauth/audiences.ts';
 import { createBrowserRecheck } from '../oauth/browser-recheck.ts';
 import { createConsoleTokens } from '../oauth/console-token.ts';
@@ -27,7 +28,7 @@ import { createWorkloadExchange } from '../oauth/workload/exchange.ts';
 import type { Authenticate, UpstreamCluster } from '../proxy/proxy.ts';
 import { addressSet } from '../proxy/listener/proxy-protocol.ts';
 import { costlyRules, observedProviders, prepare, refusedSignIns } from './server-metrics.ts';
-import { createStepUps, stepUpApi, type StepUpOutcome } from '../step-up/step-up.ts';
+import { createStepUps, type StepUpOutcome } from '../services/step-up/step-up.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
 import type { ServerContext } from './server-context.ts';
 

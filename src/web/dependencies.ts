@@ -4,11 +4,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RequestHandler } from 'express';
-import type { AdminConfig, AdminDeps } from '../admin/dependencies.ts';
-import type { RevocationResults } from '../admin/revocation-results.ts';
+import type { AdminApiDeps } from '../api/api.ts';
+import type { AdminConfig, RevocationResults } from '../services/admin/admin.ts';
 import type { Config } from '../config/config.ts';
 import type { Authorizations, DeviceRequests } from '../contracts/authorization.ts';
-import type { StepUps } from '../contracts/step-up.ts';
+import type { StepUps } from '../services/step-up/step-up.ts';
 import type { EndingReasons } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import type { RecheckBrowser } from './browser/recheck.ts';
@@ -30,7 +30,7 @@ interface WebMetrics extends Pick<Metrics, 'logoutRefused'> {
   stepUp?(outcome: 'done' | 'refused'): void;
 }
 
-export interface WebDeps extends AdminDeps {
+export interface WebDeps extends AdminApiDeps {
   readonly config: WebConfig;
   readonly authorizations: Authorizations;
   /** Absent: no provider is asked again. */

@@ -2,7 +2,7 @@
  * Groups for a while in a replica of these tests: the real store and the real rules by which the proxy adds them to a request, with the cache of
  * sessions in front of it; and the real writing of the ends.
  */
-import { createAccess, type AccessDeps } from '../../src/access/access.ts';
+import { createAccess, type AccessDeps } from '../../src/services/access/access.ts';
 import type { Clock } from '../../src/contracts/clock.ts';
 import type { AccessRole } from '../../src/core/access/role.ts';
 import type { Credential } from '../../src/core/credential/credential.ts';

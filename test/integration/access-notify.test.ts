@@ -2,8 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { createAccessNotices, type NoticeReceiver } from '../../src/access/notify/notify.ts';
-import { RECEIVER_LIMITS, type ReceiverLimits } from '../../src/access/notify/receiver.ts';
+import { createAccessNotices, type NoticeReceiver } from '../../src/services/access/notify/notify.ts';
+import { RECEIVER_LIMITS, type ReceiverLimits } from '../../src/services/access/notify/receiver.ts';
 import { webhookSecretsIn } from '../../src/core/access/webhook-signature.ts';
 import { egressProxy } from '../../src/egress/egress.ts';
 import { notice, NoticeServer, SECRET } from '../support/access-notices.ts';

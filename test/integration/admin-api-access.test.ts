@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { routes, type Route, type RouteName } from '../../src/admin/api/routes.ts';
+import { routes, type Route, type RouteName } from '../../src/api/admin/routes.ts';
 import {
   apiDoor,
   newClient,

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../../src/core/errors.ts';
-import { PROBLEMS } from '../../src/admin/problem.ts';
+import { PROBLEMS } from '../../src/services/admin/problem.ts';
 import { askedByAlice, BY_ADMINS, withAccess } from '../support/admin-access.ts';
 import { alsoAt, API, post, remove } from '../unit/web/admin-at.ts';
 import {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Account } from '../../src/core/identity/identity.ts';
-import { routes } from '../../src/admin/api/routes.ts';
-import { openApiDocument } from '../../src/admin/api/openapi.ts';
+import { routes } from '../../src/api/admin/routes.ts';
+import { openApiDocument } from '../../src/api/admin/openapi.ts';
 import type { ComponentHealth } from '../../src/contracts/health.ts';
 import { rfc3339 } from '../../src/core/time.ts';
 import { PROBE } from '../support/admin-doors.ts';

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
-import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/admin-api/responses.ts';
+import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/api/responses.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { openApiDocument } from '../../src/admin/api/openapi.ts';
+import { openApiDocument } from '../../src/api/admin/openapi.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import type { RevocationReceipt } from '../../src/admin/revocation-results.ts';
+import type { RevocationReceipt } from '../../src/services/admin/revocation-results.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { delegate, type DelegatedChild } from '../support/delegation.ts';
 import { startTestInstance } from '../support/instance.ts';

@@ -4,7 +4,7 @@
  */
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ROUTES } from '../../src/admin/api/routes.ts';
+import { ROUTES } from '../../src/api/admin/routes.ts';
 import {
   crawl,
   embedded,

@@ -1,6 +1,6 @@
 /** The real service of access requests at a stage of the pages and the admin API. */
-import type { RecheckUser } from '../../src/admin/confirmed-user.ts';
-import { createAccess } from '../../src/access/access.ts';
+import type { RecheckUser } from '../../src/services/admin/confirmed-user.ts';
+import { createAccess } from '../../src/services/access/access.ts';
 import { OPEN_SECONDS, type AccessRequest } from '../../src/core/access/request.ts';
 import { termsOf, type AccessRole } from '../../src/core/access/role.ts';
 import type { Stage, StageOptions } from '../unit/web/harness.ts';

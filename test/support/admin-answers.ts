@@ -4,11 +4,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
-import { problemSchema } from '../../src/core/admin-api/responses.ts';
-import { isChange, problemsOf } from '../../src/admin/api/openapi.ts';
-import { routes, type Route } from '../../src/admin/api/routes.ts';
-import { SCHEMAS } from '../../src/admin/api/schemas.ts';
-import { PROBLEMS, type ProblemCode } from '../../src/admin/problem.ts';
+import { problemSchema } from '../../src/core/api/responses.ts';
+import { isChange, problemsOf } from '../../src/api/admin/openapi.ts';
+import { routes, type Route } from '../../src/api/admin/routes.ts';
+import { SCHEMAS } from '../../src/api/admin/schemas.ts';
+import { PROBLEMS, type ProblemCode } from '../../src/services/admin/problem.ts';
 import type { Web } from '../../src/web/web.ts';
 
 /** What the admin API has answered in this process. */

@@ -1,6 +1,6 @@
 /** What the server says about access requests. All texts are hostile. */
 import { z } from 'zod';
-import { accessRequestIdSchema, accessRequestSchema } from '../../core/admin-api/access.ts';
+import { accessRequestIdSchema, accessRequestSchema } from '../../core/api/access.ts';
 
 // It becomes part of commands that users type.
 export const requestSchema = accessRequestSchema.extend({ id: accessRequestIdSchema });

@@ -1,6 +1,6 @@
 /** `access list`, `show`, `approve`, `deny` and `end`. */
-import { accessEndedSchema } from '../../core/admin-api/access.ts';
-import { revocationResultSchema } from '../../core/admin-api/responses.ts';
+import { accessEndedSchema } from '../../core/api/access.ts';
+import { revocationResultSchema } from '../../core/api/responses.ts';
 import { findRequest, linkOf, listAccess, openAccess, sendAccess, type AccessApi } from '../access/access-api.ts';
 import { requestSchema, type RequestItem } from '../access/responses.ts';
 import {

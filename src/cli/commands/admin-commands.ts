@@ -1,5 +1,5 @@
 /** `sessions` and `replicas`: the read commands of admins and auditors. */
-import { replicasSchema, sessionPageSchema } from '../../core/admin-api/responses.ts';
+import { replicasSchema, sessionPageSchema } from '../../core/api/responses.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';

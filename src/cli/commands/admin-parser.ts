@@ -2,7 +2,7 @@
  * The parser of the admins' commands, in its own file so that a cached credential is served without it.
  */
 import type { Command } from 'commander';
-import { SESSION_SORTS } from '../../core/admin-api/session-sorts.ts';
+import { SESSION_SORTS } from '../../core/api/session-sorts.ts';
 import { addServerCommand, outputOption, run, type CommonOptions } from '../cli.ts';
 import type { CliContext } from '../context.ts';
 import type { SessionsOptions } from './admin-commands.ts';

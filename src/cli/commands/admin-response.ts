@@ -3,7 +3,7 @@
  * more. A response that lacks a field is rejected and not completed by a guess: an admin would rely on the guess.
  */
 import type { z } from 'zod';
-import type { revocationResultSchema, sessionSchema } from '../../core/admin-api/responses.ts';
+import type { revocationResultSchema, sessionSchema } from '../../core/api/responses.ts';
 import { cliError } from '../errors.ts';
 
 export type Session = z.output<typeof sessionSchema>;

@@ -1,7 +1,7 @@
 /** `audit tail`: the live audit log of all replicas, for admins and auditors. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
-import { AUDIT_SUBJECTS } from '../../core/admin-api/fields.ts';
+import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { eventLine } from '../terminal/audit-event-line.ts';
 import { serverEvents, type ServerEvent } from '../http/server-sent-events.ts';

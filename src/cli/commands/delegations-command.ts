@@ -1,5 +1,5 @@
 /** `delegations` and `logout --session`: the sessions that were delegated, and the end of one. */
-import { revocationResultSchema } from '../../core/admin-api/responses.ts';
+import { revocationResultSchema } from '../../core/api/responses.ts';
 import {
   DELEGATIONS,
   DELEGATIONS_PAGE,

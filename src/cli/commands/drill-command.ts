@@ -1,6 +1,6 @@
 /** `drill`: practises a revocation on every replica, on a terminal once a month and from cron every few minutes. */
 import type { z } from 'zod';
-import { drillResultSchema } from '../../core/admin-api/responses.ts';
+import { drillResultSchema } from '../../core/api/responses.ts';
 import { adminClient } from '../http/admin-client.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';

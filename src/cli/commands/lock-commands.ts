@@ -1,7 +1,7 @@
 /**
  * `locks` and `unlock`, for admins.
  */
-import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/admin-api/responses.ts';
+import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/api/responses.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry } from '../session/cache.ts';
 import { cliError } from '../errors.ts';

@@ -2,7 +2,7 @@
  * `revoke` and `lock`, for admins.
  */
 import { randomUUID } from 'node:crypto';
-import { revocationResultSchema, revocationScopeSchema } from '../../core/admin-api/responses.ts';
+import { revocationResultSchema, revocationScopeSchema } from '../../core/api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';

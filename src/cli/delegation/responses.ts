@@ -1,6 +1,6 @@
 /** What the server says about delegated sessions. Objects are open: a newer server may send more. */
 import { z } from 'zod';
-import { recentRequestSchema } from '../../core/admin-api/responses.ts';
+import { recentRequestSchema } from '../../core/api/responses.ts';
 
 /** The API of delegated sessions. */
 export const DELEGATIONS = '/-/delegations';

@@ -34,7 +34,7 @@ export interface DrillDeps {
   readonly logger: Pick<ProxyLogger, 'info' | 'warn'>;
 }
 
-/** The content of the `Drill` artefact, which module `admin` writes. */
+/** The content of the `Drill` artefact, which the service `admin` writes. */
 interface DrillOrder {
   readonly session: string;
   readonly cluster: string;

@@ -9,7 +9,7 @@
  * Who may ask, see and decide is up to `AccessRequests`, for these pages as for the APIs for programs.
  */
 import { Router, type Request } from 'express';
-import type { RevocationResults } from '../../admin/revocation-results.ts';
+import type { RevocationResults } from '../../services/admin/admin.ts';
 import { auditFailures } from '../../http/audit-events.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
 import type { WebDeps } from '../dependencies.ts';

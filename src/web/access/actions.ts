@@ -1,5 +1,5 @@
 /** What the caller may do with a request: the forms, and their handlers. A GET changes nothing. */
-import type { AccessAction } from '../../admin/access-requests.ts';
+import type { AccessAction } from '../../services/access/access.ts';
 import { MOST_REASON, type AccessRequest } from '../../core/access/request.ts';
 import { record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';

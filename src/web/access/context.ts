@@ -1,13 +1,11 @@
 /** What each page of access requests is given, and how it leads to a fresh sign-in. */
 import type { Request, Response } from 'express';
-import type { AccessCaller, AccessRequests } from '../../admin/access-requests.ts';
-import { AdminError } from '../../admin/problem.ts';
-import { isFresh } from '../../admin/freshness.ts';
+import type { AccessCaller, AccessRequests } from '../../services/access/access.ts';
+import { AdminError, type RevocationResults, isFresh } from '../../services/admin/admin.ts';
 import { AppError } from '../../core/errors.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { ProblemError } from '../../http/problem.ts';
 import { contextOf } from '../../http/request-context.ts';
-import type { RevocationResults } from '../../admin/revocation-results.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';

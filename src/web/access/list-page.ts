@@ -2,7 +2,7 @@
  * `/access`: what waits for the user as an approver, their own requests, and the roles that they may ask for, with the form for
  * one of them.
  */
-import type { OfferedRole } from '../../admin/access-requests.ts';
+import type { OfferedRole } from '../../services/access/access.ts';
 import type { AccessRequest } from '../../core/access/request.ts';
 import { AppError } from '../../core/errors.ts';
 import { accessHref, approvalText, clusterList, isActive, nameList } from '../page/access-text.ts';

@@ -1,5 +1,5 @@
 /** `/access?role=NAME`: the form that asks for one role, and `POST /access`. */
-import type { OfferedRole } from '../../admin/access-requests.ts';
+import type { OfferedRole } from '../../services/access/access.ts';
 import { MOST_REASON } from '../../core/access/request.ts';
 import { BROWSER_CLIENT } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';

@@ -2,9 +2,8 @@
  * `/access/ID`: one request with all that whoever decides needs: what it gives, who asks and why, from which session, and what
  * that user has asked for and done before. The buttons are what the caller may do.
  */
-import type { AccessAction, RequesterBackground } from '../../admin/access-requests.ts';
-import type { RevocationReceipt } from '../../admin/revocation-results.ts';
-import { roleOf } from '../../admin/roles.ts';
+import type { AccessAction, RequesterBackground } from '../../services/access/access.ts';
+import { type RevocationReceipt, roleOf } from '../../services/admin/admin.ts';
 import {
   approvalsOf,
   isOpen,

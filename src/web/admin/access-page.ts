@@ -1,6 +1,6 @@
 /** `/admin/access`: all access requests, those that are over included, with filters. */
-import type { AccessPage } from '../../admin/access-requests.ts';
-import { accountSchema } from '../../core/admin-api/fields.ts';
+import type { AccessPage } from '../../services/access/access.ts';
+import { accountSchema } from '../../core/api/fields.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import type { AccessRequest, AccessState } from '../../core/access/request.ts';
 import { AppError } from '../../core/errors.ts';

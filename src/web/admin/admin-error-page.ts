@@ -6,7 +6,7 @@ import type { Request, Response } from 'express';
 import type { AppError, ErrorCode } from '../../core/errors.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { contextOf, isValid, type Actor } from '../../http/request-context.ts';
-import { roleOf } from '../../admin/roles.ts';
+import { roleOf } from '../../services/admin/admin.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { errorMessageOf } from '../page/error-page.ts';

@@ -15,11 +15,14 @@ import { navigationFor } from '../page/navigation.ts';
 import { proofNotice } from '../page/proof-notice.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import type { RunDrill } from '../../admin/drills.ts';
-import { AdminError } from '../../admin/problem.ts';
-import type { AdminService } from '../../admin/revoke.ts';
-import type { AdminContext } from '../../admin/dependencies.ts';
-import { assertRole, type Need } from '../../admin/roles.ts';
+import {
+  type AdminContext,
+  AdminError,
+  type AdminService,
+  type Need,
+  type RunDrill,
+  assertRole,
+} from '../../services/admin/admin.ts';
 
 /** The dependencies that the admin pages share with the admin API, and those that only they need. */
 export interface AdminPageService extends AdminService {

@@ -18,8 +18,7 @@
 import { Router } from 'express';
 import type { Guards } from '../browser/guards.ts';
 import { createClusters } from '../../core/identity/cluster-access.ts';
-import type { Need } from '../../admin/roles.ts';
-import { createSessionList } from '../../admin/session-query.ts';
+import { type Need, createSessionList } from '../../services/admin/admin.ts';
 import { showAccess } from './access-page.ts';
 import { withRole, auditRejections, type AdminHandler, type AdminPageService } from './admin-frame.ts';
 import { showAudit } from './audit-page.ts';

@@ -4,15 +4,22 @@
  * audits each connection, and adds new events on top.
  */
 import type { Request } from 'express';
-import { AUDIT_SUBJECTS } from '../../core/admin-api/fields.ts';
+import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { auditTime } from '../../audit/query/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import type { History } from '../../audit/query/history.ts';
-import { auditEventsQuerySchema, auditFilter, defaultSince, pastQuery } from '../../admin/audit-filter.ts';
-import { replicaOf, searchHistory } from '../../admin/audit-history.ts';
+import {
+  AdminError,
+  auditEventsQuerySchema,
+  auditFilter,
+  defaultSince,
+  pastQuery,
+  replicaOf,
+  searchHistory,
+} from '../../services/admin/admin.ts';
+import { waiterOf } from '../../http/request-context.ts';
 import { AppError } from '../../core/errors.ts';
-import { AdminError } from '../../admin/problem.ts';
 import { html, type Html } from '../page/html.ts';
 import { requestsTable } from '../page/recent-requests.ts';
 import type { RecentRequest } from '../../store/store.ts';
@@ -299,7 +306,7 @@ async function pastOf(
 
 async function searched(deps: WebDeps, req: Request, query: AuditQuery): Promise<Past> {
   try {
-    const found = await searchHistory(deps, req, query, { events: PAGE_SIZE });
+    const found = await searchHistory(deps, waiterOf(req), query, { events: PAGE_SIZE });
     if (found !== undefined) return { kind: 'files', found };
   } catch (error) {
     if (error instanceof AdminError && error.problem === 'too_many_requests') return { kind: 'busy' };

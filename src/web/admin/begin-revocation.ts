@@ -4,10 +4,14 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RevocationResult } from '../../revocation/revocation.ts';
-import { reusedError, type RevocationReceipt } from '../../admin/revocation-results.ts';
-import type { RevocationRequest } from '../../admin/revocation-request.ts';
-import { handleRevocation, type AdminService } from '../../admin/revoke.ts';
-import { type AdminContext } from '../../admin/dependencies.ts';
+import {
+  type AdminContext,
+  type AdminService,
+  type RevocationReceipt,
+  type RevocationRequest,
+  handleRevocation,
+  reusedError,
+} from '../../services/admin/admin.ts';
 
 /** How often to check whether the revocation is written. */
 const POLL_INTERVAL_MS = 5;

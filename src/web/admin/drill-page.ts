@@ -4,11 +4,11 @@
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 import { FIELD_LABELS, reasonField } from './form-fields.ts';
-import type { DrillResult } from '../../admin/drills.ts';
+import type { DrillResult } from '../../services/admin/admin.ts';
 import { receiptHref, queryString } from './links.ts';
 import { countOf, formatMs } from './format.ts';
-import { checked } from '../../core/admin-api/issues.ts';
-import { drillSchema } from '../../core/admin-api/requests.ts';
+import { checked } from '../../core/api/issues.ts';
+import { drillSchema } from '../../core/api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';

@@ -7,12 +7,11 @@ import { appErrorOf } from '../../http/error-status.ts';
 import { html } from '../page/html.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import { assertFresh, isFresh } from '../../admin/freshness.ts';
+import { AdminError, assertFresh, isFresh } from '../../services/admin/admin.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { seeOther } from '../page/response.ts';
 import { adminReturnPath } from '../sign-in/admin-path.ts';
-import { AdminError } from '../../admin/problem.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { freshHref } from './links.ts';
 

@@ -4,16 +4,15 @@
  */
 import { html, type Html } from '../page/html.ts';
 import { moment, momentsCaption } from '../page/layout.ts';
-import { type LockView, lockViews, unlock } from '../../admin/locks.ts';
+import { type LockView, liftFreshSignIn, lockViews, unlock } from '../../services/admin/admin.ts';
 import { accountHref } from './links.ts';
 import { countOf } from './format.ts';
-import { accountSchema, reasonSchema } from '../../core/admin-api/fields.ts';
+import { accountSchema, reasonSchema } from '../../core/api/fields.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
 import { field } from '../browser/guards.ts';
 import { parameter, seeOther } from '../page/response.ts';
 import { table, type Column } from '../page/table.ts';
-import { liftFreshSignIn } from '../../admin/fresh-sign-ins.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { unlockForm } from './form-fields.ts';
 import { whenFresh } from './fresh-page.ts';

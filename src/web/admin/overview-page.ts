@@ -4,8 +4,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { History } from '../../audit/query/history.ts';
-import { pastQuery } from '../../admin/audit-filter.ts';
-import { searchHistory } from '../../admin/audit-history.ts';
+import { pastQuery, searchHistory } from '../../services/admin/admin.ts';
+import { waiterOf } from '../../http/request-context.ts';
 import type { ComponentHealth } from '../../contracts/health.ts';
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -143,7 +143,7 @@ async function pastOf(
   events: number,
 ): Promise<History | undefined> {
   const query = pastQuery(filter, deps.clock.nowMs());
-  return await searchHistory(deps, req, query, { events, ms: SEARCH_MS }).catch(() => undefined);
+  return await searchHistory(deps, waiterOf(req), query, { events, ms: SEARCH_MS }).catch(() => undefined);
 }
 
 /** A cluster that does not respond takes as long as its time limit, and the page must not. */

@@ -6,7 +6,7 @@
  * template, and fills the elements that have a name in `data-text`.
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
-import type { RevocationReceipt } from '../../admin/revocation-results.ts';
+import { type RevocationReceipt, isFollowed, revocationNotFound } from '../../services/admin/admin.ts';
 import { accessHref, endingText, nameList, periodText } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { delegatedText } from '../page/receipt.ts';
@@ -16,7 +16,6 @@ import type { AccessRequest } from '../../core/access/request.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
-import { isFollowed, revocationNotFound } from '../../admin/revocation-results.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 type State = ReplicaReceipt['state'];

@@ -3,14 +3,14 @@
  */
 import type { Request } from 'express';
 import { z } from 'zod';
-import { requestIdSchema } from '../../core/admin-api/fields.ts';
-import { checked } from '../../core/admin-api/issues.ts';
-import { revocationSchema } from '../../core/admin-api/requests.ts';
+import { requestIdSchema } from '../../core/api/fields.ts';
+import { checked } from '../../core/api/issues.ts';
+import { revocationSchema } from '../../core/api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { FIELD_LABELS } from './form-fields.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
-import type { RevocationRequest } from '../../admin/revocation-request.ts';
+import type { RevocationRequest } from '../../services/admin/admin.ts';
 
 const kindSchema = z.enum(['session', 'account', 'username', 'provider', 'all']);
 

@@ -15,27 +15,28 @@ import {
   requestIdOf,
   requestOf,
 } from './revocation-fields.ts';
-import { type RevocationScope, scopeOf } from '../../admin/revocation-scope.ts';
+import {
+  AdminError,
+  type RevocationPlan,
+  type RevocationReceipt,
+  type RevocationRequest,
+  type RevocationScope,
+  isSeen,
+  planOf,
+  revocationStatus,
+  scopeOf,
+  targetName,
+} from '../../services/admin/admin.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
 import { randomUUID } from 'node:crypto';
-import type { RevocationReceipt } from '../../admin/revocation-results.ts';
 import { field } from '../browser/guards.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { seeOther, sendPage } from '../page/response.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { freshOrRedirect, whenFresh } from './fresh-page.ts';
-import { AdminError } from '../../admin/problem.ts';
-import {
-  isSeen,
-  planOf,
-  targetName,
-  type RevocationPlan,
-  type RevocationRequest,
-} from '../../admin/revocation-request.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import { revocationStatus } from '../../admin/revoke.ts';
 import {
   adminContextAt,
   type AdminPage,

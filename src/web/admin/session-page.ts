@@ -15,10 +15,9 @@ import { accountHref, queryString, revokeHref, sessionHref } from './links.ts';
 import { countOf } from './format.ts';
 import { sessionTable } from './session-table.ts';
 import { requestsCard } from './shared-cards.ts';
-import { sessionIdSchema } from '../../core/admin-api/fields.ts';
+import { sessionIdSchema } from '../../core/api/fields.ts';
 import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
-import { sessionNotFound } from '../../admin/revocation-request.ts';
-import { workloadRule } from '../../admin/roles.ts';
+import { sessionNotFound, workloadRule } from '../../services/admin/admin.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 interface SessionPageContent {

@@ -4,7 +4,7 @@
  */
 import type { Request } from 'express';
 import { parameter } from '../page/response.ts';
-import { listQuery, type SessionQuery, type ListSessions } from '../../admin/session-query.ts';
+import { type ListSessions, type SessionQuery, listQuery } from '../../services/admin/admin.ts';
 import { queryString, revokeHref } from './links.ts';
 import type { SessionPage } from '../../store/store.ts';
 import { html, type Html } from '../page/html.ts';

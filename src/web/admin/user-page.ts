@@ -1,8 +1,14 @@
 /**
  * `/admin/accounts/:account`: one user, with their identity, lock, sessions and latest requests.
  */
-import { pastQuery } from '../../admin/audit-filter.ts';
-import { searchHistory } from '../../admin/audit-history.ts';
+import {
+  type ListSessions,
+  freshSignInNeeded,
+  listQuery,
+  pastQuery,
+  searchHistory,
+} from '../../services/admin/admin.ts';
+import { waiterOf } from '../../http/request-context.ts';
 import { recentOf, sessionOf } from '../../core/audit/recent-request.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
@@ -20,12 +26,10 @@ import { cursorPager } from './pager.ts';
 import { requestsCard } from './shared-cards.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
-import { accountSchema } from '../../core/admin-api/fields.ts';
+import { accountSchema } from '../../core/api/fields.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter } from '../page/response.ts';
 import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
-import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
-import { type ListSessions, listQuery } from '../../admin/session-query.ts';
 import { sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
 
 interface LatestRequests {
@@ -176,7 +180,10 @@ async function requestsOf(
   // Sign-ins are not among them, and must not take their places.
   const bounds = { events: MAX_REQUESTS, ms: PAST_MS, only: (event: AuditEvent) => sessionOf(event) !== undefined };
   // The page is useful without them, and links to the search.
-  const found = await searchHistory(deps, req, query, bounds).catch(() => ({ hits: [], stopped: 'time' as const }));
+  const found = await searchHistory(deps, waiterOf(req), query, bounds).catch(() => ({
+    hits: [],
+    stopped: 'time' as const,
+  }));
   const { hits, stopped } = found ?? { hits: [], stopped: undefined };
   const searched = stopped === undefined || stopped === 'events';
   const past = hits.flatMap(({ event }) => pastRequest(event) ?? []);

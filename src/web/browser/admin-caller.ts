@@ -1,7 +1,7 @@
 /** Authenticates a browser at the admin API. */
 import type { Request } from 'express';
-import type { IdentifyCaller } from '../../admin/api/admin-call.ts';
-import { AdminError } from '../../admin/problem.ts';
+import type { IdentifyCaller } from '../../api/api.ts';
+import { AdminError } from '../../services/admin/admin.ts';
 import { AppError } from '../../core/errors.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { WebDeps } from '../dependencies.ts';

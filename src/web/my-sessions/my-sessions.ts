@@ -12,7 +12,7 @@ import { liftCommand } from '../../core/identity/fresh-sign-in.ts';
 import type { Guards, PageHandler } from '../browser/guards.ts';
 import { confirmEndOthers, endOne, endOthers } from './end-sessions.ts';
 import { createClusters, type Clusters, type UsableCluster } from '../../core/identity/cluster-access.ts';
-import { freshSignInNeeded } from '../../admin/fresh-sign-ins.ts';
+import { freshSignInNeeded } from '../../services/admin/admin.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { proofNotice } from '../page/proof-notice.ts';
 import { latestRequests, requestsTable } from '../page/recent-requests.ts';

@@ -2,7 +2,7 @@
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { Navigation } from './layout.ts';
-import { roleOf } from '../../admin/roles.ts';
+import { roleOf } from '../../services/admin/admin.ts';
 
 export function navigationFor(
   deps: Pick<WebDeps, 'config'>,

@@ -22,7 +22,7 @@ import type { WebDeps } from '../dependencies.ts';
 import { field, readForm } from '../browser/guards.ts';
 import { createRateLimiter, createTally, type RateLimiter, type Tally } from '../../core/rate-limit.ts';
 import { record, recordBegun } from '../../http/audit-events.ts';
-import { targetName } from '../../admin/revocation-request.ts';
+import { targetName } from '../../services/admin/admin.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 /** Invalid tokens from one address. */

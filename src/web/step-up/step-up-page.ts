@@ -4,7 +4,7 @@
  * An attacker who holds a session of the user asks for it with a story. So before the sign-in the page says which session it is
  * for, on which device and from which address, and what it gives.
  */
-import type { PendingStepUp } from '../../contracts/step-up.ts';
+import type { PendingStepUp } from '../../services/step-up/step-up.ts';
 import { codeForm, shownCode, type CodeContent } from '../device/code-field.ts';
 import { deviceOf, quotedName } from '../page/client-label.ts';
 import { html, type Html } from '../page/html.ts';

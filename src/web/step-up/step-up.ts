@@ -8,7 +8,7 @@
  * - An attacker lets another browser finish, so the login transaction belongs to the browser that began it.
  */
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
-import type { StepUpProof, StepUps } from '../../contracts/step-up.ts';
+import type { StepUpProof, StepUps } from '../../services/step-up/step-up.ts';
 import { AppError } from '../../core/errors.ts';
 import { accountOf } from '../../core/identity/identity.ts';
 import { auditFailures, record } from '../../http/audit-events.ts';

@@ -1,5 +1,5 @@
 /** What a step-up proves, and the page that asks for it. */
-import type { PendingStepUp } from '../../contracts/step-up.ts';
+import type { PendingStepUp } from '../../services/step-up/step-up.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { FormCookie } from '../browser/form-cookie.ts';

@@ -6,7 +6,7 @@ import type {
   replicaSchema,
   revocationResultSchema,
   sessionSchema,
-} from '../../../src/core/admin-api/responses.ts';
+} from '../../../src/core/api/responses.ts';
 
 type Session = z.output<typeof sessionSchema>;
 type Receipt = z.output<typeof revocationResultSchema>;

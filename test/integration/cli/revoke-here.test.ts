@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test,
 import { parse } from 'yaml';
 import { makeKey } from '../../../src/config/generate-keys.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
-import type { RevocationReceipt } from '../../../src/admin/revocation-results.ts';
+import type { RevocationReceipt } from '../../../src/services/admin/revocation-results.ts';
 import type { RunningServer } from '../../../src/server/serve.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { writeInstanceFile } from '../../fixtures/instance-file.ts';

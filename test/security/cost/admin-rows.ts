@@ -1,5 +1,5 @@
 /** The admin API, as admins and auditors may call it. */
-import { ROUTES, type RouteName } from '../../../src/admin/api/routes.ts';
+import { ROUTES, type RouteName } from '../../../src/api/admin/routes.ts';
 import { bearer, DRILL, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
 import type { CostStage, Sent } from './stage.ts';
 import { OF_REVOKED } from './state.ts';

@@ -1,6 +1,6 @@
 /** What stays open or waits: how much memory the server needs for each, and how many of them there may be. */
-import { MOST_WAITING } from '../../../src/access/waiters.ts';
-import { MOST_VIEWS_OF_REPLICA } from '../../../src/admin/api/live-views.ts';
+import { MOST_WAITING } from '../../../src/services/access/waiters.ts';
+import { MOST_VIEWS_OF_REPLICA } from '../../../src/api/admin/live-views.ts';
 import { MOST_TAILS_OF_REPLICA } from '../../../src/audit/live/live-tails.ts';
 import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../../src/core/core.ts';
 import { MOST_BODY_BYTES, MOST_PENDING } from '../../../src/core/http/pending-requests.ts';

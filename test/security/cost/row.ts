@@ -1,5 +1,5 @@
 /** The shape of a row of the table, the bounds that rows share, and who holds the number of requests down. */
-import { MOST_WAITING } from '../../../src/access/waiters.ts';
+import { MOST_WAITING } from '../../../src/services/access/waiters.ts';
 import { MOST_PENDING } from '../../../src/core/http/pending-requests.ts';
 import { CALLS_PER_MINUTE } from '../../../src/http/call-limits.ts';
 import type { CostStage, Sent } from './stage.ts';
@@ -26,7 +26,7 @@ export interface Limit {
 const ADMIN_CALLS = 'integration/admin-api-calls.test.ts';
 const DEVICE = 'integration/device.test.ts';
 const LIMITS = 'integration/limits.test.ts';
-const OWN = ['unit/http/own-limits.test.ts', 'has a limit on the %s of an account: 429 with Retry-After'] as const;
+const OWN = ['unit/api/own-limits.test.ts', 'has a limit on the %s of an account: 429 with Retry-After'] as const;
 
 export const LIMITERS = {
   reads: {
@@ -88,7 +88,9 @@ export const LIMITERS = {
   },
   waiting: {
     says: `session: ${MOST_WAITING.session} at a time; account: ${MOST_WAITING.account}; all: ${MOST_WAITING.all}`,
-    tests: [['unit/access/waiters.test.ts', 'a session waits for four requests at a time, an account for twenty']],
+    tests: [
+      ['unit/services/access/waiters.test.ts', 'a session waits for four requests at a time, an account for twenty'],
+    ],
   },
   inFlight: {
     says: 'account: `limits.inFlightPerPerson` at a time; cluster: four fifths of `limits.connections`, a tenth of them for the first eight of each account',

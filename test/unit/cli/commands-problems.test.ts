@@ -14,7 +14,10 @@ const WITHOUT = [
 ];
 
 test('every problem of the admin API that a user can fix has a next command', () => {
-  const source = readFileSync(fileURLToPath(new URL('../../../src/admin/problem.ts', import.meta.url)), 'utf8');
+  const source = readFileSync(
+    fileURLToPath(new URL('../../../src/services/admin/problem.ts', import.meta.url)),
+    'utf8',
+  );
   const union = /export type AdminProblem =([^;]*);/.exec(source)?.[1] ?? '';
   const codes = [...union.matchAll(/'([a-z_]+)'/g)].map(([, code]) => code ?? '');
   expect(codes).toContain('lock_not_found');

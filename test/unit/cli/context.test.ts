@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { PROBLEMS } from '../../../src/admin/problem.ts';
+import { PROBLEMS } from '../../../src/services/admin/problem.ts';
 import { browserCommands, openBrowser } from '../../../src/cli/session/browser.ts';
 import { readEnvironment } from '../../../src/cli/environment.ts';
 import { exitCodeOf, cliError, errorMessage } from '../../../src/cli/errors.ts';

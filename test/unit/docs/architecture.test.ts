@@ -13,13 +13,14 @@ const namesIn = (text: string): readonly string[] => [...text.matchAll(/`([^`]+)
 /** What each module may import, as the table has it. */
 function importTable(page: string): ReadonlyMap<string, readonly string[]> {
   const rows = [...page.matchAll(/^\| (`.*) \| (.*) \|$/gm)];
-  return new Map(
-    rows.flatMap(([, names = '', allowed = '']) => {
-      const listed = namesIn(allowed);
-      const may = allowed.startsWith('all') ? modules.filter((name) => !listed.includes(name)) : listed;
-      return namesIn(names).map((name) => [name, may] as const);
-    }),
-  );
+  const table = new Map<string, readonly string[]>();
+  for (const [, names = '', allowed = ''] of rows) {
+    const listed = namesIn(allowed);
+    const may = allowed.startsWith('all') ? modules.filter((name) => !listed.includes(name)) : listed;
+    // A long list has a second row.
+    for (const name of namesIn(names)) table.set(name, [...(table.get(name) ?? []), ...may]);
+  }
+  return table;
 }
 
 interface Import {
@@ -35,6 +36,11 @@ const imports: readonly Import[] = globSync('*/**/*.ts', { cwd: `${ROOT}src` }).
 );
 
 const moduleOf = (path: string): string => path.split('/', 1)[0] ?? '';
+
+/** The service that a file belongs to; undefined for a file of another module. */
+const serviceOf = (path: string): string | undefined => /^services\/([^/]+)\//.exec(path)?.[1];
+
+const services = readdirSync(`${ROOT}src/services`);
 
 const breaches = (table: ReadonlyMap<string, readonly string[]>): readonly string[] =>
   imports
@@ -69,7 +75,12 @@ describe('docs/architecture.md', () => {
   test('links to the entry file of each module, which says what it owns and what it must not know', () => {
     const entries = [...page.matchAll(/^- \[`[a-z-]+`\]\(\.\.\/(src\/[\w./-]+)\)/gm)].map(([, path = '']) => path);
     expect(entries).toHaveLength(modules.length);
-    const heads = entries.map((path) => ({ path, head: readPage(path).split('*/', 1)[0] ?? '' }));
+    const ofServices = services.map((name) => `src/services/${name}/${name}.ts`);
+    for (const path of ofServices) expect(page).toContain(`](../${path})`);
+    const heads = [...new Set([...entries, ...ofServices])].map((path) => ({
+      path,
+      head: readPage(path).split('*/', 1)[0] ?? '',
+    }));
     expect(
       heads.filter(({ head }) => !/\bOwns\b/.test(head) || !/\bMust\s+(?:\*\s+)?not\s+(?:\*\s+)?know\b/.test(head)),
     ).toEqual([]);
@@ -102,8 +113,28 @@ describe('docs/architecture.md', () => {
     expect(inCircles([...imports, back])).toEqual(expect.arrayContaining([back.file, back.target]));
   });
 
+  test('a service is imported by its entry file alone, and imports those that it may', () => {
+    const crossing = imports.filter(
+      ({ file, target }) => serviceOf(target) !== undefined && serviceOf(file) !== serviceOf(target),
+    );
+    expect(crossing.length).toBeGreaterThan(50);
+    const entryOf = (target: string): string => `services/${serviceOf(target)}/${serviceOf(target)}.ts`;
+    expect(crossing.filter(({ target }) => target !== entryOf(target))).toEqual([]);
+    const between = crossing.flatMap(({ file, target }) => {
+      const from = serviceOf(file);
+      return from === undefined ? [] : [`${from} imports ${serviceOf(target)}`];
+    });
+    expect([...new Set(between)]).toEqual(['access imports admin']);
+    const only = imports.filter(({ target }) => ['idp', 'egress'].includes(moduleOf(target)));
+    const users = only.flatMap(({ file, target }) => {
+      const from = serviceOf(file);
+      return from === undefined ? [] : [`${from} ${moduleOf(target)}`];
+    });
+    expect(new Set(users)).toEqual(new Set(['admin idp', 'access egress']));
+  });
+
   test('below server, nothing imports an implementation of the store or a part of the configuration', () => {
-    const below = new Set(['audit', 'access', 'admin', 'http', 'idp', 'revocation', 'proxy', 'oauth', 'web']);
+    const below = new Set(['audit', 'api', 'services', 'http', 'idp', 'revocation', 'proxy', 'oauth', 'web']);
     const inner = imports.filter(({ file, target }) => below.has(moduleOf(file)) && /^(store|config)\//.test(target));
     expect(inner.filter(({ target }) => target !== 'store/store.ts' && target !== 'config/config.ts')).toEqual([]);
   });

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { COSTS_FILE, REGENERATE_COSTS, requestCosts } from '../../../scripts/request-costs.ts';
-import { accessApi } from '../../../src/access/access.ts';
-import { delegationsApi } from '../../../src/delegation/delegation.ts';
-import { stepUpApi } from '../../../src/step-up/step-up.ts';
+import { accessApi } from '../../../src/api/access-api.ts';
+import { delegationsApi } from '../../../src/api/delegations-api.ts';
+import { stepUpApi } from '../../../src/api/step-up-api.ts';
 import { CHEAP_MS, LIMITERS, type Limit } from '../../security/cost/row.ts';
 import { HELD_ROWS } from '../../security/cost/held-rows.ts';
 import { ROWS } from '../../security/cost/table.ts';

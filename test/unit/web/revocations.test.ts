@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/core/errors.ts';
 import { coveringKeys } from '../../../src/core/credential/revocation.ts';
 import type { RevocationResult } from '../../../src/revocation/revocation.ts';
-import { createRevocationResults } from '../../../src/admin/revocation-results.ts';
+import { createRevocationResults } from '../../../src/services/admin/revocation-results.ts';
 import type { WebDeps } from '../../../src/web/dependencies.ts';
 import { alsoAt, API, LateProof, post } from './admin-at.ts';
 import { annotation, closeStages, openStage, openSession, signedInAs, type AdminAt } from './harness.ts';

@@ -7,11 +7,11 @@ import { deviceOf } from '../../../src/web/page/client-label.ts';
 import { errorMessages } from '../../../src/web/page/error-page.ts';
 import { appErrorOf, statusOfCode } from '../../../src/http/error-status.ts';
 import { kubeconfigFor } from '../../../src/web/my-sessions/my-sessions.ts';
-import { AdminError } from '../../../src/admin/problem.ts';
+import { AdminError } from '../../../src/services/admin/problem.ts';
 import { problemOf } from '../../../src/http/problem.ts';
 import { createRateLimiter, createTally } from '../../../src/core/rate-limit.ts';
 import { bucketOf } from '../../../src/core/http/address.ts';
-import { roleOf } from '../../../src/admin/roles.ts';
+import { roleOf } from '../../../src/services/admin/roles.ts';
 import { plainText } from '../../../src/http/request-context.ts';
 
 const codes = Object.keys(statusOfCode) as ErrorCode[];

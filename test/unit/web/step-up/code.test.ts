@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { SELF_AUDIENCE } from '../../../../src/core/core.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
-import { createStepUps } from '../../../../src/step-up/step-up.ts';
+import { createStepUps } from '../../../../src/services/step-up/step-up.ts';
 import type { WebDeps } from '../../../../src/web/dependencies.ts';
 import {
   annotation,
@@ -24,7 +24,7 @@ const stepUpsOf = (deps: WebDeps, deviceCode: 'on' | 'sameNetwork') =>
       ...deps.config,
       clockSkew: 60,
       stepUp: [],
-      sessions: { binding: 'required', deviceCode },
+      sessions: { deviceCode },
       providers: [{ name: 'corp', freshness: 'auto' }],
     },
   });

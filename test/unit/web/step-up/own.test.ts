@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { createStepUps } from '../../../../src/step-up/step-up.ts';
+import { createStepUps } from '../../../../src/services/step-up/step-up.ts';
 import type { WebDeps } from '../../../../src/web/dependencies.ts';
 import { post } from '../admin-at.ts';
 import { annotation, closeStages, locationOf, signedInAs, signIn, type AdminAt } from '../harness.ts';

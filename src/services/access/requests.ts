@@ -1,0 +1,381 @@
+/** The service: what users, approvers and admins do with access requests. */
+import { randomBytes } from 'node:crypto';
+import { assertFresh } from '../admin/admin.ts';
+import type {
+  AccessAction,
+  AccessCaller,
+  AccessPage,
+  AccessRequests,
+  EndedGrant,
+  RequesterBackground,
+} from './access-requests.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
+import { approvalsOf, isOpen, OPEN_SECONDS, type AccessRequest } from '../../core/access/request.ts';
+import { termsOf, type AccessRole } from '../../core/access/role.ts';
+import { arePossiblyOne } from '../../core/access/same-person.ts';
+import type { AuditFacts } from '../../core/audit/event.ts';
+import type { AccessQuery, StoredRequest } from '../../store/store.ts';
+import { auditDenied, auditRefused, auditRequested } from './audit-events.ts';
+import { begun } from './begun.ts';
+import { decide } from './decide.ts';
+import type { AccessDeps, KnownUser } from './dependencies.ts';
+import type { EndGrant } from './end-grant.ts';
+import { assertMaySee, isApprover, mayAskFor, roleFor, roleNamed } from './judge.ts';
+import { assertReason, cleanReason } from './reason.ts';
+import { auditedError, rejection, requestNotFound } from './rejections.ts';
+import { assertCanAct, assertFreshUser, freshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
+import { writeRejection } from './write-rejections.ts';
+
+/** Requests of one page that is read from the store, where all of them are needed. */
+const PAGE = 200;
+/** What an approver sees of whoever asks. */
+const RECENT = 10;
+const FORMER = 10;
+/** Attempts at a change while others change the same request: a few approvers at once, each of whom succeeds once. */
+const ATTEMPTS = 8;
+
+/** 128 bits, as those of sessions. Never with a dash in front, which a command line takes for an option. */
+function newRequestId(): string {
+  const id = randomBytes(16).toString('base64url');
+  return id.startsWith('-') ? newRequestId() : id;
+}
+
+export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): AccessRequests {
+  /** Runs an act of a caller, and audits what it rejects. @param run is given a function that says what it is about */
+  async function act<T>(caller: AccessCaller, run: (about: (facts: AuditFacts) => void) => Promise<T>): Promise<T> {
+    let about: AuditFacts = {};
+    try {
+      assertCanAct(deps, caller);
+      return await run((facts) => (about = facts));
+    } catch (thrown) {
+      auditRefused(deps, caller, thrown, about);
+      throw auditedError(thrown);
+    }
+  }
+  const actOn = <T>(caller: AccessCaller, id: string, run: (found: StoredRequest) => Promise<T>): Promise<T> =>
+    act(caller, async (about) => {
+      const found = await visible(deps, caller, id);
+      // Only now: an id that someone made up is not audited as one of ours.
+      about({ 'grant-id': id, role: found.request.terms.name });
+      // Whoever decides or ends may have been revoked while it was read.
+      caller.actor.assertValid();
+      return run(found);
+    });
+  return {
+    roles: ({ actor }) =>
+      deps.config.access.roles
+        .filter((role) => mayAskFor(deps, role, actor.identity))
+        .map((role) => ({ role, needsFreshSignIn: needsFreshSignIn(deps, actor.proof, role) })),
+    async mine({ actor }, page) {
+      return pageOf(await deps.store.access.list({ ...page, account: actor.account }));
+    },
+    queue: (caller, page) => queueOf(deps, caller, page),
+    find: (caller, id) => actOn(caller, id, async ({ request }) => request),
+    may: (caller, request) => actionsOf(deps, caller, request),
+    background: (caller, request) => backgroundOf(deps, caller, request),
+    request: (caller, order) =>
+      act(caller, (about) => {
+        const role = roleNamed(deps, order.role);
+        if (role !== undefined) about({ role: role.name });
+        return ask(deps, caller, order);
+      }),
+    approve: (caller, id, reason = '') =>
+      actOn(caller, id, (found) => decide(deps, caller, found, { approved: true, reason: cleanReason(reason) })),
+    deny: (caller, id, reason = '') =>
+      actOn(caller, id, (found) => decide(deps, caller, found, { approved: false, reason: cleanReason(reason) })),
+    end: (caller, id, reason = '') =>
+      actOn(caller, id, (found) => end(deps, endGrant, { caller, found, reason: cleanReason(reason) })),
+    async history({ actor }, { account, role, state, ...page }) {
+      const query = {
+        ...page,
+        ...(account === undefined ? {} : { account }),
+        where: ({ terms, ...request }: AccessRequest) =>
+          (role === undefined || terms.name === role) && (state === undefined || request.state === state),
+      };
+      if (!seesAll(deps, { actor })) throw requestNotFound();
+      return pageOf(await deps.store.access.list(query));
+    },
+  };
+}
+
+const pageOf = ({
+  requests,
+  cursor,
+}: {
+  readonly requests: readonly StoredRequest[];
+  readonly cursor?: string;
+}): AccessPage => ({
+  requests: requests.map(({ request }) => request),
+  ...(cursor === undefined ? {} : { cursor }),
+});
+
+function needsFreshSignIn(
+  deps: AccessDeps,
+  proof: AccessCaller['actor']['proof'],
+  { freshness: withinSeconds }: AccessRole,
+): boolean {
+  return withinSeconds !== undefined && freshness(deps, proof, withinSeconds) !== 'fresh';
+}
+
+/** @throws ProblemError `request_not_found`, also for one that the caller may not see */
+async function visible(deps: AccessDeps, { actor }: AccessCaller, id: string): Promise<StoredRequest> {
+  const stored = /^[A-Za-z0-9_-]{1,64}$/.test(id) ? await deps.store.access.find(id) : undefined;
+  if (stored === undefined) throw requestNotFound();
+  const { account, identity } = actor;
+  assertMaySee(deps, stored.request, {
+    account,
+    identity,
+    seesAll: seesAll(deps, { actor }) || mayRevoke(deps, { actor }),
+  });
+  return stored;
+}
+
+/** Reads every page of a query. */
+async function all({ store }: AccessDeps, query: Omit<AccessQuery, 'cursor' | 'limit'>): Promise<AccessRequest[]> {
+  const found: AccessRequest[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await store.access.list({ ...query, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    found.push(...page.requests.map(({ request }) => request));
+    ({ cursor } = page);
+  } while (cursor !== undefined);
+  return found;
+}
+
+function actionsOf(deps: AccessDeps, caller: AccessCaller, request: AccessRequest): readonly AccessAction[] {
+  const { account, identity } = caller.actor;
+  const own = request.account === account;
+  switch (request.state) {
+    case 'open':
+      if (!isOpen(request, nowSeconds(deps))) return [];
+      if (own) return ['withdraw'];
+      if (!isApprover(deps, request, identity)) return [];
+      return approvalsOf(request).some((approval) => approval.account === account) ? ['deny'] : ['approve', 'deny'];
+    case 'granted':
+      return own || isApprover(deps, request, identity) || mayRevoke(deps, caller) ? ['end'] : [];
+    case 'denied':
+    case 'withdrawn':
+    case 'expired':
+    case 'ended':
+      return [];
+  }
+}
+
+/** Open requests that are unsealed for one page of a queue. */
+const MOST_EXAMINED = 100;
+/** How the cursor of a page of grants begins; that of one of requests is the store's. */
+const GRANTS = 'grants.';
+
+async function queueOf(
+  deps: AccessDeps,
+  caller: AccessCaller,
+  { cursor, limit }: { readonly cursor?: string; readonly limit: number },
+): Promise<AccessPage> {
+  const { account, identity, session } = caller.actor;
+  const approves = deps.config.access.roles.some(
+    ({ approval }) => approval !== 'none' && approval.groups.some((group) => identity.groups.includes(group)),
+  );
+  if (!approves && !mayRevoke(deps, caller)) return { requests: [] };
+  if (cursor?.startsWith(GRANTS) === true) return grantsOf(deps, caller, cursor.slice(GRANTS.length) || undefined);
+  const record = await deps.store.sessions.read(session);
+  const knownAs = record?.knownAs ?? [];
+  const waits = await deps.store.access.list({
+    open: true,
+    where: (request) =>
+      request.account !== account &&
+      !arePossiblyOne(request.knownAs, knownAs) &&
+      actionsOf(deps, caller, request).length > 0,
+    mostExamined: MOST_EXAMINED,
+    limit,
+    ...(cursor === undefined ? {} : { cursor }),
+  });
+  const { requests, cursor: next } = pageOf(waits);
+  if (next !== undefined) return { requests, cursor: next };
+  if (requests.length > 0 && requests.length >= limit / 2) return { requests, cursor: GRANTS };
+  // What is left of the page has grants, so that most approvers see all at once.
+  const grants = await grantsOf(deps, caller, undefined);
+  return { ...grants, requests: [...requests, ...grants.requests] };
+}
+
+/** @param after of the store; undefined: the first page */
+async function grantsOf(deps: AccessDeps, caller: AccessCaller, after: string | undefined): Promise<AccessPage> {
+  const { grants, cursor } = await deps.store.access.activePage(after);
+  return {
+    requests: grants
+      .filter(({ leftMs, sessionActive }) => leftMs > 0 && sessionActive)
+      .map(({ stored }) => stored.request)
+      .filter(
+        (request) => request.account !== caller.actor.account && actionsOf(deps, caller, request).includes('end'),
+      ),
+    ...(cursor === undefined ? {} : { cursor: `${GRANTS}${cursor}` }),
+  };
+}
+
+async function backgroundOf(
+  deps: AccessDeps,
+  caller: AccessCaller,
+  request: AccessRequest,
+): Promise<RequesterBackground> {
+  const { account, identity } = caller.actor;
+  if (!seesAll(deps, caller) && (request.account === account || !isApprover(deps, request, identity))) {
+    throw requestNotFound();
+  }
+  const [recent, former] = await Promise.all([
+    deps.store.recent.read(request.session),
+    deps.store.access.list({ account: request.account, where: ({ id }) => id !== request.id, limit: FORMER }),
+  ]);
+  return { recent: recent.slice(0, RECENT), former: former.requests.map((stored) => stored.request) };
+}
+
+interface Order {
+  readonly role: string;
+  readonly seconds: number;
+  readonly reason: string;
+  readonly session?: string;
+}
+
+async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promise<AccessRequest> {
+  // First by what is known already: an attacker who may ask for nothing must not make us ask the provider.
+  const { reason: pattern } = roleFor(deps, order, caller.actor.identity);
+  const reason = cleanReason(order.reason);
+  assertReason(reason, pattern);
+  const requester = await recheckedUser(deps, caller);
+  const { session = requester.record.id } = order;
+  const holder = session === requester.record.id ? requester : await recheckedUser(deps, caller, session);
+  const role = roleFor(deps, order, holder.identity);
+  // The proof is of whoever asks now; the session that gets it may have been open since the morning.
+  assertFreshUser(deps, requester, role.freshness, 'request');
+  await assertNotTwice(deps, role, holder);
+  const request = requestOf(deps, { role, order, reason, requester, holder, address: caller.context.address });
+  caller.actor.assertValid();
+  const atOnce = role.approval === 'none';
+  const written = await deps.store.access.create(request, atOnce ? { grantSeconds: order.seconds } : {});
+  if (!written.ok) throw writeRejection(written.reason);
+  const { request: stored } = written.stored;
+  auditRequested(deps, caller, stored);
+  deps.countRequest?.(role.name, 'requested');
+  deps.notify?.({ kind: atOnce ? 'break-glass' : 'requested', request: stored, by: stored.username });
+  if (atOnce) await begun(deps, stored, caller);
+  return stored;
+}
+
+/** One session needs a role once; a second request would only make the approvers' queue longer. */
+async function assertNotTwice(deps: AccessDeps, { name }: AccessRole, { record, account }: KnownUser): Promise<void> {
+  if (record.grants?.some(({ role }) => role === name) === true) {
+    throw rejection(
+      'role_active',
+      'This session has this role already. End it first (portcullis access end), or wait.',
+    );
+  }
+  const now = nowSeconds(deps);
+  const open = await all(deps, {
+    account,
+    open: true,
+    where: (request) => request.session === record.id && request.terms.name === name && isOpen(request, now),
+  });
+  if (open.length === 0) return;
+  throw rejection(
+    'role_open',
+    'You have asked for this role already, and it waits for approval. “portcullis access list” shows it.',
+  );
+}
+
+function requestOf(
+  deps: AccessDeps,
+  {
+    role,
+    order,
+    reason,
+    requester,
+    holder,
+    address,
+  }: {
+    readonly role: AccessRole;
+    readonly order: Order;
+    readonly reason: string;
+    readonly requester: KnownUser;
+    readonly holder: KnownUser;
+    readonly address: string;
+  },
+): AccessRequest {
+  const { record } = holder;
+  const requestedAt = nowSeconds(deps);
+  return {
+    id: newRequestId(),
+    session: record.id,
+    account: record.account,
+    provider: record.provider,
+    username: record.identity.username,
+    knownAs: [...new Set([...requester.knownAs, ...holder.knownAs])],
+    terms: termsOf(role),
+    reason,
+    seconds: order.seconds,
+    requestedAt,
+    openUntil: requestedAt + OPEN_SECONDS,
+    address,
+    ...(record.deviceName === undefined ? {} : { deviceName: record.deviceName }),
+    state: role.approval === 'none' ? 'granted' : 'open',
+    decisions: [],
+  };
+}
+
+const OVER = 'This request is over already. There is nothing to end.';
+
+/** Withdraws an open request, or ends a grant. */
+async function end(
+  deps: AccessDeps,
+  endGrant: EndGrant,
+  { caller, found, reason }: { readonly caller: AccessCaller; readonly found: StoredRequest; readonly reason: string },
+): Promise<EndedGrant> {
+  const { request } = found;
+  const { account, identity } = caller.actor;
+  const own = request.account === account;
+  switch (request.state) {
+    case 'open':
+      if (own) return withdraw(deps, caller, { found, reason });
+      throw rejection('request_open', 'Nothing has begun yet. Its approvers can deny it (portcullis access deny).');
+    case 'granted': {
+      const ending = own ? 'user' : isApprover(deps, request, identity) ? 'approver' : 'admin';
+      if (ending === 'admin') {
+        if (!mayRevoke(deps, caller)) throw rejection('may_not_end', 'Its user, its approvers and admins may end it.');
+        assertFresh(deps, caller.actor);
+      }
+      const { context, path } = caller;
+      const ended = await endGrant(request, { ending, by: identity.username, reason, context, path });
+      // Without a receipt of its own: its session has ended, or another replica is about to write that it is over.
+      if (ended.result === undefined) throw rejection('grant_over', OVER);
+      return ended;
+    }
+    case 'denied':
+    case 'withdrawn':
+    case 'expired':
+    case 'ended':
+      throw rejection('grant_over', OVER);
+  }
+}
+
+async function withdraw(
+  deps: AccessDeps,
+  caller: AccessCaller,
+  { found, reason }: { readonly found: StoredRequest; readonly reason: string },
+): Promise<EndedGrant> {
+  let stored = found;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const written = await deps.store.access.change(stored, { ...stored.request, state: 'withdrawn' });
+    if (written.ok) {
+      auditDenied(deps, written.stored.request, { ending: 'withdrawn', reason, caller });
+      deps.countRequest?.(stored.request.terms.name, 'withdrawn');
+      deps.notify?.({ kind: 'withdrawn', request: written.stored.request, by: caller.actor.identity.username });
+      return { request: written.stored.request };
+    }
+    if (written.reason !== 'request_changed') throw writeRejection(written.reason);
+    const again = await deps.store.access.find(stored.request.id);
+    if (again === undefined) throw requestNotFound();
+    // An approval came first: what has begun is ended, by the same call again.
+    if (again.request.state !== 'open') {
+      throw rejection('request_busy', 'This request was decided at the same moment. Look at it, then decide again.');
+    }
+    stored = again;
+  }
+  throw rejection('request_busy', 'Others change this request at the same moment. Try again.');
+}

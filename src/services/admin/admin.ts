@@ -1,0 +1,45 @@
+/**
+ * Admin: what admins and auditors may do, for the admin pages, for programs, and for the server's own shell.
+ *
+ * Owns: roles and the freshness of an admin's sign-in, the second admin's approval, revocations with their receipts, locks and
+ * drills, the filters of sessions and of the audit log, and the audit events of all this. Must not know: pages and cookies
+ * (module `web`), paths and methods (module `api`), how a revocation reaches the replicas (module `revocation`), or Redis.
+ */
+export type { AdminConfig, AdminContext, AdminDeps } from './dependencies.ts';
+export {
+  auditEventsQuerySchema,
+  auditExportQuerySchema,
+  auditFilter,
+  auditQuerySchema,
+  defaultSince,
+  pastQuery,
+} from './audit-filter.ts';
+export { replicaOf, searchHistory } from './audit-history.ts';
+export { isConfirmed, recheckedRecord, type RecheckUser } from './confirmed-user.ts';
+export { createDrills, type DrillResult, type RunDrill } from './drills.ts';
+export { freshSignInNeeded, liftFreshSignIn } from './fresh-sign-ins.ts';
+export { assertFresh, isFresh } from './freshness.ts';
+export { lockViews, unlock, type LockView } from './locks.ts';
+export { AdminError, PROBLEMS, type AdminProblem, type ProblemCode } from './problem.ts';
+export {
+  assertSeen,
+  isSeen,
+  planOf,
+  sessionNotFound,
+  targetName,
+  type RevocationPlan,
+  type RevocationRequest,
+} from './revocation-request.ts';
+export {
+  createRevocationResults,
+  isFollowed,
+  receiptsOf,
+  reusedError,
+  revocationNotFound,
+  type RevocationReceipt,
+  type RevocationResults,
+} from './revocation-results.ts';
+export { scopeOf, type RevocationScope } from './revocation-scope.ts';
+export { handleRevocation, revocationStatus, revoke, type AdminService } from './revoke.ts';
+export { assertRole, roleOf, workloadRule, type Need, type Role } from './roles.ts';
+export { createSessionList, listQuery, parseQuery, type ListSessions, type SessionQuery } from './session-query.ts';

@@ -1,0 +1,45 @@
+/** Searches in the audit log that this replica has written, for the pages and for the admin API. */
+import type { AuditHistory } from '../../audit/audit.ts';
+import type { HistoryBounds } from '../../audit/query/history.ts';
+import type { AuditQuery } from '../../audit/query/matcher.ts';
+import { AppError } from '../../core/errors.ts';
+import type { Account } from '../../core/identity/identity.ts';
+import type { AdminDeps } from './dependencies.ts';
+import { AdminError } from './problem.ts';
+
+const RETRY_AFTER_SECONDS = 3;
+
+type Found = Awaited<ReturnType<AuditHistory['search']>>;
+
+/** Returns the name of the replica that responds, whose files are searched. */
+export const replicaOf = ({ guard }: Pick<AdminDeps, 'guard'>): string =>
+  guard.replicas.find(({ self }) => self)?.id ?? '';
+
+/** Who searches. */
+export interface Searcher {
+  readonly account: Account;
+  /** Whether they do not wait for the result any more. */
+  readonly isAbandoned: () => boolean;
+}
+
+/**
+ * Returns the events that match, for as long as the caller waits; undefined where this replica has
+ * no file.
+ * @throws AdminError `too_many_requests` where other searches had to run first for too long
+ */
+export async function searchHistory(
+  { history }: { readonly history?: AuditHistory },
+  { account, isAbandoned }: Searcher,
+  query: AuditQuery,
+  bounds: HistoryBounds,
+): Promise<Found> {
+  try {
+    // A search for one request is for all that is known of it.
+    const every = query.auditId !== undefined;
+    return await history?.search(account, query, { every, isAbandoned, ...bounds });
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'conflict') throw error;
+    const retryAfterSeconds = RETRY_AFTER_SECONDS;
+    throw new AdminError('too_many_requests', 'conflict', error.message, { cause: error, retryAfterSeconds });
+  }
+}

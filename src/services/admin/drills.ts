@@ -1,0 +1,211 @@
+/**
+ * Drills: a complete revocation, practised on a session that exists only for it. Every replica opens a watch to
+ * itself for that session (src/proxy/drill); then the session is revoked, and each replica must report that its
+ * watch was cut.
+ */
+import { randomUUID } from 'node:crypto';
+import type { z } from 'zod';
+import type { drillResultSchema, replicaDrillSchema } from '../../core/api/responses.ts';
+import type { drillSchema } from '../../core/api/requests.ts';
+import { DRILL_CLIENT_ID } from '../../core/core.ts';
+import { accountOf } from '../../core/identity/identity.ts';
+import type { ReplicaView } from '../../revocation/revocation.ts';
+import type { DrillPart, SessionRecord } from '../../store/store.ts';
+import { type AdminDeps, type AdminContext } from './dependencies.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
+import { outcomeOf, pollParts, type Parts } from './drill-results.ts';
+import { appErrorOf } from '../../http/error-status.ts';
+import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
+import { AdminError } from './problem.ts';
+import { record } from '../../http/audit-events.ts';
+import { sessionNotFound } from './revocation-request.ts';
+import { workloadRule } from './roles.ts';
+import { revoke, type AdminService } from './revoke.ts';
+
+const SESSION_SECONDS = 60;
+
+export type DrillRequest = z.infer<typeof drillSchema>;
+
+type ReplicaDrill = z.output<typeof replicaDrillSchema>;
+
+export type DrillResult = z.output<typeof drillResultSchema>;
+
+interface DrillService extends AdminService {
+  readonly clusters: Clusters;
+}
+
+export type RunDrill = (admin: AdminContext, request: DrillRequest) => Promise<DrillResult>;
+
+/** Returns the function that runs drills on this replica, one at a time. */
+export function createDrills(admin: AdminService): RunDrill {
+  const service = { ...admin, clusters: createClusters(admin.deps.config) };
+  let running = false;
+  return async (admin, request) => {
+    if (running || runsElsewhere(service.deps)) {
+      const message = 'Another drill is running. It ends within half a minute; try again then.';
+      throw new AdminError('drill_running', 'conflict', message);
+    }
+    running = true;
+    try {
+      return await drill(service, admin, request);
+    } finally {
+      running = false;
+    }
+  };
+}
+
+const live = ({ guard }: AdminDeps): readonly ReplicaView[] => guard.replicas.filter(({ state }) => state === 'live');
+
+const runsElsewhere = (deps: AdminDeps): boolean => live(deps).some((replica) => replica.drill?.state === 'open');
+
+/**
+ * Returns the cluster of the watch. The caller must be able to use it, because the drill's session acts as the
+ * caller.
+ */
+function clusterOf(
+  { deps, clusters }: DrillService,
+  { actor }: AdminContext,
+  callerSession: SessionRecord,
+  requested?: string,
+): string {
+  const rule = workloadRule(callerSession.account, deps.config);
+  const usable = clusters
+    .usableBy(actor.identity)
+    .map(({ name }) => name)
+    .filter((name) => rule?.clusters.includes(name) ?? true);
+  const cluster = requested === undefined ? usable[0] : usable.find((name) => name === requested);
+  if (cluster !== undefined) return cluster;
+  const whose = rule === undefined ? 'you may use' : 'the workload’s rule names';
+  const message = `There is no such cluster among those that ${whose}. A drill opens its watches through one of them.`;
+  throw new AdminError('cluster_not_found', 'not_found', message);
+}
+
+/**
+ * Opens the temporary session of a drill and returns its id. It has the caller's identity and provider, but its own
+ * account: the revocation of a session makes the account's next sign-in a fresh one, and a drill must not do that
+ * to the caller.
+ */
+async function openSession(
+  deps: AdminDeps,
+  { context, actor }: AdminContext,
+  callerSession: SessionRecord,
+): Promise<string> {
+  const id = randomUUID();
+  const subject = 'portcullis:drill';
+  const now = nowSeconds(deps);
+  const opened = await deps.store.sessions.open(
+    {
+      id,
+      account: accountOf(callerSession.provider, subject),
+      provider: callerSession.provider,
+      subject,
+      client: DRILL_CLIENT_ID,
+      identity: actor.identity,
+      createdAt: now,
+      expiresAt: now + SESSION_SECONDS,
+      idleSeconds: SESSION_SECONDS,
+      address: context.address,
+      userAgent: context.userAgent,
+      startedAt: await deps.store.log.position(),
+      // The drill before this one has revoked a session of this account, and no one signs in with it.
+      authTime: now,
+    },
+    {},
+  );
+  if (opened.ok) return id;
+  const message = `The session for the drill was rejected (${opened.reason}). Try again.`;
+  throw new AdminError('drill_refused', 'conflict', message);
+}
+
+async function drill(service: DrillService, admin: AdminContext, request: DrillRequest): Promise<DrillResult> {
+  const { deps } = service;
+  const id = randomUUID();
+  const callerSession = await deps.store.sessions.read(admin.actor.session);
+  if (callerSession === undefined) throw sessionNotFound();
+  const cluster = clusterOf(service, admin, callerSession, request.cluster);
+  admin.actor.assertValid();
+  const session = await openSession(deps, admin, callerSession);
+  const revokeIt = () =>
+    revoke(service, admin, {
+      target: { kind: 'session', session },
+      lock: false,
+      canSignInAgain: false,
+      reason: request.reason,
+    });
+  let opened: { readonly replicas: readonly ReplicaView[]; readonly parts: Parts };
+  try {
+    opened = await openWatches(deps, { id, session, cluster, path: request.path });
+  } catch (error) {
+    // The session is revoked in any case. The first error says more than a failure of that.
+    await Promise.allSettled([revokeIt()]);
+    throw error;
+  }
+  const startedAtMs = performance.now();
+  const receipt = await revokeIt().catch((error: unknown) => {
+    const details = { drill: id, verdict: 'failed', cluster, outcome: appErrorOf(error).error.reason };
+    const { context, path } = admin;
+    record(deps, context, { event: 'drill', path, code: appErrorOf(error).status, reason: request.reason, details });
+    throw error;
+  });
+  const outcome = { id, receipt, ...(await awaitCuts(deps, id, opened, startedAtMs)) };
+  const passed = receipt.complete && outcome.replicas.every((replica) => replica.opened && replica.cut);
+  const result: DrillResult = { ...outcome, verdict: passed ? 'passed' : 'failed' };
+  auditDrill(deps, admin, { request, cluster, result });
+  return result;
+}
+
+async function openWatches(
+  deps: AdminDeps,
+  drill: { readonly id: string; readonly session: string; readonly cluster: string; readonly path: string },
+): Promise<{ readonly replicas: readonly ReplicaView[]; readonly parts: Parts }> {
+  const { id, session, cluster, path } = drill;
+  const payload = { session, cluster, path, until: nowSeconds(deps) + SESSION_SECONDS };
+  await deps.store.artefacts.save('Drill', id, payload, { ttlSeconds: SESSION_SECONDS, session });
+  await deps.guard.refresh();
+  const replicas = live(deps);
+  await deps.store.log.announceDrill(id);
+  const incarnations = replicas.map(({ incarnation }) => incarnation);
+  const settled = (part: DrillPart | undefined): boolean => part !== undefined;
+  return { replicas, parts: await pollParts(deps, { id, incarnations, settled }) };
+}
+
+async function awaitCuts(
+  deps: AdminDeps,
+  id: string,
+  opened: { readonly replicas: readonly ReplicaView[]; readonly parts: Parts },
+  startedAtMs: number,
+): Promise<{ readonly replicas: readonly ReplicaDrill[] }> {
+  const cutAfterMs = new Map<string, number>();
+  const seen = (parts: Parts): void => {
+    for (const [incarnation, part] of parts) {
+      if (part?.state !== 'cut' || cutAfterMs.has(incarnation)) continue;
+      cutAfterMs.set(incarnation, performance.now() - startedAtMs);
+    }
+  };
+  const incarnations = opened.replicas.map(({ incarnation }) => incarnation);
+  const settled = (part: DrillPart | undefined): boolean => part?.state !== 'open';
+  const ended = await pollParts(deps, { id, incarnations, settled, seen });
+  const replicas = opened.replicas.map(({ id: name, incarnation }) => {
+    const outcome = outcomeOf(opened.parts.get(incarnation), ended.get(incarnation));
+    const ms = outcome.cut ? cutAfterMs.get(incarnation) : undefined;
+    return { id: name, ...outcome, ...(ms === undefined ? {} : { ms: Math.round(ms) }) };
+  });
+  return { replicas };
+}
+
+function auditDrill(
+  deps: AdminDeps,
+  { context, path }: AdminContext,
+  drilled: { readonly request: DrillRequest; readonly cluster: string; readonly result: DrillResult },
+): void {
+  const { request, cluster, result } = drilled;
+  const details = {
+    drill: result.id,
+    verdict: result.verdict,
+    cluster,
+    revocation: result.receipt.id,
+    replicas: String(result.replicas.length),
+    'replicas-passed': String(result.replicas.filter(({ cut }) => cut).length),
+  };
+  record(deps, context, { event: 'drill', path, code: 200, reason: request.reason, details });
+}

@@ -1,0 +1,63 @@
+/**
+ * Changes by an admin need a fresh sign-in (`admin.freshness`). Core evaluates it, by the provider's claim at the
+ * sign-in.
+ *
+ * The claim is known as soon as the caller is, so the store is not read again. Where Redis does not respond, a
+ * revocation is tried all the same, because the replica that receives it rejects the target at its own guard before
+ * it writes. An attacker with an old session gains nothing from this: the claim is a fixed moment that is compared
+ * with now, and the guard checks before and after whether the session is still valid.
+ */
+import { frequencyText, freshnessOf } from '../../core/identity/freshness.ts';
+import { unprovableMessage } from '../../core/identity/fresh-sign-in.ts';
+import type { AdminConfig } from './dependencies.ts';
+import { nowSeconds, type Clock } from '../../contracts/clock.ts';
+import type { Actor } from '../../http/request-context.ts';
+import { AdminError } from './problem.ts';
+import { workloadRule } from './roles.ts';
+
+interface FreshnessDeps {
+  readonly config: Pick<AdminConfig, 'admin' | 'workload' | 'clockSkew'>;
+  /** Of each provider, whether it says when its users authenticated. */
+  readonly providers: ReadonlyMap<string, { readonly provesFreshness: boolean }>;
+  readonly clock: Clock;
+}
+
+function staleError(withinSeconds: number): AdminError {
+  const message = `An admin who changes anything must sign in again ${frequencyText(withinSeconds)}. Sign in again, then repeat the change.`;
+  const options = { maxAgeSeconds: withinSeconds, members: { maxAge: String(withinSeconds) } };
+  return new AdminError('fresh_sign_in_needed', 'unauthenticated', message, options);
+}
+
+/**
+ * Returns the error for a provider that proves no freshness. The configuration is validated for this, so such a
+ * provider was changed or removed since the session began.
+ */
+function unprovableError(provider: string): AdminError {
+  return new AdminError('freshness_unprovable', 'forbidden', unprovableMessage(provider, 'admin'));
+}
+
+/**
+ * Returns whether a sign-in is fresh enough; false where it is too old.
+ * @throws AdminError `freshness_unprovable`
+ */
+export function isFresh(deps: FreshnessDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
+  const provesFreshness = deps.providers.get(provider)?.provesFreshness === true;
+  const { clockSkew } = deps.config;
+  const freshness = freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
+  if (freshness === 'unprovable') throw unprovableError(provider);
+  return freshness === 'fresh';
+}
+
+/**
+ * Checks the sign-in before an admin changes anything. A workload with a role is exempt, because no user is
+ * there to sign in.
+ * @throws AdminError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
+ * @throws AppError `unauthenticated` where the session is gone, `fenced`
+ */
+export function assertFresh(deps: FreshnessDeps, actor: Actor): void {
+  const { freshness: withinSeconds } = deps.config.admin;
+  const { role = 'none' } = workloadRule(actor.account, deps.config) ?? {};
+  if (withinSeconds === 'off' || role !== 'none') return;
+  actor.assertValid();
+  if (!isFresh(deps, actor.proof, withinSeconds)) throw staleError(withinSeconds);
+}

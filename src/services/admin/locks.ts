@@ -1,0 +1,41 @@
+/**
+ * Locks: accounts that cannot sign in until an admin unlocks them, and the unlocking. A revocation sets a lock.
+ */
+import type { z } from 'zod';
+import type { lockViewSchema } from '../../core/api/responses.ts';
+import type { Account } from '../../core/identity/identity.ts';
+import type { Lock } from '../../store/store.ts';
+import type { AdminDeps, AdminContext } from './dependencies.ts';
+import { rfc3339 } from '../../core/time.ts';
+import { AdminError } from './problem.ts';
+import { record } from '../../http/audit-events.ts';
+
+export type LockView = z.output<typeof lockViewSchema>;
+
+/** Returns every lock, newest first. */
+export async function lockViews(deps: AdminDeps): Promise<readonly LockView[]> {
+  const locks = await deps.store.locks.list();
+  const view = ({ account, reason, by, at }: Lock): LockView => ({ account, reason, by, at: rfc3339(at) });
+  return locks.toSorted((left, right) => right.at - left.at).map(view);
+}
+
+/**
+ * Unlocks an account. One admin is enough, because it signs no one in.
+ * @param reason as the admin gave it
+ * @throws AdminError `lock_not_found`
+ */
+export async function unlock(
+  deps: AdminDeps,
+  { context, actor, path }: AdminContext,
+  { account, reason }: { readonly account: Account; readonly reason: string },
+): Promise<void> {
+  actor.assertValid();
+  const details = { target: `account:${account}` };
+  const removed = await deps.store.locks.remove(account);
+  const code = removed ? 200 : 404;
+  const outcome = removed ? {} : { outcome: 'lock_not_found' };
+  record(deps, context, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
+  if (removed) return;
+  const message = 'This account is not locked. GET locks lists those that are.';
+  throw new AdminError('lock_not_found', 'not_found', message, { audited: true });
+}

@@ -1,0 +1,199 @@
+/**
+ * Runs a revocation: the approval of a second admin, the order to the revocation guard, and the audit events.
+ *
+ * A revocation has three shapes on its way: `RevocationRequest` (as the admin sent it), `RevocationPlan` (the same,
+ * resolved), and the guard's `RevocationOrder`, which is the store's `AppendRequest` with two optional fields.
+ */
+import type { AdminContext } from './dependencies.ts';
+import { createHash, randomUUID } from 'node:crypto';
+import type { AuditFacts } from '../../core/audit/event.ts';
+import { AppError } from '../../core/errors.ts';
+import type { RevocationResult, RevocationOrder } from '../../revocation/revocation.ts';
+import {
+  delegatedOf,
+  receiptsOf,
+  reusedError,
+  type RevocationReceipt,
+  type RevocationResults,
+} from './revocation-results.ts';
+import { approvalError, requireSecondAdmin, type Consent } from './approvals.ts';
+import { type AdminDeps } from './dependencies.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
+import { appErrorOf } from '../../http/error-status.ts';
+import { holdInstead } from './holds.ts';
+import { AdminError } from './problem.ts';
+import { record, recordBegun } from '../../http/audit-events.ts';
+import {
+  assertSeen,
+  planOf,
+  targetName,
+  targetWithoutStore,
+  type RevocationPlan,
+  type RevocationRequest,
+} from './revocation-request.ts';
+
+/** The service that the admin pages and the admin API share. */
+export interface AdminService {
+  readonly deps: AdminDeps;
+  readonly results: RevocationResults;
+}
+
+/** Who revokes: an admin, or the user of the server's own shell, who has no account here. */
+type Revoker = AdminContext | (Pick<AdminContext, 'context' | 'path'> & { readonly shellUser: string });
+
+/** The parts of the service that a revocation itself needs. */
+interface RevokeService {
+  readonly deps: Pick<AdminDeps, 'audit' | 'clock'> & { readonly guard: Pick<AdminDeps['guard'], 'revoke'> };
+  readonly results: Pick<RevocationResults, 'expect' | 'keep'>;
+}
+
+function failureOf(thrown: unknown): AdminError | undefined {
+  if (!(thrown instanceof AppError)) return undefined;
+  // Another request with the same approval was faster.
+  if (thrown.reason === 'approval_spent') return approvalError(thrown);
+  if (thrown.code === 'conflict') return reusedError(thrown);
+  if (thrown.code !== 'store_unavailable') return undefined;
+  const message =
+    'The revocation could not be written, so nothing is guaranteed. This replica rejects the target all the same. Send it again.';
+  return new AdminError('revocation_not_written', 'store_unavailable', message, { cause: thrown, audited: true });
+}
+
+function resultDetails(result: RevocationResult): AuditFacts {
+  return {
+    revocation: result.id,
+    complete: String(result.complete),
+    receipts: receiptsOf(result),
+    sessions: String(result.sessions),
+    'delegated-sessions': delegatedOf(result),
+    'streams-closed': String(result.streamsClosed),
+  };
+}
+
+function guardOrder(
+  deps: RevokeService['deps'],
+  revoker: Revoker,
+  { target, canSignInAgain, lock, reason }: RevocationPlan,
+  { requestId, consent }: { readonly requestId: string; readonly consent: Consent | undefined },
+): RevocationOrder {
+  const consented =
+    consent === undefined || !('actor' in revoker) ? {} : { approval: consent.approval, by: revoker.actor.account };
+  const order = { target, requestId, canSignInAgain, ...consented };
+  if (!lock) return order;
+  return { ...order, lock: { reason, by: namesOf(revoker, consent), at: nowSeconds(deps) } };
+}
+
+const namesOf = (revoker: Revoker, consent: Consent | undefined): string =>
+  [consent?.first?.username, 'actor' in revoker ? revoker.actor.identity.username : revoker.shellUser]
+    .filter((name) => name !== undefined)
+    .join(', ');
+
+/**
+ * Returns the facts of two admins for the audit event. The approval id leads to the event `approval-asked` of the
+ * first.
+ */
+const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
+  ...(approval === undefined ? {} : { approval }),
+  ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
+});
+
+/** Returns 200 for a proven revocation, and 202 for one that is written and still being proven. */
+export const revocationStatus = (result: RevocationResult): 200 | 202 => (result.complete ? 200 : 202);
+
+interface RevokeOptions {
+  /** Of the request; absent if it cannot be repeated. */
+  readonly fingerprint?: string;
+  /** Of the two admins, if two were needed. */
+  readonly consent?: Consent | undefined;
+}
+
+/**
+ * Revokes, and audits it before (`revocation-begun`), and success and failure: with `revocation`, and also with `lock` where the
+ * account is locked.
+ * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
+ */
+export async function revoke(
+  { deps, results }: RevokeService,
+  revoker: Revoker,
+  plan: RevocationPlan,
+  { fingerprint, consent }: RevokeOptions = {},
+): Promise<RevocationReceipt> {
+  const { context, path } = revoker;
+  const { reason, requestId = randomUUID() } = plan;
+  const target = targetName(plan.target);
+  const by = 'shellUser' in revoker ? { by: revoker.shellUser } : {};
+  const facts = { target, ...by, ...consentDetails(consent) };
+  const forget = results.expect(requestId, {
+    context,
+    path,
+    reason,
+    target,
+    lock: plan.lock,
+    by: namesOf(revoker, consent),
+    // Only a drill has none.
+    receipt: fingerprint !== undefined,
+    fingerprint: fingerprint ?? requestId,
+  });
+  try {
+    await recordBegun(deps, context, { path, reason, details: { ...facts, lock: String(plan.lock) } });
+    // An admin who was revoked meanwhile revokes nothing. What a drill has opened is revoked in any case.
+    if (fingerprint !== undefined && 'actor' in revoker) revoker.actor.assertValid();
+    const result = await deps.guard.revoke(guardOrder(deps, revoker, plan, { requestId, consent }));
+    const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
+    record(deps, context, { event: 'revocation', ...action });
+    if (plan.lock) record(deps, context, { event: 'lock', ...action });
+    return await results.keep(result);
+  } catch (cause) {
+    forget();
+    const thrown = failureOf(cause) ?? cause;
+    if (thrown instanceof AdminError && thrown.audited) {
+      const details = { ...facts, outcome: thrown.reason };
+      record(deps, context, { event: 'revocation', path, code: appErrorOf(thrown).status, reason, details });
+    }
+    throw thrown;
+  }
+}
+
+/** Returns a hash of the request and its admin, without the fields that may differ between two attempts. */
+function fingerprintOf(
+  { actor }: AdminContext,
+  { approval: _approval, requestId: _requestId, ...fields }: RevocationRequest,
+): string {
+  const parts = Object.entries({ ...fields, by: actor.account }).toSorted(([left], [right]) => (left < right ? -1 : 1));
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
+}
+
+/**
+ * Handles an admin's request for a revocation. A request with the same id again is the same revocation and returns
+ * its result, brought up to date.
+ * @throws AdminError the errors of `planOf`, `assertSeen`, `requireSecondAdmin` and `revoke`
+ */
+export async function handleRevocation(
+  service: AdminService,
+  admin: AdminContext,
+  request: RevocationRequest,
+): Promise<RevocationReceipt> {
+  const { deps, results } = service;
+  const { reason, requestId, approval } = request;
+  const { actor } = admin;
+  if (actor.unread !== undefined) {
+    return holdInstead(deps, admin, { target: await targetWithoutStore(deps, request), reason, cause: actor.unread });
+  }
+  const fingerprint = fingerprintOf(admin, request);
+  const before = requestId === undefined ? undefined : await results.repeated(requestId, fingerprint);
+  if (before !== undefined) {
+    const details = { revocation: before.id };
+    const code = revocationStatus(before);
+    record(deps, admin.context, { event: 'admin-read', path: admin.path, code, reason: 'revocation', details });
+    return before;
+  }
+  const plan = await planOf(deps, request);
+  await assertSeen(deps, plan, request.force);
+  const ask = { actor, plan, reason, path: admin.path, approval, requestId };
+  const consent = await requireSecondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
+    // While the store is unavailable we cannot know whether two admins are needed, so we do what one admin may do
+    // alone.
+    if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
+    return holdInstead(deps, admin, { target: plan.target, reason, cause });
+  });
+  return revoke(service, admin, plan, { fingerprint, consent });
+}

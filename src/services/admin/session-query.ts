@@ -1,0 +1,153 @@
+/**
+ * The query of the list of sessions. The admin API and the admin pages take the same query and find the same sessions.
+ */
+import type { z } from 'zod';
+import { checked } from '../../core/api/issues.ts';
+import { sessionsQuerySchema } from '../../core/api/requests.ts';
+import { actorText } from '../../core/delegation/delegation.ts';
+import { AppError } from '../../core/errors.ts';
+import {
+  lastUseOf,
+  type SessionPage,
+  type SessionQuery as StoredQuery,
+  type SessionRecord,
+} from '../../store/store.ts';
+import { type AdminConfig, type AdminDeps } from './dependencies.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
+import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
+import { workloadRule } from './roles.ts';
+
+/** `idle` in seconds. */
+export type SessionQuery = z.output<typeof sessionsQuerySchema>;
+
+const malformed = (message: string): AppError => new AppError('bad_request', message, { reason: 'query_malformed' });
+
+/**
+ * Parses the query of a URL.
+ * @throws AppError `bad_request` that names each field
+ */
+export function parseQuery<T extends z.ZodType>(schema: T, query: object): z.output<T> {
+  const result = checked(schema, query);
+  if (!result.ok) throw malformed(result.reason);
+  return result.value;
+}
+
+/**
+ * Parses the query of a list of sessions; a parameter that is `undefined` counts as absent.
+ * @throws AppError `bad_request`
+ */
+export function listQuery(query: object): SessionQuery {
+  const given = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
+  return parseQuery(sessionsQuerySchema, given);
+}
+
+/** What the filter of a query needs besides the query. */
+interface FilterContext {
+  readonly clusters: Clusters;
+  readonly config: Pick<AdminConfig, 'admin' | 'workload'>;
+  readonly nowSeconds: number;
+}
+
+const lowerCased = (text: string): string => text.toLocaleLowerCase('en');
+
+/** Returns every text by which an admin may search for a session. */
+function searchableTexts(session: SessionRecord): readonly string[] {
+  const { identity, account, address, client, deviceName = '', id, delegation } = session;
+  const actors = delegation === undefined ? '' : actorText(delegation);
+  return [identity.username, account, address, client, deviceName, actors, id].map(lowerCased);
+}
+
+const isActedIn = ({ delegation }: SessionRecord, actor: string): boolean =>
+  delegation !== undefined && (actorText(delegation) === actor || delegation.actors.some(({ name }) => name === actor));
+
+function mayUse(session: SessionRecord, cluster: string, { clusters, config }: FilterContext): boolean {
+  const rule = workloadRule(session.account, config);
+  if (rule !== undefined && !rule.clusters.includes(cluster)) return false;
+  if (session.delegation?.clusters.includes(cluster) === false) return false;
+  return clusters.mayUse(session.identity, cluster);
+}
+
+/**
+ * Returns a filter for the parts of a query that the store has no index for, as `SessionStore.list` takes it in
+ * `where`.
+ * @returns undefined where there are none
+ */
+function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: SessionRecord) => boolean) | undefined {
+  const { search, account, username, provider, cluster, idle, delegated, actor, ancestor } = query;
+  const tests: ((session: SessionRecord) => boolean)[] = [];
+  if (provider !== undefined) tests.push((session) => session.provider === provider);
+  // The store has an index for one of the three at a time, and the narrowest is used.
+  if (ancestor !== undefined && account !== undefined) tests.push((session) => session.account === account);
+  if ((ancestor ?? account) !== undefined && username !== undefined) {
+    tests.push(({ identity }) => identity.username === username);
+  }
+  // The store itself has it for one account.
+  const byStore = account !== undefined && ancestor === undefined;
+  if (delegated !== undefined && !byStore)
+    tests.push(({ delegation }) => (delegation !== undefined) === (delegated === 'true'));
+  if (actor !== undefined) tests.push((session) => isActedIn(session, actor));
+  if (idle !== undefined) tests.push((session) => parts.nowSeconds - lastUseOf(session) >= idle);
+  if (search !== undefined) {
+    const wanted = lowerCased(search);
+    tests.push((session) => searchableTexts(session).some((text) => text.includes(wanted)));
+  }
+  // This test is the last one, because it evaluates an expression for each session.
+  if (cluster !== undefined) tests.push((session) => mayUse(session, cluster, parts));
+  return tests.length === 0 ? undefined : (session) => tests.every((test) => test(session));
+}
+
+/**
+ * Checks that the cluster and the provider exist. With a mistyped name no session would be found, and an admin
+ * would believe that no user is signed in.
+ * @throws AppError `bad_request`
+ */
+function assertKnownNames({ config, providers }: AdminDeps, { cluster, provider }: SessionQuery): void {
+  if (cluster !== undefined && !config.clusters.some(({ name }) => name === cluster)) {
+    throw malformed('cluster: there is no cluster of this name. GET clusters lists them.');
+  }
+  const isRule = config.workload.some(({ name }) => name === provider);
+  if (provider !== undefined && !providers.has(provider) && !isRule) {
+    throw malformed('provider: there is no identity provider or workload rule of this name. GET providers lists them.');
+  }
+}
+
+/** Returns the narrowest of them, by which the store has an index. */
+function indexed({ ancestor, account, username, delegated }: SessionQuery): Partial<StoredQuery> {
+  if (ancestor !== undefined) return { ancestor };
+  if (account !== undefined && delegated !== undefined) {
+    return { account, only: delegated === 'true' ? 'delegated' : 'own' };
+  }
+  if (account !== undefined) return { account };
+  return username === undefined ? {} : { username };
+}
+
+function storedQuery(query: SessionQuery, parts: FilterContext): StoredQuery {
+  const { sort, cursor, limit } = query;
+  const where = sessionFilter(query, parts);
+  return {
+    limit,
+    order: sort,
+    ...indexed(query),
+    ...(cursor === undefined ? {} : { cursor }),
+    ...(where === undefined ? {} : { where }),
+  };
+}
+
+/**
+ * Finds one page. With a filter the page may be short, even empty, and still have a cursor: then there may be more.
+ */
+export type ListSessions = (query: SessionQuery) => Promise<SessionPage>;
+
+/**
+ * Compiles each cluster's rule once, for all lists.
+ * @returns a function that throws AppError `bad_request` for a name that is not configured, or for a cursor of
+ *   another order
+ */
+export function createSessionList(deps: AdminDeps): ListSessions {
+  const clusters = createClusters(deps.config);
+  return async (query) => {
+    assertKnownNames(deps, query);
+    const parts = { clusters, config: deps.config, nowSeconds: nowSeconds(deps) };
+    return deps.store.sessions.list(storedQuery(query, parts));
+  };
+}
