@@ -6,8 +6,8 @@
  */
 export { accessApi } from './access-api.ts';
 export { createAdminApi } from './admin/admin-api.ts';
-export type { IdentifyCaller } from './admin/admin-call.ts';
 export { bearerCaller } from './admin/admin-callers.ts';
 export { delegationsApi } from './delegations-api.ts';
 export type { AdminApiDeps } from './dependencies.ts';
+export type { IdentifyCaller } from './pipeline.ts';
 export { stepUpApi } from './step-up-api.ts';

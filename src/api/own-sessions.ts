@@ -1,33 +1,24 @@
 /**
- * What the APIs for programs share that act for their own sessions: the caller has an access token with that audience, bound to
- * the client certificate of the connection.
+ * What the APIs for a user's own sessions share: the caller has an access token with that audience, bound to the client
+ * certificate of the connection.
  */
-import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
-import type { z } from 'zod';
+import type { Request, RequestHandler } from 'express';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Clock } from '../contracts/clock.ts';
 import type { Logger } from '../contracts/logger.ts';
-import { checked } from '../core/api/issues.ts';
+import type { ApiDescription } from '../core/api/operation.ts';
 import type { PortcullisEventName } from '../core/audit/event.ts';
 import { SELF_AUDIENCE } from '../core/core.ts';
 import type { Caller, Credential } from '../core/credential/credential.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
-import { AppError } from '../core/errors.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
-import { record, type AuditedAct } from '../http/audit-events.ts';
+import type { AuditedAct } from '../http/audit-events.ts';
 import { assertCredential, authenticateBearer, type Authenticate } from '../http/bearer.ts';
-import {
-  inTurn,
-  limiterKey,
-  rejectionOrTooMany,
-  tooMany,
-  type CallLimits,
-  type CallQueue,
-} from '../http/call-limits.ts';
-import { appErrorOf } from '../http/error-status.ts';
-import { ProblemError, sendProblem } from '../http/problem.ts';
+import { createCallLimits } from '../http/call-limits.ts';
+import type { Actor, RequestContext } from '../http/request-context.ts';
 import { contextOf } from '../http/request-context.ts';
 import { registerFor, type FlightGuard } from '../http/revocable-response.ts';
+import { apiRouter, type Api } from './pipeline.ts';
 
 export interface OwnSessionsDeps {
   readonly config: {
@@ -41,33 +32,75 @@ export interface OwnSessionsDeps {
   readonly authenticate: Authenticate<Caller>;
 }
 
-const callers = new WeakMap<Request, Caller>();
+type OwnFailures = Pick<Api<ApiDescription>['failures'], 'log' | 'notFound' | 'path' | 'isQuiet'>;
 
-/**
- * Authenticates the caller, and makes them the actor of the request's context.
- * @param what the API is about, for messages: `delegated sessions`
- */
-export function identifyOwn(deps: OwnSessionsDeps, calls: CallLimits, what: string): RequestHandler {
+/** An API for own sessions: what differs between them. */
+export interface OwnApi<A extends ApiDescription> extends Pick<Api<A>, 'description' | 'handlers' | 'live' | 'queues'> {
+  /** What it is about, for messages: `delegated sessions`. */
+  readonly what: string;
+  /** What there is too much of where an account orders too much, for messages: `step-ups at once`. */
+  readonly orders: string;
+  /** The audit event of each call that fails. */
+  readonly event: PortcullisEventName;
+  readonly failures: OwnFailures & {
+    /** @param caller undefined where they are not known */
+    readonly count?: (req: Request, status: number, caller: Caller | undefined) => void;
+  };
+  /** Asserts that the caller may use the API at all. Default: any caller may. */
+  readonly assertMay?: (caller: Caller) => void;
+}
+
+const callers = new WeakMap<RequestContext, Caller>();
+
+/** @throws Error where the caller was not identified before, which is a programming error */
+export function callerOf(context: RequestContext): Caller {
+  const caller = callers.get(context);
+  if (caller === undefined) throw new Error('the caller must be identified first');
+  return caller;
+}
+
+/** Returns a handler of all requests below the root of the API; others it passes on. */
+export function ownApi<A extends ApiDescription>(deps: OwnSessionsDeps, own: OwnApi<A>): RequestHandler {
+  const { description, handlers, live, queues, event, failures, assertMay } = own;
+  const { count, ...more } = failures;
+  const api: Api<A> = {
+    description,
+    handlers,
+    live,
+    queues,
+    deps,
+    limits: createCallLimits(deps.clock),
+    spenderOf: (req) => spenderOf(callerOf(contextOf(req))),
+    orders: { limiter: createRateLimiter(deps.config.limits.signInsPerMinute, deps.clock), what: own.orders },
+    assertMay: (_actor, _operation, req) => assertMay?.(callerOf(contextOf(req))),
+    rejectsUnknownQuery: false,
+    failures: {
+      ...more,
+      event: () => event,
+      about(req) {
+        const caller = callers.get(contextOf(req));
+        return caller === undefined ? {} : aboutCaller(caller);
+      },
+      ...(count && { count: (req, status) => count(req, status, callers.get(contextOf(req))) }),
+    },
+  };
+  return apiRouter(api, { prefix: '', bearer: true, identify: (req) => identifyOwn(deps, req, own.what) });
+}
+
+async function identifyOwn(deps: OwnSessionsDeps, req: Request, what: string): Promise<Actor> {
   const { authenticate, guard, config } = deps;
-  const asked = { authenticate, audience: SELF_AUDIENCE, what, binding: config.sessions.binding };
-  return async (req, _res, next) => {
-    try {
-      const caller = await authenticateBearer(req, asked);
-      callers.set(req, caller);
-      const { credential, identity, authTime, sessionExpiresAt, sessionIdleAt } = caller;
-      const { account, session, provider } = credential;
-      contextOf(req).actor = {
-        identity,
-        account,
-        session,
-        proof: { provider, ...(authTime === undefined ? {} : { authTime }) },
-        assertValid: () => assertCredential(guard, credential),
-        register: registerFor(guard, credential, { expiresAt: sessionExpiresAt, idleAt: sessionIdleAt }),
-      };
-    } catch (thrown) {
-      throw rejectionOrTooMany(calls, req, thrown);
-    }
-    next();
+  const { binding } = config.sessions;
+  const caller = await authenticateBearer(req, { authenticate, audience: SELF_AUDIENCE, what, binding });
+  callers.set(contextOf(req), caller);
+  const { credential, identity, authTime, sessionExpiresAt, sessionIdleAt } = caller;
+  const { account, session, provider } = credential;
+  return {
+    identity,
+    account,
+    session,
+    proof: { provider, ...(authTime === undefined ? {} : { authTime }) },
+    assertValid: () => assertCredential(guard, credential),
+    register: registerFor(guard, credential, { expiresAt: sessionExpiresAt, idleAt: sessionIdleAt }),
   };
 }
 
@@ -76,103 +109,11 @@ export function identifyOwn(deps: OwnSessionsDeps, calls: CallLimits, what: stri
  * which would have limits of its own, so all delegated sessions of an account count as one. They do not use up what their
  * user has: the user ends them by the same API.
  */
-export function spenderOf(req: Request): string {
-  const { credential, delegation } = callerOf(req);
-  return delegation === undefined ? credential.account : `delegated sessions of ${credential.account}`;
-}
-
-/** Does the work of a handler in its turn. Its body is read before, so that a slow client holds up no other. */
-export function handleInTurn(
-  queue: CallQueue,
-  handler: (req: Request, res: Response) => Promise<void>,
-): RequestHandler {
-  return (req, res) => inTurn(queue, spenderOf(req), () => handler(req, res));
-}
-
-/**
- * Limits the orders of each account: they write to the store and to the audit log, and may ask a provider.
- * @param what there is too much of, for messages: `step-ups at once`
- */
-export function limitOrders(
-  { config, clock }: Pick<OwnSessionsDeps, 'config' | 'clock'>,
-  what: string,
-): RequestHandler {
-  const orders = createRateLimiter(config.limits.signInsPerMinute, clock);
-  return (req, _res, next) => {
-    const seconds = orders.take(limiterKey(spenderOf(req)));
-    if (seconds > 0) throw tooMany(what, seconds);
-    next();
-  };
-}
-
-/** @throws Error where `identifyOwn` did not run before, which is a programming error */
-export function callerOf(req: Request): Caller {
-  const caller = callers.get(req);
-  if (caller === undefined) throw new Error('the caller must be identified first');
-  return caller;
-}
-
-interface Rejected {
-  readonly event: PortcullisEventName;
-  /** For the server's log, where the error is one of the server: `request about a step-up failed`. */
-  readonly failure: string;
-  /** Returns the path for the audit event. Default: the whole one, without its query. */
-  readonly path?: (req: Request) => string;
-  /** Whether an error is no more than sent. Default: none is. */
-  readonly isQuiet?: (req: Request, status: number) => boolean;
-  /** Counts an error that is audited here. */
-  readonly count?: (req: Request, status: number, caller: Caller | undefined) => void;
-}
-
-/** Sends an error and audits it, unless an audit event for it was written already. */
-export function onOwnError(
-  deps: Pick<OwnSessionsDeps, 'audit' | 'clock' | 'logger'>,
-  { event, failure, path = pathOf, isQuiet, count }: Rejected,
-): ErrorRequestHandler {
-  return (thrown: unknown, req, res, next) => {
-    if (res.headersSent) return next(thrown);
-    const context = contextOf(req);
-    const { requestId } = context;
-    const { status } = sendProblem(res, thrown, { requestId, bearer: true });
-    const { reason } = appErrorOf(thrown).error;
-    if (status >= 500) deps.logger.error({ err: thrown, requestId, reason }, failure);
-    if (thrown instanceof ProblemError && thrown.audited) return;
-    if (isQuiet?.(req, status) === true) return;
-    const caller = callers.get(req);
-    count?.(req, status, caller);
-    const about = caller === undefined ? {} : aboutCaller(caller);
-    record(deps, context, { event, path: path(req), code: status, reason, ...about });
-  };
-}
+const spenderOf = ({ credential, delegation }: Caller): string =>
+  delegation === undefined ? credential.account : `delegated sessions of ${credential.account}`;
 
 function aboutCaller({ credential, identity, delegation }: Caller): Pick<AuditedAct, 'about' | 'provider' | 'details'> {
   const { account, provider, session: id } = credential;
   const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
   return { about: { identity, account, session }, provider, details };
 }
-
-/** Returns the body as the schema has it. @throws AppError `bad_request` */
-export function bodyOf<T extends z.ZodType>(schema: T, req: Request): z.output<T> {
-  const body = checked(schema, req.body);
-  if (body.ok) return body.value;
-  const message = req.body === undefined ? 'Send JSON as application/json.' : body.reason;
-  throw new AppError('bad_request', message, { reason: 'request_malformed' });
-}
-
-/** Returns the query as the schema has it. @throws AppError `bad_request` */
-export function queryOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
-  const query = checked(schema, { ...req.query });
-  if (query.ok) return query.value;
-  throw new AppError('bad_request', query.reason, { reason: 'query_malformed' });
-}
-
-export const methodNotAllowed =
-  (...allowed: readonly string[]): RequestHandler =>
-  (_req, res) => {
-    res.setHeader('Allow', allowed.join(', '));
-    const about = { problem: 'method_not_allowed', status: 405, code: 'bad_request' } as const;
-    throw new ProblemError(about, `This resource takes ${allowed.join(', ')}.`);
-  };
-
-/** Whole, where a router has taken its own part off: without the query. */
-export const pathOf = ({ originalUrl }: Request): string => originalUrl.split('?', 1)[0] ?? '';

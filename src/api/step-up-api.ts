@@ -1,108 +1,46 @@
-/**
- * The API for programs at the api listener: `/-/step-up`. A caller has an access token with the audience of their own sessions,
- * which is bound to the client certificate of the connection.
- */
-import express, { type ErrorRequestHandler, type RequestHandler } from 'express';
-import { z } from 'zod';
-import { AppError } from '../core/errors.ts';
-import { isLoopbackCallback } from '../core/http/redirect-uri.ts';
-import { requireAuditLog } from '../http/audit-events.ts';
-import { assertCredential } from '../http/bearer.ts';
-import { createCallLimits, limitCalls } from '../http/call-limits.ts';
-import {
-  bodyOf,
-  callerOf,
-  identifyOwn,
-  limitOrders,
-  methodNotAllowed,
-  onOwnError,
-  pathOf,
-  spenderOf,
-  type OwnSessionsDeps,
-} from './own-sessions.ts';
-import { contextOf } from '../http/request-context.ts';
-import { type Challenges, POLL_SECONDS, type StepUpDeps, type StepUpState } from '../services/step-up/step-up.ts';
+/** The handlers of the API for step-up, for programs at the api listener: `/-/step-up`. */
+import type { RequestHandler } from 'express';
+import { STEP_UP_API, stepUpIdSchema } from '../core/api/step-up-operations.ts';
+import { POLL_SECONDS, type Challenges, type StepUpDeps, type StepUpState } from '../services/step-up/step-up.ts';
+import type { Call, Handlers } from './call.ts';
+import { callerOf, ownApi, type OwnSessionsDeps } from './own-sessions.ts';
+
+const PATH = STEP_UP_API.root;
 
 export interface StepUpApiDeps extends StepUpDeps, Pick<OwnSessionsDeps, 'authenticate' | 'logger'> {
   readonly config: StepUpDeps['config'] & OwnSessionsDeps['config'];
   readonly guard: StepUpDeps['guard'] & OwnSessionsDeps['guard'];
 }
 
-const PATH = '/-/step-up';
-const BODY_BYTES = '4kb';
-
-const orderSchema = z.strictObject({
-  redirect: z
-    .string()
-    .refine(isLoopbackCallback, 'http://127.0.0.1:PORT/callback or http://[::1]:PORT/callback')
-    .exactOptional(),
-  state: z
-    .string()
-    .regex(/^[A-Za-z0-9._~-]{1,200}$/, 'at most 200 letters, digits and . _ ~ -')
-    .exactOptional(),
-});
-
-const codeSchema = z.strictObject({ code: z.string().regex(/^[\w-]{43}$/, 'a code as the browser has brought it') });
-
-const idSchema = z.string().regex(/^[\w-]{43}$/);
-
 /** Returns a handler of all requests below `/-/step-up`; others it passes on. */
-export function stepUpApi(deps: StepUpApiDeps, stepUps: Challenges): RequestHandler {
-  const calls = createCallLimits(deps.clock);
-  const router = express.Router({ caseSensitive: true, strict: true });
-  const json = express.json({ limit: BODY_BYTES, type: 'application/json' });
-  router.use(PATH, requireAuditLog(deps), identifyOwn(deps, calls, 'step-up'), limitCalls(calls, spenderOf));
-  const all = router.route(PATH);
-  all.post(limitOrders(deps, 'step-ups at once'), json, beginHandler(deps, stepUps));
-  all.all(methodNotAllowed('POST'));
-  const one = router.route(`${PATH}/:id`);
-  one.get(stateHandler(deps, stepUps));
-  one.post(json, redeemHandler(deps, stepUps));
-  one.all(methodNotAllowed('GET', 'POST'));
-  router.use(PATH, () => {
-    throw new AppError('not_found', 'There is no such resource of step-up.');
-  });
-  router.use(PATH, onError(deps));
-  return router;
-}
-
-const onError = (deps: StepUpApiDeps): ErrorRequestHandler =>
-  onOwnError(deps, {
+export const stepUpApi = (deps: StepUpApiDeps, stepUps: Challenges): RequestHandler =>
+  ownApi(deps, {
+    description: STEP_UP_API,
+    what: 'step-up',
+    orders: 'step-ups at once',
+    queues: {},
     event: 'step-up-refused',
-    failure: 'request about a step-up failed',
-    // An id is a secret until its step-up is over: whoever has it sees the page with the user's name.
-    path: (req) => (pathOf(req).startsWith(`${PATH}/`) ? `${PATH}/ID` : PATH),
-    // A poll of what is over: a program asks again and again.
-    isQuiet: ({ method }, status) => method === 'GET' && status === 404,
-    count(_req, status, caller) {
-      if (caller !== undefined && status < 500) deps.countStepUp?.('refused');
+    failures: {
+      log: 'request about a step-up failed',
+      notFound: 'There is no such resource of step-up.',
+      // An id is a secret until its step-up is over: whoever has it sees the page with the user's name.
+      path: (path) => (path.startsWith(`${PATH}/`) ? `${PATH}/ID` : PATH),
+      // A poll of what is over: a program asks again and again.
+      isQuiet: ({ method }, status) => method === 'GET' && status === 404,
+      count(_req, status, caller) {
+        if (caller !== undefined && status < 500) deps.countStepUp?.('refused');
+      },
     },
+    handlers: handlersOf(deps, stepUps),
+    live: {},
   });
 
 const timeText = (epochSeconds: number): string => new Date(epochSeconds * 1000).toISOString();
 
-function beginHandler({ config, guard }: StepUpApiDeps, stepUps: Challenges): RequestHandler {
-  return async (req, res) => {
-    const order = bodyOf(orderSchema, req);
-    const caller = callerOf(req);
-    const { id, userCode, expiresAt } = await stepUps.begin(caller, order, contextOf(req));
-    assertCredential(guard, caller.credential);
-    const page = `${config.publicUrl}/step-up`;
-    res.status(201).json({
-      id,
-      // A code is typed there: no link may lead past it.
-      url: userCode === undefined ? `${page}/${id}` : page,
-      ...(userCode === undefined
-        ? {}
-        : { userCode: `${userCode.slice(0, 4)}-${userCode.slice(4)}`, verificationUrl: page }),
-      expiresAt: timeText(expiresAt),
-      interval: POLL_SECONDS,
-    });
-  };
-}
+const idOf = ({ params }: Call): string => stepUpIdSchema.safeParse(params['id']).data ?? '';
 
 /** Returns what a program gets: when a proof counts no more for the strictest of the rules, as a hint. */
-function viewOf({ config }: StepUpApiDeps, { state, description, authTime }: StepUpState): Record<string, string> {
+function viewOf({ config }: StepUpApiDeps, { state, description, authTime }: StepUpState) {
   const ages = config.stepUp.map(({ maxAge }) => maxAge);
   return {
     state,
@@ -112,22 +50,27 @@ function viewOf({ config }: StepUpApiDeps, { state, description, authTime }: Ste
   };
 }
 
-function stateHandler(deps: StepUpApiDeps, stepUps: Challenges): RequestHandler {
-  return async (req, res) => {
-    const caller = callerOf(req);
-    const state = await stepUps.stateOf(caller, idSchema.safeParse(req.params['id']).data ?? '');
-    assertCredential(deps.guard, caller.credential);
-    res.json(viewOf(deps, state));
-  };
-}
-
-function redeemHandler(deps: StepUpApiDeps, stepUps: Challenges): RequestHandler {
-  return async (req, res) => {
-    const { code } = bodyOf(codeSchema, req);
-    const caller = callerOf(req);
-    const id = idSchema.safeParse(req.params['id']).data ?? '';
-    const state = await stepUps.redeem(caller, id, code, contextOf(req));
-    assertCredential(deps.guard, caller.credential);
-    res.json(viewOf(deps, state));
-  };
-}
+const handlersOf = (deps: StepUpApiDeps, stepUps: Challenges): Handlers<typeof STEP_UP_API> => ({
+  async beginStepUp(call) {
+    const { id, userCode, expiresAt } = await stepUps.begin(callerOf(call.context), call.body, call.context);
+    const page = `${deps.config.publicUrl}/step-up`;
+    const body = {
+      id,
+      // A code is typed there: no link may lead past it.
+      url: userCode === undefined ? `${page}/${id}` : page,
+      ...(userCode === undefined
+        ? {}
+        : { userCode: `${userCode.slice(0, 4)}-${userCode.slice(4)}`, verificationUrl: page }),
+      expiresAt: timeText(expiresAt),
+      interval: POLL_SECONDS,
+    };
+    return { status: 201, body };
+  },
+  async getStepUp(call) {
+    return { body: viewOf(deps, await stepUps.stateOf(callerOf(call.context), idOf(call))) };
+  },
+  async finishStepUp(call) {
+    const state = await stepUps.redeem(callerOf(call.context), idOf(call), call.body.code, call.context);
+    return { body: viewOf(deps, state) };
+  },
+});

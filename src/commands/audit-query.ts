@@ -1,7 +1,7 @@
 /** `portcullis audit query`: a query of the audit log's files, with a table or the events themselves as its result. */
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import { momentOf } from '../audit/query/moment.ts';
+import { momentOf } from '../core/audit/moment.ts';
 import { byOutcome } from '../audit/query/outcomes.ts';
 import { MOST_FILES, queryAuditLog, type FileError, type Hit, type AuditQuery } from '../audit/query/query.ts';
 import { eventCells } from '../cli/terminal/audit-event-line.ts';

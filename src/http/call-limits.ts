@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../contracts/clock.ts';
 import { createHash } from 'node:crypto';
-import type { Request, RequestHandler } from 'express';
+import type { Request } from 'express';
 import { AppError } from '../core/errors.ts';
 import { createRateLimiter, type RateLimiter } from '../core/rate-limit.ts';
 import { RETRY_SECONDS, type SerialQueue } from '../core/serial-queue.ts';
@@ -72,21 +72,6 @@ export const limiterKey = (account: string): string => createHash('sha256').upda
 export function takeCall({ reads, changes }: CallLimits, req: Request, account: string): number {
   return (isRead(req) ? reads : changes).take(limiterKey(account));
 }
-
-/**
- * Rejects the calls of an account that makes too many. It must run after the caller is identified.
- * @param spenderOf returns what they count for. Default: the account
- * @throws ProblemError `too_many_requests`
- */
-export function limitCalls(limits: CallLimits, spenderOf = accountOf): RequestHandler {
-  return (req, _res, next) => {
-    const seconds = takeCall(limits, req, spenderOf(req));
-    if (seconds > 0) throw tooMany('calls', seconds);
-    next();
-  };
-}
-
-const accountOf = (req: Request): string => contextOf(req).actor?.account ?? '';
 
 const isRead = ({ method }: Request): boolean => method === 'GET' || method === 'HEAD';
 

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { routes, type Route, type RouteName } from '../../src/api/admin/routes.ts';
 import {
   apiDoor,
   newClient,
@@ -14,6 +13,9 @@ import {
 import { alsoAt } from '../unit/web/admin-at.ts';
 import { cookiesOf } from '../unit/web/cookies.ts';
 import { annotation, closeStages, openStage, openSession, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
+import { ADMIN_API } from '../../src/core/api/admin-api.ts';
+import type { ADMIN_OPERATIONS } from '../../src/core/api/admin-operations.ts';
+import { operationsOf, type Operation } from '../../src/core/api/operation.ts';
 
 const REVOCATION = '0f5c7a52-5a0e-4d3b-9a59-6f1f3a1b2c3d';
 
@@ -29,7 +31,7 @@ interface Example {
 const NO_ACCESS_REQUEST = { status: 404, event: 'access-refused', reason: 'access_request_not_found' } as const;
 
 /** A call for every route: one that is missing here does not compile. */
-const EXAMPLES: Readonly<Record<RouteName, Example>> = {
+const EXAMPLES: Readonly<Record<keyof typeof ADMIN_OPERATIONS, Example>> = {
   listSessions: { path: '/sessions', status: 200, event: 'admin-read', reason: 'sessions' },
   getSession: { path: '/sessions/alice-1', status: 200, event: 'admin-read', reason: 'session' },
   endSession: { path: '/sessions/alice-2?reason=INC-1', status: 200, event: 'revocation', reason: 'INC-1' },
@@ -82,9 +84,6 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
   },
   // This stage has no access requests: how they are decided is tested in access-admin-api.test.ts.
   listAccessRequests: { path: '/access', status: 404, event: 'admin-read', reason: 'access_request_not_found' },
-  getAccessRequest: { path: '/access/x', status: 404, event: 'admin-read', reason: 'access_request_not_found' },
-  approveAccessRequest: { path: '/access/x/approve', body: {}, ...NO_ACCESS_REQUEST },
-  denyAccessRequest: { path: '/access/x/deny', body: {}, ...NO_ACCESS_REQUEST },
   endAccessRequest: { path: '/access/x', ...NO_ACCESS_REQUEST },
   listReplicas: { path: '/replicas', status: 200, event: 'admin-read', reason: 'replicas' },
   listClusters: { path: '/clusters', status: 200, event: 'admin-read', reason: 'clusters' },
@@ -105,11 +104,11 @@ const EXAMPLES: Readonly<Record<RouteName, Example>> = {
   getOpenApi: { path: '/openapi.json', status: 200, event: 'admin-read', reason: 'openapi' },
 };
 
-const every = routes.map(([name, route]) => ({ name, route, example: EXAMPLES[name] }));
+const every = operationsOf(ADMIN_API).map(([name, route]) => ({ name, route, example: EXAMPLES[name] }));
 const changes = every.filter(({ route }) => route.method !== 'GET');
 const withBody = every.filter(({ route }) => route.body !== undefined);
 
-const callOf = (route: Route, { path }: Example): Call => ({ method: route.method.toLowerCase() as Method, path });
+const callOf = (route: Operation, { path }: Example): Call => ({ method: route.method.toLowerCase() as Method, path });
 
 const open: ApiDoor[] = [];
 
@@ -150,11 +149,11 @@ const WORKLOADS = [
   ['siem', onlyFor(['revoke', 'follow'], 'revoker_only')],
 ] as const;
 
-function onlyFor(needs: readonly Route['need'][], reason: string): (route: Route) => string | undefined {
+function onlyFor(needs: readonly Operation['need'][], reason: string): (route: Operation) => string | undefined {
   return ({ need }) => (need === 'any' || needs.includes(need) ? undefined : reason);
 }
 
-async function assertRole(stage: Stage, ask: Ask, rejection: (route: Route) => string | undefined): Promise<void> {
+async function assertRole(stage: Stage, ask: Ask, rejection: (route: Operation) => string | undefined): Promise<void> {
   for (const { name, route, example } of every) {
     const reason = rejection(route);
     const expected =

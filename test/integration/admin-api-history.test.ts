@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { createAuditHistory, type AuditHistory } from '../../src/audit/audit.ts';
 import { encodeLine } from '../../src/audit/encode-line.ts';
-import { auditTime } from '../../src/audit/query/moment.ts';
+import { auditTime } from '../../src/core/audit/moment.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { aFolder, anEvent, range } from '../unit/audit/fixtures.ts';
 import { API } from '../unit/web/admin-at.ts';

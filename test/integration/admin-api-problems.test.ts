@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../../src/core/errors.ts';
-import { PROBLEMS } from '../../src/services/admin/problem.ts';
-import { askedByAlice, BY_ADMINS, withAccess } from '../support/admin-access.ts';
+import { ADMIN_PROBLEMS } from '../../src/core/api/admin-problems.ts';
+import { askedByAlice, withAccess } from '../support/admin-access.ts';
 import { alsoAt, API, post, remove } from '../unit/web/admin-at.ts';
 import {
   annotation,
@@ -34,8 +34,8 @@ const dualControl = {
 } as const satisfies StageOptions;
 
 /** A revocation that waits for a second admin. */
-async function asked(): Promise<{ readonly at: AdminAt; readonly approval: string }> {
-  const at = await signedInAs('root', dualControl);
+async function asked(change?: StageOptions['change']): Promise<{ readonly at: AdminAt; readonly approval: string }> {
+  const at = await signedInAs('root', { ...dualControl, ...(change && { change }) });
   const { body } = await post(at, 'revocations', { all: true, reason: 'x' }).expect(409);
   return { at, approval: (body as { approval: string }).approval };
 }
@@ -49,7 +49,7 @@ interface Provoked {
   };
 }
 
-type Problem = keyof typeof PROBLEMS;
+type Problem = keyof typeof ADMIN_PROBLEMS;
 
 /** How each code comes about, with the reason of the audit event where it differs. A code without a row does not compile. */
 const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly provoke: () => Promise<Provoked> }>> = {
@@ -230,16 +230,7 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
     reason: 'request_not_found',
     provoke: async () => {
       const at = await signedInAs('root', withAccess());
-      return { stage: at.stage, response: await read(at, 'access/nothing') };
-    },
-  },
-  access_not_allowed: {
-    reason: 'not_an_approver',
-    provoke: async () => {
-      const at = await signedInAs('root', withAccess());
-      await openSession(at.stage, 'alice-1', 'alice');
-      const id = await askedByAlice(at.stage, 'alice-1');
-      return { stage: at.stage, response: await post(at, `access/${id}/approve`, {}) };
+      return { stage: at.stage, response: await remove(at, 'access/nothing') };
     },
   },
   access_conflict: {
@@ -253,11 +244,11 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
   },
   provider_unavailable: {
     provoke: async () => {
-      const recheck = () => Promise.reject(new AppError('provider_unavailable', 'canary'));
-      const at = await signedInAs('root', withAccess({ roles: [BY_ADMINS], recheck }));
-      await openSession(at.stage, 'alice-1', 'alice');
-      const id = await askedByAlice(at.stage, 'alice-1');
-      return { stage: at.stage, response: await post(at, `access/${id}/approve`, {}) };
+      const recheckUser = () => Promise.reject(new AppError('provider_unavailable', 'canary'));
+      const { at, approval } = await asked((deps) => ({ ...deps, recheckUser }));
+      const ann = await alsoAt(at.stage, 'ann');
+      const response = await post(ann, 'revocations', { all: true, reason: 'x', approval });
+      return { stage: at.stage, response };
     },
   },
   drill_refused: {
@@ -325,11 +316,11 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
 };
 
 describe('every problem code', () => {
-  test.each(Object.keys(PROBLEMS) as Problem[])('%s has its status and is audited', async (code) => {
+  test.each(Object.keys(ADMIN_PROBLEMS) as Problem[])('%s has its status and is audited', async (code) => {
     const cause = CAUSES[code];
     const { stage, response } = await cause.provoke();
-    expect(response.body).toMatchObject({ type: 'about:blank', code, status: PROBLEMS[code].status });
-    expect(response.status).toBe(PROBLEMS[code].status);
+    expect(response.body).toMatchObject({ type: 'about:blank', code, status: ADMIN_PROBLEMS[code].status });
+    expect(response.status).toBe(ADMIN_PROBLEMS[code].status);
     expect(response.headers['content-type']).toBe('application/problem+json');
     const last = stage.events.at(-1);
     expect([last?.responseStatus?.code, annotation(last, 'reason')]).toEqual([response.status, cause.reason ?? code]);
@@ -339,7 +330,7 @@ describe('every problem code', () => {
   });
 
   test('is produced by a test of this file, and no other code is', () => {
-    expect([...seen.problems].toSorted()).toEqual(Object.keys(PROBLEMS).toSorted());
+    expect([...seen.problems].toSorted()).toEqual(Object.keys(ADMIN_PROBLEMS).toSorted());
   });
 });
 

@@ -4,10 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/api/responses.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { openApiDocument } from '../../src/api/admin/openapi.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
+import { openApiDocument } from '../../src/api/openapi.ts';
+import { ADMIN_API } from '../../src/core/api/admin-api.ts';
 
 const PREFIX = '/-/admin/api/v1';
 
@@ -80,7 +81,7 @@ describe.each(['memory', 'redis'] as const)('on the %s store', (kind) => {
 
   test('the OpenAPI description is served, with 304 while it is unchanged', async () => {
     const first = await read('openapi.json');
-    expect(first).toMatchObject({ status: 200, body: openApiDocument() });
+    expect(first).toMatchObject({ status: 200, body: openApiDocument(ADMIN_API) });
     const again = await root.send('GET', `${PREFIX}/openapi.json`, {
       headers: { authorization: `Bearer ${admin.accessToken}`, 'if-none-match': String(first.headers['etag']) },
     });

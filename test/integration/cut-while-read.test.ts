@@ -7,7 +7,7 @@ import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { encodeLine } from '../../src/audit/encode-line.ts';
-import { auditTime } from '../../src/audit/query/moment.ts';
+import { auditTime } from '../../src/core/audit/moment.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
 import { anEvent, range } from '../unit/audit/fixtures.ts';

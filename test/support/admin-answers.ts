@@ -2,14 +2,16 @@
  * Checks every response of the admin API that a test sees against the description, and finds what differs: a field, a status, a header, a
  * problem code.
  */
+import type { z } from 'zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { problemSchema } from '../../src/core/api/responses.ts';
-import { isChange, problemsOf } from '../../src/api/admin/openapi.ts';
-import { routes, type Route } from '../../src/api/admin/routes.ts';
-import { SCHEMAS } from '../../src/api/admin/schemas.ts';
-import { PROBLEMS, type ProblemCode } from '../../src/services/admin/problem.ts';
 import type { Web } from '../../src/web/web.ts';
+import { ADMIN_API } from '../../src/core/api/admin-api.ts';
+import { ADMIN_PROBLEMS } from '../../src/core/api/admin-problems.ts';
+import { isChange, operationsOf, problemsOf, type Operation } from '../../src/core/api/operation.ts';
+
+const schemas: Readonly<Record<string, z.ZodType>> = ADMIN_API.schemas;
 
 /** What the admin API has answered in this process. */
 export interface SeenAnswers {
@@ -77,12 +79,14 @@ function watch(
   }) as typeof res.end;
 }
 
-const matches = (route: Route, path: string): boolean =>
+const matches = (route: Operation, path: string): boolean =>
   new RegExp(`^${route.path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(path);
 
 /** Of several, the one without parameters: `sessions` before `{id}`. */
-function routeOf({ method, path }: Answer): readonly [name: string, route: Route] | undefined {
-  return routes.find(([, route]) => route.method === (method === 'HEAD' ? 'GET' : method) && matches(route, path));
+function routeOf({ method, path }: Answer): readonly [name: string, route: Operation] | undefined {
+  return operationsOf(ADMIN_API).find(
+    ([, route]) => route.method === (method === 'HEAD' ? 'GET' : method) && matches(route, path),
+  );
 }
 
 function look(answer: Answer, seen: SeenAnswers): void {
@@ -98,7 +102,7 @@ function look(answer: Answer, seen: SeenAnswers): void {
 const report = ({ method, path, status }: Answer, seen: SeenAnswers, message: string): void =>
   void seen.errors.push(`${method} ${path} ${status}: ${message}`);
 
-function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Route], seen: SeenAnswers): void {
+function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Operation], seen: SeenAnswers): void {
   const { status, headers, text } = answer;
   seen.answers.add(`${name} ${status}`);
   if (String(headers['content-type']).startsWith('text/event-stream')) {
@@ -113,8 +117,8 @@ function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Route], s
   if (described === undefined) return report(answer, seen, 'is a status that is not described');
   if (described.schema === undefined || answer.method === 'HEAD') return;
   const body: unknown = JSON.parse(text);
-  const parsed = SCHEMAS[described.schema].safeParse(body);
-  if (!parsed.success) return report(answer, seen, `is not a ${described.schema}: ${parsed.error.message}`);
+  const parsed = schemas[described.schema]?.safeParse(body);
+  if (parsed?.success !== true) return report(answer, seen, `is not a ${described.schema}: ${parsed?.error.message}`);
   // What the schema does not know, it leaves out.
   if (!isDeepStrictEqual(parsed.data, body)) report(answer, seen, `is more than a ${described.schema}: ${text}`);
 }
@@ -122,7 +126,7 @@ function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Route], s
 const OUTSIDE: readonly string[] = ['not_found', 'method_not_allowed', 'csrf_failed'];
 const UNREADABLE: readonly number[] = [413, 415];
 
-function lookAtProblem(answer: Answer, route: Route | undefined, seen: SeenAnswers): void {
+function lookAtProblem(answer: Answer, route: Operation | undefined, seen: SeenAnswers): void {
   if (answer.method === 'HEAD') return;
   const body: unknown = JSON.parse(answer.text);
   const parsed = problemSchema.safeParse(body);
@@ -130,8 +134,8 @@ function lookAtProblem(answer: Answer, route: Route | undefined, seen: SeenAnswe
   if (!isDeepStrictEqual(parsed.data, body)) report(answer, seen, `is more than a Problem: ${answer.text}`);
   const { code, status } = parsed.data;
   seen.problems.add(code);
-  if (!Object.hasOwn(PROBLEMS, code)) return report(answer, seen, `${code} is not documented`);
-  const row = PROBLEMS[code as ProblemCode];
+  if (!Object.hasOwn(ADMIN_PROBLEMS, code)) return report(answer, seen, `${code} is not documented`);
+  const row = ADMIN_PROBLEMS[code as keyof typeof ADMIN_PROBLEMS];
   const unreadable = code === 'bad_request' && UNREADABLE.includes(status);
   if (status !== answer.status || (status !== row.status && !unreadable)) report(answer, seen, `${code} has ${status}`);
   if (status === 429 && answer.headers['retry-after'] === undefined) report(answer, seen, 'has no Retry-After');
@@ -139,8 +143,8 @@ function lookAtProblem(answer: Answer, route: Route | undefined, seen: SeenAnswe
   if (!known) report(answer, seen, `${code} is not among the route’s problems`);
 }
 
-const [, anyRead] = routes.find(([, route]) => !isChange(route)) ?? [];
+const [, anyRead] = operationsOf(ADMIN_API).find(([, route]) => !isChange(route)) ?? [];
 
 const isCommon = (code: string): boolean => anyRead !== undefined && documented(anyRead, code);
 
-const documented = (route: Route, code: string): boolean => problemsOf(route).includes(code as ProblemCode);
+const documented = (route: Operation, code: string): boolean => problemsOf(ADMIN_API, route).includes(code);

@@ -22,18 +22,14 @@ export const changingPaths = (app: Express): readonly string[] => [
   ...new Set(pathsOf(app.router.stack as unknown as readonly Layer[]).filter((path) => !API.test(path))),
 ];
 
-/** Of access requests, those that end in `approve` and `deny` are paths of the pages, too. */
-const API = /^\/(?:(?:sessions|revocations|locks|fresh-sign-ins|drills)(?:\/|$)|access\/:id$)/;
-
-/** Of `router.use(PREFIX, …)`. */
-type Mounted = Layer & { readonly rawPath?: unknown };
+const API = /^\/admin\/api\/v1\//;
 
 /** Each operation of a router as `GET /me`, those of the admin API left out: they have a table of their own. */
 export function operationsOf(router: unknown): readonly string[] {
-  const { stack = [] } = router as { readonly stack?: readonly Mounted[] };
-  return stack.flatMap((layer) => {
-    const { route, handle, rawPath } = layer;
-    if (route === undefined) return rawPath === '/admin/api/v1' ? [] : operationsOf(handle);
+  const { stack = [] } = router as { readonly stack?: readonly Layer[] };
+  return stack.flatMap(({ route, handle }) => {
+    if (route === undefined) return operationsOf(handle);
+    if (API.test(String(route.path))) return [];
     const methods = Object.keys(route.methods ?? {}).filter((method) => method !== '_all');
     return methods.map((method) => `${method.toUpperCase()} ${String(route.path)}`);
   });

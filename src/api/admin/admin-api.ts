@@ -1,177 +1,77 @@
 /**
- * The admin API, version 1, made from the table of routes. The same resources are served at two prefixes, which
- * differ only in the caller's credential: a browser's cookie, CSRF header and Origin, or a program's
- * certificate-bound Bearer token.
- *
- * The files of this folder:
- * - admin-api.ts: the router of one prefix
- * - routes.ts: the table of routes; openapi.ts, schemas.ts: the OpenAPI document made from it
- * - admin-call.ts: the steps of one call (role, query, response, audit event, error)
- * - admin-callers.ts: the caller of a Bearer token
- * - admin-reads.ts, admin-changes.ts: the handlers of reads and of changes
- * - admin-audit.ts, live-views.ts, event-stream.ts: handlers that stream, and the stream itself
- * - admin-access.ts: access requests
- * - admin-history.ts: searches in the audit log of the past
+ * The admin API, version 1. The same resources are served at two prefixes, which differ only in the caller's credential: a
+ * browser's cookie, CSRF header and Origin, or a program's certificate-bound Bearer token.
  */
-import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
-import express, { type RequestHandler } from 'express';
-import { AppError } from '../../core/errors.ts';
-import { type RunDrill, createSessionList } from '../../services/admin/admin.ts';
-import { requireAuditLog } from '../../http/audit-events.ts';
-import { tailAudit } from './admin-audit.ts';
-import {
-  change,
-  identifyCaller,
-  rejectUnknownQuery,
-  streamOrJson,
-  requireRole,
-  methodNotAllowed,
-  onError,
-  read,
-  type IdentifyCaller,
-  type ReadResult,
-} from './admin-call.ts';
-import { deleteFreshSignIn, deleteLock, deleteSession, postDrill, postLock, postRevocation } from './admin-changes.ts';
-import {
-  freshSignIn,
-  listClusters,
-  listLocks,
-  listProviders,
-  listReplicas,
-  listSessions,
-  oneRevocation,
-  revocationScope,
-  oneSession,
-  sessionRequests,
-} from './admin-reads.ts';
-import { accessHistory, decideAccess, endAccess, oneAccessRequest } from './admin-access.ts';
-import { exportAudit, searchAudit } from './admin-history.ts';
-import { inTurn, limitCalls, type CallLimits } from '../../http/call-limits.ts';
+import type { Request, Router } from 'express';
+import { ADMIN_API } from '../../core/api/admin-api.ts';
+import type { Operation } from '../../core/api/operation.ts';
 import type { SerialQueue } from '../../core/serial-queue.ts';
-import { contextOf } from '../../http/request-context.ts';
+import type { CallLimits } from '../../http/call-limits.ts';
+import type { Actor } from '../../http/request-context.ts';
+import { assertFresh, assertRole, roleOf, type RunDrill } from '../../services/admin/admin.ts';
+import type { LiveViews } from '../call.ts';
+import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
+import { apiRouter, type Api, type Mount } from '../pipeline.ts';
+import { accessHandlers } from './admin-access.ts';
+import { tailAudit } from './admin-audit.ts';
+import { changeHandlers } from './admin-changes.ts';
+import { historyHandlers } from './admin-history.ts';
+import type { AdminHandlers } from './handlers.ts';
+import { readHandlers } from './admin-reads.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
-import { openApiDocument } from './openapi.ts';
-import { ROUTES, routes, type Route, type RouteName } from './routes.ts';
-
-const notFound: RequestHandler = () => {
-  throw new AppError('not_found', 'There is no such resource in version 1 of the admin API.');
-};
-
-type ReadHandler = Parameters<typeof read>[2];
-type Handlers = Readonly<Record<RouteName, RequestHandler | readonly RequestHandler[]>>;
-
-/** Returns a handler for each route. A route without a handler does not compile. */
-function handlersOf(service: AdminApiService, runDrill: RunDrill, reads: SerialQueue): Handlers {
-  const { deps } = service;
-  const list = createSessionList(deps);
-  const document = openApiDocument();
-  const queue = { queue: reads, what: 'reads at once' };
-  /** For what waits for more than the store, and has limits of its own. */
-  const slowly = (name: RouteName, handler: ReadHandler): RequestHandler => read(deps, ROUTES[name], handler);
-  /**
-   * One at a time of an account. A stolen token lists two hundred sessions sixty times at once, all within the limit of a
-   * minute: the replica would not renew its lease meanwhile.
-   */
-  const reading = (name: RouteName, handler: ReadHandler): RequestHandler =>
-    slowly(name, (req) => inTurn(queue, contextOf(req).actor?.account ?? '', async () => handler(req)));
-  return {
-    listSessions: reading('listSessions', (req) => listSessions(list, req)),
-    getSession: reading('getSession', (req) => oneSession(deps, req)),
-    endSession: change(deps, deleteSession(service)),
-    listSessionRequests: reading('listSessionRequests', (req) => sessionRequests(deps, req)),
-    createRevocation: change(deps, postRevocation(service)),
-    getRevocation: streamOrJson(
-      liveRevocation(service),
-      reading('getRevocation', (req) => oneRevocation(service, req)),
-    ),
-    getRevocationScope: reading('getRevocationScope', (req) => revocationScope(deps, req)),
-    listLocks: reading('listLocks', () => listLocks(deps)),
-    createLock: change(deps, postLock(service)),
-    deleteLock: change(deps, deleteLock(service)),
-    getFreshSignIn: reading('getFreshSignIn', (req) => freshSignIn(deps, req)),
-    liftFreshSignIn: change(deps, deleteFreshSignIn(service)),
-    listReplicas: streamOrJson(
-      liveReplicas(deps),
-      reading('listReplicas', () => listReplicas(deps)),
-    ),
-    listClusters: slowly('listClusters', () => listClusters(deps)),
-    listProviders: slowly('listProviders', () => listProviders(deps)),
-    listAccessRequests: reading('listAccessRequests', (req) => accessHistory(deps, req)),
-    getAccessRequest: reading('getAccessRequest', (req) => oneAccessRequest(deps, req)),
-    approveAccessRequest: change(deps, decideAccess(deps, 'approve')),
-    denyAccessRequest: change(deps, decideAccess(deps, 'deny')),
-    endAccessRequest: change(deps, endAccess(deps)),
-    createDrill: change(deps, postDrill(runDrill)),
-    tailAudit: deps.tails === undefined ? notFound : tailAudit(deps, deps.tails),
-    searchAudit: slowly('searchAudit', (req) => searchAudit(deps, req)),
-    exportAudit: exportAudit(deps),
-    getOpenApi: reading('getOpenApi', (): ReadResult => ({ body: document, reason: 'openapi' })),
-  };
-}
-
-/** Returns a path of the table in the router's syntax. */
-const expressPath = (path: string): string => path.replace(/\{(\w+)\}/g, ':$1');
-
-function addRoutes(deps: AdminApiDeps, api: express.Router, handlers: Handlers): void {
-  const paths = new Set(routes.map(([, { path }]) => path));
-  for (const path of paths) {
-    const here = routes.filter(([, route]) => route.path === path);
-    const resource = api.route(expressPath(path));
-    for (const [name, route] of here) addRoute(deps, resource, route, [handlers[name]].flat());
-    resource.all(methodNotAllowed(...here.map(([, { method }]) => method)));
-  }
-}
-
-/** Adds one route. Each call passes the check of the role, then the check of the query, then the handler. */
-function addRoute(
-  deps: AdminApiDeps,
-  resource: express.IRoute,
-  route: Route,
-  handlers: readonly RequestHandler[],
-): void {
-  const chain = [requireRole(deps, route), rejectUnknownQuery(route), ...handlers];
-  switch (route.method) {
-    case 'GET':
-      resource.get(...chain);
-      break;
-    case 'POST':
-      resource.post(...chain);
-      break;
-    case 'DELETE':
-      resource.delete(...chain);
-  }
-}
-
-interface ApiMount {
-  /** Such as `/admin/api/v1`. */
-  readonly prefix: string;
-  /** Whether a 401 asks for a Bearer token. */
-  readonly bearer: boolean;
-  readonly identify: IdentifyCaller;
-}
 
 /**
  * Creates what both prefixes share: a call at one of them counts towards the limits at the other, and so does a
  * live view.
  * @param bounds of the reads and changes of an account
- * @returns a function that creates the router of one prefix. Each call first passes the checks of the audit log,
- *   the credential and the rate limits
+ * @returns a function that creates the router of one prefix
  */
 export function createAdminApi(
   service: AdminApiService,
   runDrill: RunDrill,
   { limits, reads }: { readonly limits: CallLimits; readonly reads: SerialQueue },
-): (mount: ApiMount) => express.Router {
+): (mount: Mount) => Router {
   const { deps } = service;
-  const handlers = handlersOf(service, runDrill, reads);
-  return ({ prefix, bearer, identify }) => {
-    const api = express.Router({ caseSensitive: true, strict: true });
-    api.use(requireAuditLog(deps), identifyCaller(identify, limits), limitCalls(limits));
-    addRoutes(deps, api, handlers);
-    api.use(notFound);
-    const router = express.Router({ caseSensitive: true, strict: true });
-    router.use(prefix, api);
-    router.use(prefix, onError(deps, bearer));
-    return router;
+  const handlers: AdminHandlers = {
+    ...readHandlers(service),
+    ...changeHandlers(service, runDrill),
+    ...accessHandlers(deps),
+    ...historyHandlers(deps),
   };
+  const live: LiveViews<typeof ADMIN_API> = {
+    getRevocation: liveRevocation(service),
+    listReplicas: liveReplicas(deps),
+    tailAudit: tailAudit(deps),
+  };
+  const api: Api<typeof ADMIN_API> = {
+    description: ADMIN_API,
+    deps,
+    handlers,
+    live,
+    limits,
+    queues: { 'reads at once': reads },
+    assertMay: (actor, operation) => assertMay(deps, actor, operation),
+    assertFresh: (actor) => assertFresh(deps, actor),
+    rejectsUnknownQuery: true,
+    failures: {
+      log: 'admin API request failed',
+      notFound: 'There is no such resource in version 1 of the admin API.',
+      event: ({ method }: Request) => (method === 'GET' || method === 'HEAD' ? 'admin-read' : 'revocation'),
+      refused: 'admin-refused',
+    },
+  };
+  return (mount) => apiRouter(api, mount);
+}
+
+/** Rejects a caller whose role does not allow the operation. */
+function assertMay({ config }: AdminApiDeps, actor: Actor, operation: Operation | undefined): void {
+  if (operation === undefined) return;
+  const { need = 'any', holds } = operation;
+  if (actor.unread !== undefined) {
+    // The token of a former admin may still say that they are one, so such a caller may only have a target held.
+    if (holds !== true) throw actor.unread;
+    return;
+  }
+  const hasRole = need === 'any' && roleOf(actor, config) !== undefined;
+  if (!hasRole) assertRole(actor, config, need === 'any' ? 'read' : need);
 }

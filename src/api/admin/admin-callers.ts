@@ -3,7 +3,7 @@ import type { AdminApiDeps } from '../dependencies.ts';
 import { assertCredential, authenticateBearer } from '../../http/bearer.ts';
 import { ADMIN_AUDIENCE } from '../../core/core.ts';
 import { SessionUnread, type Caller } from '../../core/credential/credential.ts';
-import type { IdentifyCaller } from './admin-call.ts';
+import type { IdentifyCaller } from '../pipeline.ts';
 import type { Actor } from '../../http/request-context.ts';
 import { registerFor } from '../../http/revocable-response.ts';
 

@@ -1,32 +1,21 @@
-/**
- * The handlers of changes: revocations, locks, drills. Each writes its own audit event.
- */
-import type { AdminApiService } from '../dependencies.ts';
-import type { Request, RequestHandler } from 'express';
+/** The handlers of changes: revocations, locks, drills. The service audits each. */
 import type { z } from 'zod';
-import { accountSchema, reasonSchema, requestIdSchema, sessionIdSchema } from '../../core/api/fields.ts';
+import { accountSchema, requestIdSchema, sessionIdSchema } from '../../core/api/fields.ts';
 import { checked } from '../../core/api/issues.ts';
-import { drillSchema, liftQuerySchema, lockSchema, revocationSchema } from '../../core/api/requests.ts';
-import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
-import { adminContextOf } from './admin-call.ts';
+import type { Account } from '../../core/identity/identity.ts';
 import {
-  type RevocationRequest,
-  type RunDrill,
   handleRevocation,
   liftFreshSignIn,
   revocationStatus,
   sessionNotFound,
   unlock,
+  type RevocationRequest,
+  type RunDrill,
 } from '../../services/admin/admin.ts';
-
-/** @throws AppError `bad_request` */
-export function bodyOf<T extends z.ZodType>(req: Request, schema: T): z.output<T> {
-  const result = checked(schema, req.body);
-  if (result.ok) return result.value;
-  const message = req.body === undefined ? 'Send JSON as application/json.' : result.reason;
-  throw new AppError('bad_request', message, { reason: 'request_malformed' });
-}
+import type { Call, Reply } from '../call.ts';
+import type { AdminApiService } from '../dependencies.ts';
+import type { AdminHandlers } from './handlers.ts';
 
 function parsed<T extends z.ZodType>(schema: T, value: unknown, name: string): z.output<T> {
   const result = checked(schema, value);
@@ -38,73 +27,58 @@ function parsed<T extends z.ZodType>(schema: T, value: unknown, name: string): z
  * Adds the id that makes two attempts one revocation: `requestId`, or the header `Idempotency-Key`, which may be
  * quoted, because it is a structured field in the IETF's draft.
  */
-function withRequestId(req: Request, request: RevocationRequest): RevocationRequest {
-  const header = req.get('Idempotency-Key');
-  if (header === undefined) return request;
-  const key = parsed(requestIdSchema, header.replace(/^"(.*)"$/, '$1'), 'idempotency_key');
+function withRequestId({ header }: Call, request: RevocationRequest): RevocationRequest {
+  const given = header('Idempotency-Key');
+  if (given === undefined) return request;
+  const key = parsed(requestIdSchema, given.replace(/^"(.*)"$/, '$1'), 'idempotency_key');
   if (request.requestId === undefined || request.requestId === key) return { ...request, requestId: key };
   const message = 'requestId and Idempotency-Key are not the same. Send one of them.';
   throw new AppError('bad_request', message, { reason: 'request_id_twice' });
 }
 
-function revocationHandler(service: AdminApiService, requestOf: (req: Request) => RevocationRequest): RequestHandler {
-  return async (req, res) => {
-    const result = await handleRevocation(service, adminContextOf(req), withRequestId(req, requestOf(req)));
-    res.status(revocationStatus(result)).json(result);
-  };
-}
-
-export const postRevocation = (service: AdminApiService): RequestHandler =>
-  revocationHandler(service, (req) => bodyOf(req, revocationSchema));
-
-export const postLock = (service: AdminApiService): RequestHandler =>
-  revocationHandler(service, (req) => ({ ...bodyOf(req, lockSchema), lock: true }));
-
 /**
  * Returns the session id of the path.
  * @throws AdminError `session_not_found` also where it has not the form of an id
  */
-export function sessionIdOf(req: Request): string {
-  const id = sessionIdSchema.safeParse(req.params['id']);
+export function sessionIdOf({ params }: Call): string {
+  const id = sessionIdSchema.safeParse(params['id']);
   if (!id.success) throw sessionNotFound();
   return id.data;
 }
-
-export const deleteSession = (service: AdminApiService): RequestHandler =>
-  revocationHandler(service, (req) => ({
-    session: sessionIdOf(req),
-    reason: parsed(reasonSchema, req.query['reason'] ?? 'no reason given', 'reason'),
-  }));
 
 /**
  * Returns the account of the path.
  * @throws AppError `bad_request`
  */
-export const accountOfPath = (req: Request): Account => parsed(accountSchema, req.params['account'], 'account');
+export const accountOfPath = ({ params }: Call): Account => parsed(accountSchema, params['account'], 'account');
 
-export function deleteLock({ deps }: AdminApiService): RequestHandler {
-  return async (req, res) => {
-    const account = accountOfPath(req);
-    const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
-    await unlock(deps, adminContextOf(req), { account, reason });
-    res.status(200).json({ account, locked: false });
-  };
-}
+type Changes = Pick<
+  AdminHandlers,
+  'endSession' | 'createRevocation' | 'createLock' | 'deleteLock' | 'liftFreshSignIn' | 'createDrill'
+>;
 
-export function deleteFreshSignIn({ deps }: AdminApiService): RequestHandler {
-  return async (req, res) => {
-    const account = accountOfPath(req);
-    const reason = parsed(reasonSchema, req.query['reason'] ?? '', 'reason');
-    const { since } = parsed(liftQuerySchema.pick({ since: true }), { since: req.query['since'] }, 'since');
-    const upTo = since === undefined ? undefined : Math.floor(Date.parse(since) / 1000);
-    await liftFreshSignIn(deps, adminContextOf(req), { account, reason, upTo });
-    res.status(200).json({ account, needed: false });
-  };
-}
-
-export function postDrill(run: RunDrill): RequestHandler {
-  return async (req, res) => {
-    const result = await run(adminContextOf(req), bodyOf(req, drillSchema));
-    res.status(200).json(result);
+export function changeHandlers(service: AdminApiService, runDrill: RunDrill): Changes {
+  const { deps } = service;
+  async function revoked(call: Call, request: RevocationRequest): Promise<Reply> {
+    const result = await handleRevocation(service, call, withRequestId(call, request));
+    return { status: revocationStatus(result), body: result };
+  }
+  return {
+    endSession: (call) => revoked(call, { session: sessionIdOf(call), reason: call.query.reason }),
+    createRevocation: (call) => revoked(call, call.body),
+    createLock: (call) => revoked(call, { ...call.body, lock: true }),
+    async deleteLock(call) {
+      const account = accountOfPath(call);
+      await unlock(deps, call, { account, reason: call.query.reason });
+      return { body: { account, locked: false } };
+    },
+    async liftFreshSignIn(call) {
+      const account = accountOfPath(call);
+      const { reason, since } = call.query;
+      const upTo = since === undefined ? undefined : Math.floor(Date.parse(since) / 1000);
+      await liftFreshSignIn(deps, call, { account, reason, upTo });
+      return { body: { account, needed: false } };
+    },
+    createDrill: async (call) => ({ body: await runDrill(call, call.body) }),
   };
 }

@@ -1,20 +1,11 @@
 /** `GET audit/events` and `GET audit/events.jsonl`: the audit log of the past, in the files of this replica. */
-import type { AdminApiDeps } from '../dependencies.ts';
-import type { Request, RequestHandler } from 'express';
 import type { History } from '../../audit/query/history.ts';
+import { auditEventsQuerySchema, auditExportQuerySchema } from '../../core/api/audit.ts';
 import { AppError } from '../../core/errors.ts';
-import { record } from '../../http/audit-events.ts';
-import { waiterOf } from '../../http/request-context.ts';
-import { cutWhenRevoked } from '../../http/revocable-response.ts';
-import {
-  auditEventsQuerySchema,
-  auditExportQuerySchema,
-  auditFilter,
-  pastQuery,
-  replicaOf,
-  searchHistory,
-} from '../../services/admin/admin.ts';
-import { adminContextOf, type ReadResult } from './admin-call.ts';
+import { auditFilter, pastQuery, replicaOf, searchHistory } from '../../services/admin/admin.ts';
+import type { Call } from '../call.ts';
+import type { AdminApiDeps } from '../dependencies.ts';
+import type { AdminHandlers } from './handlers.ts';
 
 const EVENTS = 100;
 const MOST_EXPORTED = 10_000;
@@ -25,41 +16,38 @@ const noFile = (): AppError =>
     'This replica writes no audit file that could be searched. Search where its sinks send the events.',
   );
 
-export async function searchAudit(deps: AdminApiDeps, req: Request): Promise<ReadResult> {
-  const filter = auditFilter(deps.config, req.query, auditEventsQuerySchema);
-  const bounds = { events: Number(filter['limit'] ?? EVENTS) };
-  const found = await searchHistory(deps, waiterOf(req), pastQuery(filter, deps.clock.nowMs()), bounds);
-  if (found === undefined) throw noFile();
-  const { hits, stopped, unreadable } = found;
-  const body = {
-    replica: replicaOf(deps),
-    events: hits.map(({ event }) => event),
-    complete: stopped === undefined,
-    ...(stopped === undefined ? {} : { stopped }),
-    unreadable,
-  };
-  return { body, reason: 'audit_events', details: { filter: JSON.stringify(filter) } };
-}
+const searcherOf = ({ actor, isAbandoned }: Call) => ({ account: actor.account, isAbandoned });
 
-/** Sends lines as they are in the files, oldest first, as a download. */
-export function exportAudit(deps: AdminApiDeps): RequestHandler {
-  return async (req, res) => {
-    const filter = auditFilter(deps.config, req.query, auditExportQuerySchema);
-    const bounds = { events: MOST_EXPORTED, every: true };
-    const { context, actor, path } = adminContextOf(req);
-    const found = await searchHistory(deps, waiterOf(req), pastQuery(filter, deps.clock.nowMs()), bounds);
-    if (found === undefined) throw noFile();
-    actor.assertValid();
-    const details = { filter: JSON.stringify(filter) };
-    record(deps, context, { event: 'admin-read', path, code: 200, reason: 'audit_export', details });
-    res.setHeader('Content-Disposition', `attachment; filename="${fileName(found, deps.clock.nowMs())}"`);
-    cutWhenRevoked(res);
-    res.type('application/x-ndjson').send(
-      found.hits
-        .toReversed()
-        .map(({ text }) => `${text}\n`)
-        .join(''),
-    );
+export function historyHandlers(deps: AdminApiDeps): Pick<AdminHandlers, 'searchAudit' | 'exportAudit'> {
+  return {
+    async searchAudit(call) {
+      const filter = auditFilter(deps.config, call.query, auditEventsQuerySchema);
+      const bounds = { events: Number(filter['limit'] ?? EVENTS) };
+      const found = await searchHistory(deps, searcherOf(call), pastQuery(filter, deps.clock.nowMs()), bounds);
+      if (found === undefined) throw noFile();
+      const { hits, stopped, unreadable } = found;
+      const body = {
+        replica: replicaOf(deps),
+        events: hits.map(({ event }) => event),
+        complete: stopped === undefined,
+        ...(stopped === undefined ? {} : { stopped }),
+        unreadable,
+      };
+      return { body, read: { reason: 'audit_events', details: { filter: JSON.stringify(filter) } } };
+    },
+    /** The lines as they are in the files, oldest first, as a download. */
+    async exportAudit(call) {
+      const filter = auditFilter(deps.config, call.query, auditExportQuerySchema);
+      const bounds = { events: MOST_EXPORTED, every: true };
+      const nowMs = deps.clock.nowMs();
+      const found = await searchHistory(deps, searcherOf(call), pastQuery(filter, nowMs), bounds);
+      if (found === undefined) throw noFile();
+      const lines = found.hits.toReversed().map(({ text }) => `${text}\n`);
+      return {
+        file: { name: fileName(found, deps.clock.nowMs()), type: 'application/x-ndjson', text: lines.join('') },
+        read: { reason: 'audit_export', details: { filter: JSON.stringify(filter) } },
+      };
+    },
   };
 }
 

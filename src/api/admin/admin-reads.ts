@@ -1,90 +1,37 @@
-/**
- * The handlers of reads.
- */
-import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
-import type { Request } from 'express';
+/** The handlers of reads. */
 import type { z } from 'zod';
+import type { ComponentHealth } from '../../contracts/health.ts';
+import { ADMIN_API } from '../../core/api/admin-api.ts';
 import type { componentSchema } from '../../core/api/responses.ts';
+import { rfc3339 } from '../../core/time.ts';
 import {
-  type ListSessions,
+  createSessionList,
   freshSignInNeeded,
-  listQuery,
   lockViews,
-  parseQuery,
   planOf,
   revocationNotFound,
   scopeOf,
   sessionNotFound,
   targetName,
 } from '../../services/admin/admin.ts';
-import type { ComponentHealth } from '../../contracts/health.ts';
-import { rfc3339 } from '../../core/time.ts';
-import { scopeQuerySchema } from '../../core/api/requests.ts';
+import type { SessionRecord } from '../../store/store.ts';
+import type { Call } from '../call.ts';
+import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
+import { openApiDocument } from '../openapi.ts';
 import { requestView, sessionView } from '../session-view.ts';
-import type { ReadResult } from './admin-call.ts';
+import type { AdminHandlers } from './handlers.ts';
 import { accountOfPath, sessionIdOf } from './admin-changes.ts';
 
 /** Returns the filter of a query for the audit event, without the page: all pages of a search have the same filter. */
-function filterDetails({ cursor: _cursor, limit: _limit, ...query }: Request['query']): { readonly filter?: string } {
+export function filterDetails({ rawQuery }: Call): { readonly filter?: string } {
+  const { cursor: _cursor, limit: _limit, ...query } = rawQuery;
   return Object.keys(query).length === 0 ? {} : { filter: JSON.stringify(query) };
 }
 
-export async function listSessions(list: ListSessions, req: Request): Promise<ReadResult> {
-  const query = listQuery(req.query);
-  const { sessions, cursor } = await list(query);
-  const body = { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) };
-  const target = query.account === undefined ? {} : { target: `account:${query.account}` };
-  return { body, reason: 'sessions', details: { ...target, ...filterDetails(req.query) } };
-}
-
-async function liveSession(deps: AdminApiDeps, req: Request) {
-  const session = await deps.store.sessions.read(sessionIdOf(req));
+async function liveSession(deps: AdminApiDeps, call: Call): Promise<SessionRecord> {
+  const session = await deps.store.sessions.read(sessionIdOf(call));
   if (session === undefined) throw sessionNotFound();
   return session;
-}
-
-export async function oneSession(deps: AdminApiDeps, req: Request): Promise<ReadResult> {
-  const session = await liveSession(deps, req);
-  return { body: sessionView(session), reason: 'session', details: { target: `session:${session.id}` } };
-}
-
-export async function sessionRequests(deps: AdminApiDeps, req: Request): Promise<ReadResult> {
-  const { id } = await liveSession(deps, req);
-  const requests = await deps.store.recent.read(id);
-  return {
-    body: { requests: requests.map(requestView) },
-    reason: 'session_requests',
-    details: { target: `session:${id}` },
-  };
-}
-
-export async function oneRevocation({ results }: AdminApiService, req: Request): Promise<ReadResult> {
-  const result = await results.find(String(req.params['id']));
-  if (result === undefined) throw revocationNotFound();
-  return { body: result, reason: 'revocation', details: { revocation: result.id } };
-}
-
-/** Returns what a revocation would cut. Nothing is done. */
-export async function revocationScope(deps: AdminApiDeps, req: Request): Promise<ReadResult> {
-  const { all, ...named } = parseQuery(scopeQuerySchema, req.query);
-  const { target } = await planOf(deps, { ...named, ...(all && { all: true }), reason: '' });
-  const { listed: _listed, ...body } = await scopeOf(deps, target);
-  return { body, reason: 'revocation_scope', details: { target: targetName(target) } };
-}
-
-export async function listLocks(deps: AdminApiDeps): Promise<ReadResult> {
-  return { body: { locks: await lockViews(deps) }, reason: 'locks' };
-}
-
-export async function freshSignIn(deps: AdminApiDeps, req: Request): Promise<ReadResult> {
-  const account = accountOfPath(req);
-  const since = await freshSignInNeeded(deps, account);
-  const body = { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) };
-  return { body, reason: 'fresh_sign_in', details: { target: `account:${account}` } };
-}
-
-export function listReplicas(deps: AdminApiDeps): ReadResult {
-  return { body: { replicas: deps.guard.replicas }, reason: 'replicas' };
 }
 
 /**
@@ -104,11 +51,78 @@ function components(
   });
 }
 
-export async function listClusters({ config, health }: AdminApiDeps): Promise<ReadResult> {
-  const names = config.clusters.map(({ name }) => name);
-  return { body: { clusters: components(names, await health?.clusters()) }, reason: 'clusters' };
-}
+type Reads = Pick<
+  AdminHandlers,
+  | 'listSessions'
+  | 'getSession'
+  | 'listSessionRequests'
+  | 'getRevocation'
+  | 'getRevocationScope'
+  | 'listLocks'
+  | 'getFreshSignIn'
+  | 'listReplicas'
+  | 'listClusters'
+  | 'listProviders'
+  | 'getOpenApi'
+>;
 
-export async function listProviders({ providers, health }: AdminApiDeps): Promise<ReadResult> {
-  return { body: { providers: components([...providers.keys()], await health?.providers()) }, reason: 'providers' };
+export function readHandlers({ deps, results }: AdminApiService): Reads {
+  const { config, store, guard, health, providers } = deps;
+  const list = createSessionList(deps);
+  const document = openApiDocument(ADMIN_API);
+  return {
+    async listSessions(call) {
+      const { query } = call;
+      const { sessions, cursor } = await list(query);
+      const target = query.account === undefined ? {} : { target: `account:${query.account}` };
+      return {
+        body: { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) },
+        read: { reason: 'sessions', details: { ...target, ...filterDetails(call) } },
+      };
+    },
+    async getSession(call) {
+      const session = await liveSession(deps, call);
+      return { body: sessionView(session), read: { reason: 'session', details: { target: `session:${session.id}` } } };
+    },
+    async listSessionRequests(call) {
+      const { id } = await liveSession(deps, call);
+      const requests = await store.recent.read(id);
+      return {
+        body: { requests: requests.map(requestView) },
+        read: { reason: 'session_requests', details: { target: `session:${id}` } },
+      };
+    },
+    async getRevocation({ params }) {
+      const result = await results.find(String(params['id']));
+      if (result === undefined) throw revocationNotFound();
+      return { body: result, read: { reason: 'revocation', details: { revocation: result.id } } };
+    },
+    /** Nothing is done. */
+    async getRevocationScope({ query: { all, ...named } }) {
+      const { target } = await planOf(deps, { ...named, ...(all && { all: true }), reason: '' });
+      const { listed: _listed, ...body } = await scopeOf(deps, target);
+      return { body, read: { reason: 'revocation_scope', details: { target: targetName(target) } } };
+    },
+    async listLocks() {
+      return { body: { locks: await lockViews(deps) }, read: { reason: 'locks' } };
+    },
+    async getFreshSignIn(call) {
+      const account = accountOfPath(call);
+      const since = await freshSignInNeeded(deps, account);
+      return {
+        body: { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) },
+        read: { reason: 'fresh_sign_in', details: { target: `account:${account}` } },
+      };
+    },
+    listReplicas: () => ({ body: { replicas: guard.replicas }, read: { reason: 'replicas' } }),
+    async listClusters() {
+      const names = config.clusters.map(({ name }) => name);
+      return { body: { clusters: components(names, await health?.clusters()) }, read: { reason: 'clusters' } };
+    },
+    async listProviders() {
+      const names = [...providers.keys()];
+      return { body: { providers: components(names, await health?.providers()) }, read: { reason: 'providers' } };
+    },
+    getOpenApi: () => ({ body: document, read: { reason: 'openapi' } }),
+  };
 }

@@ -3,16 +3,14 @@
  * `Accept: text/event-stream`. Each stream begins with the current state, so a client that was disconnected misses
  * nothing.
  */
-import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
-import type { Request, RequestHandler, Response } from 'express';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { AuditFacts } from '../../core/audit/event.ts';
 import { AppError } from '../../core/errors.ts';
 import type { ReplicaView, RevocationResult } from '../../revocation/revocation.ts';
 import { AdminError, isFollowed, revocationNotFound } from '../../services/admin/admin.ts';
-import { record } from '../../http/audit-events.ts';
-import { adminContextOf } from './admin-call.ts';
-import { EventStreams, frame, type EventStream } from './event-stream.ts';
+import type { LiveView } from '../call.ts';
+import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
+import { EventStreams, frame, type EventStream } from '../event-stream.ts';
+import type { AdminCall } from './handlers.ts';
 
 /**
  * Streams of both kinds at both prefixes. Each costs timers and a connection; twenty admins with two tabs have
@@ -34,9 +32,6 @@ const REPLICAS_POLL_MS = 100;
 /** The `Last-Event-ID` of a client that has received the end. It need not come back. */
 const COMPLETE_ID = 'complete';
 
-type SendEvents = (stream: EventStream) => Promise<void>;
-type ReadDetails = { readonly reason: string; readonly details?: AuditFacts };
-
 /** One set of streams for each replica, for both prefixes and all views. */
 const streamsHere = new WeakMap<AdminApiDeps['guard'], EventStreams>();
 
@@ -48,69 +43,37 @@ function streamsOf(deps: AdminApiDeps): EventStreams {
   return streams;
 }
 
-/**
- * Handles `GET revocations/ID`: sends `receipt` with the current result and again after each change, and `end` when
- * the result is complete or so old that it changes no more.
- */
-export function liveRevocation({ deps, results }: AdminApiService): RequestHandler {
-  return async (req, res) => {
-    const { actor } = adminContextOf(req);
-    const id = String(req.params['id']);
-    const first = await results.find(id);
-    if (first === undefined) throw revocationNotFound();
-    actor.assertValid();
-    const read = { reason: 'revocation', details: { revocation: first.id } };
-    if (first.complete && req.get('Last-Event-ID') === COMPLETE_ID) {
-      // An EventSource reconnects after every end, until the response is 204.
-      auditRead(deps, req, read, 204);
-      return void res.status(204).end();
-    }
-    await serveStream(deps, req, res, read, async (stream) => {
-      await sendReceipts(stream, { deps, results }, first);
-    });
-  };
-}
-
-/** Handles `GET replicas`: sends `replicas` once a second and after each change. */
-export function liveReplicas(deps: AdminApiDeps): RequestHandler {
-  return (req, res) => {
-    adminContextOf(req).actor.assertValid();
-    return serveStream(deps, req, res, { reason: 'replicas' }, (stream) => sendReplicas(stream, deps));
-  };
-}
-
-/** Audits a read, once for each stream. */
-function auditRead(deps: AdminApiDeps, req: Request, { reason, details }: ReadDetails, code: number): void {
-  const { context, path } = adminContextOf(req);
-  const about = details === undefined ? {} : { details };
-  record(deps, context, { event: 'admin-read', path, code, reason, ...about });
-}
-
-/** Serves one stream. Call it in the tick in which the caller's credential was checked. */
-async function serveStream(
-  deps: AdminApiDeps,
-  req: Request,
-  res: Response,
-  read: ReadDetails,
-  sendEvents: SendEvents,
-): Promise<void> {
-  const streams = streamsOf(deps);
-  const { actor } = adminContextOf(req);
-  if (!streams.hasCapacityFor(actor.account, MOST_VIEWS_OF_REPLICA)) {
+/** Returns how a stream of an account is opened. */
+const begin =
+  (deps: AdminApiDeps): LiveView['stream'] =>
+  ({ actor, res }) => {
+    const streams = streamsOf(deps);
+    if (streams.hasCapacityFor(actor.account, MOST_VIEWS_OF_REPLICA)) return streams.open(res, actor);
     const message = 'Too many live views are open on this replica. Close one, or try again in a few seconds.';
     throw new AdminError('too_many_tails', 'conflict', message, { retryAfterSeconds: RETRY_AFTER_SECONDS });
-  }
-  auditRead(deps, req, read, 200);
-  if (req.method === 'HEAD') return void res.type('text/event-stream').end();
-  const stream = streams.open(res, actor);
-  try {
-    stream.begin();
-    await sendEvents(stream);
-    stream.finish();
-  } finally {
-    stream.close();
-  }
-}
+  };
+
+/**
+ * `GET revocations/ID`: sends `receipt` with the current result and again after each change, and `end` when the result is
+ * complete or so old that it changes no more.
+ */
+export const liveRevocation = ({ deps, results }: AdminApiService): LiveView<AdminCall<'getRevocation'>> => ({
+  stream: begin(deps),
+  async open({ params, header }, stream) {
+    const first = await results.find(String(params['id']));
+    if (first === undefined) throw revocationNotFound();
+    const read = { reason: 'revocation', details: { revocation: first.id } };
+    // An EventSource reconnects after every end, until the response is 204.
+    if (first.complete && header('Last-Event-ID') === COMPLETE_ID) return { read };
+    return { read, events: () => sendReceipts(stream, { deps, results }, first) };
+  },
+});
+
+/** `GET replicas`: sends `replicas` once a second and after each change. */
+export const liveReplicas = (deps: AdminApiDeps): LiveView<AdminCall<'listReplicas'>> => ({
+  stream: begin(deps),
+  open: (_call, stream) => ({ read: { reason: 'replicas' }, events: () => sendReplicas(stream, deps) }),
+});
 
 async function sendReceipts(
   stream: EventStream,

@@ -12,7 +12,7 @@ import { endedFiles } from '../sinks/rotation.ts';
 import { rejectedFile } from '../trail.ts';
 import type { AuditSinkSettings } from '../types.ts';
 import { createMatcher, timeOf, type AuditQuery, type Hit, type LineMatcher } from './matcher.ts';
-import { auditTime } from './moment.ts';
+import { auditTime } from '../../core/audit/moment.ts';
 import { endBefore, readBackwards } from './read-backwards.ts';
 import { readLines } from './read-lines.ts';
 import { SearchTurns } from './search-turns.ts';

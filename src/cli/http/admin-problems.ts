@@ -27,7 +27,6 @@ const NEXT: ReadonlyMap<string, string> = new Map([
   ],
   ['freshness_unprovable', 'sign in with another identity provider: portcullis login'],
   ['access_request_not_found', 'portcullis access list shows the requests that you may see'],
-  ['access_not_allowed', 'ask an approver of the role: the request’s page names its groups'],
   ['access_conflict', 'look at the request again, then decide: portcullis access list'],
   ['provider_unavailable', 'run the command again in a moment'],
   ['drill_running', 'wait until it has finished, then run the command again'],

@@ -246,7 +246,7 @@ export const problemSchema = z.object({
   maxAge: z.string().describe('with `fresh_sign_in_needed`: seconds for which a sign-in is fresh').exactOptional(),
   approval: z.string().describe('with `second_admin_needed`: the id that the second admin sends').exactOptional(),
   expiresAt: timeSchema.describe('with `second_admin_needed`: when the approval expires').exactOptional(),
-  reason: z.string().describe('with `access_not_allowed` and `access_conflict`: why, more precisely').exactOptional(),
+  reason: z.string().describe('with `access_conflict`: why, more precisely').exactOptional(),
   heldUntil: timeSchema
     .describe(
       'with `revocation_not_written`, where the target is held for a time only: until when this replica rejects it',

@@ -26,7 +26,7 @@ export type {
 export { accessRequestView, type AccessRequestView } from './access-view.ts';
 export type { AccessDeps } from './dependencies.ts';
 export { assertOwnSession } from './users.ts';
-export { createWaiters, type Waiters } from './waiters.ts';
+export { createWaiters } from './waiters.ts';
 
 export interface Access {
   readonly requests: AccessRequests;

@@ -6,21 +6,14 @@
  * (module `web`), paths and methods (module `api`), how a revocation reaches the replicas (module `revocation`), or Redis.
  */
 export type { AdminConfig, AdminContext, AdminDeps } from './dependencies.ts';
-export {
-  auditEventsQuerySchema,
-  auditExportQuerySchema,
-  auditFilter,
-  auditQuerySchema,
-  defaultSince,
-  pastQuery,
-} from './audit-filter.ts';
+export { auditFilter, defaultSince, pastQuery } from './audit-filter.ts';
 export { replicaOf, searchHistory } from './audit-history.ts';
 export { isConfirmed, recheckedRecord, type RecheckUser } from './confirmed-user.ts';
 export { createDrills, type DrillResult, type RunDrill } from './drills.ts';
 export { freshSignInNeeded, liftFreshSignIn } from './fresh-sign-ins.ts';
 export { assertFresh, isFresh } from './freshness.ts';
 export { lockViews, unlock, type LockView } from './locks.ts';
-export { AdminError, PROBLEMS, type AdminProblem, type ProblemCode } from './problem.ts';
+export { AdminError, type AdminProblem } from './problem.ts';
 export {
   assertSeen,
   isSeen,
@@ -42,4 +35,4 @@ export {
 export { scopeOf, type RevocationScope } from './revocation-scope.ts';
 export { handleRevocation, revocationStatus, revoke, type AdminService } from './revoke.ts';
 export { assertRole, roleOf, workloadRule, type Need, type Role } from './roles.ts';
-export { createSessionList, listQuery, parseQuery, type ListSessions, type SessionQuery } from './session-query.ts';
+export { createSessionList, listQuery, type ListSessions, type SessionQuery } from './session-query.ts';

@@ -6,12 +6,12 @@
 import type { Request } from 'express';
 import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
-import { auditTime } from '../../audit/query/moment.ts';
+import { auditEventsQuerySchema } from '../../core/api/audit.ts';
+import { auditTime } from '../../core/audit/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import type { History } from '../../audit/query/history.ts';
 import {
   AdminError,
-  auditEventsQuerySchema,
   auditFilter,
   defaultSince,
   pastQuery,

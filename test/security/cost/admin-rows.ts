@@ -1,8 +1,10 @@
 /** The admin API, as admins and auditors may call it. */
-import { ROUTES, type RouteName } from '../../../src/api/admin/routes.ts';
 import { bearer, DRILL, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
 import type { CostStage, Sent } from './stage.ts';
 import { OF_REVOKED } from './state.ts';
+import { ADMIN_OPERATIONS } from '../../../src/core/api/admin-operations.ts';
+
+type Name = keyof typeof ADMIN_OPERATIONS;
 
 const PREFIX = '/-/admin/api/v1';
 
@@ -23,7 +25,7 @@ const SCAN: Bound = { cpuMs: 100, calls: 90, redisMs: 50, kB: 300 };
 /** Two thousand are counted, which opens none. */
 const TALLY: Bound = { ...PAGE, redisMs: 30 };
 
-const WORST: Readonly<Record<RouteName, AdminRow>> = {
+const WORST: Readonly<Record<Name, AdminRow>> = {
   listSessions: {
     worst: '500 sessions, which one search reads, of users of a cluster; none of them has the text of 200 characters',
     path: () => `/sessions?limit=200&cluster=demo&search=${'w'.repeat(199)}x`,
@@ -79,21 +81,6 @@ const WORST: Readonly<Record<RouteName, AdminRow>> = {
     path: () => '/access?limit=200',
     bound: { cpuMs: 60, calls: 60, redisMs: 15, kB: 300 },
   },
-  getAccessRequest: { worst: 'the longest reason', path: ({ waiting }) => `/access/${waiting[0] ?? ''}` },
-  approveAccessRequest: {
-    worst: 'a role that was changed, with the longest reason',
-    path: ({ waiting }, index) => `/access/${waiting.at(-180 - index) ?? ''}/approve`,
-    sent: () => body({ reason }),
-    bound: PAGE,
-    status: 409,
-  },
-  denyAccessRequest: {
-    worst: 'a role that was changed, with the longest reason',
-    path: ({ waiting }, index) => `/access/${waiting.at(-1 - index) ?? ''}/deny`,
-    sent: () => body({ reason }),
-    bound: PAGE,
-    status: 409,
-  },
   endAccessRequest: { worst: 'unknown', path: () => `/access/${gone}?reason=${reason}`, status: 404 },
   createDrill: {
     worst: 'a whole one, with a path of 512 characters',
@@ -122,8 +109,8 @@ const WORST: Readonly<Record<RouteName, AdminRow>> = {
   getOpenApi: { worst: 'there is none worse', path: () => '/openapi.json', bound: { ...SMALL, cpuMs: 10, kB: 200 } },
 };
 
-export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ROUTES) as RouteName[]).map((name) => {
-  const { method, path } = ROUTES[name];
+export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ADMIN_OPERATIONS) as Name[]).map((name) => {
+  const { method, path } = ADMIN_OPERATIONS[name];
   const { path: target, sent, status = 200, bound = SMALL, limiter, ...rest } = WORST[name];
   return {
     ...rest,

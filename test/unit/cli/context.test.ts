@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { PROBLEMS } from '../../../src/services/admin/problem.ts';
+import { ADMIN_PROBLEMS } from '../../../src/core/api/admin-problems.ts';
 import { browserCommands, openBrowser } from '../../../src/cli/session/browser.ts';
 import { readEnvironment } from '../../../src/cli/environment.ts';
 import { exitCodeOf, cliError, errorMessage } from '../../../src/cli/errors.ts';
@@ -271,7 +271,7 @@ test.each([
 });
 
 test('a target that does not exist exits 4 where the admin API says so, and not where a proxy in front of it does', () => {
-  const codes = Object.keys(PROBLEMS).filter((code) => code.endsWith('_not_found'));
+  const codes = Object.keys(ADMIN_PROBLEMS).filter((code) => code.endsWith('_not_found'));
   const exits = (reason: string): number => exitCodeOf(cliError('not_found', 'x', 'y', { reason }));
   expect(codes).toContain('session_not_found');
   expect(codes.map(exits)).toEqual(codes.map(() => 4));

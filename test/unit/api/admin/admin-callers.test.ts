@@ -9,10 +9,11 @@ import { SessionUnread, type Caller } from '../../../../src/core/credential/cred
 import { AppError } from '../../../../src/core/errors.ts';
 import type { Account } from '../../../../src/core/identity/identity.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
-import { ROUTES, type Route } from '../../../../src/api/admin/routes.ts';
 import { cookiesOf } from '../../web/cookies.ts';
 import { annotation, browserAt, closeStages, openStage, openSession, signIn, type Stage } from '../../web/harness.ts';
 import { users } from '../../web/test-provider.ts';
+import { ADMIN_API } from '../../../../src/core/api/admin-api.ts';
+import { operationsOf } from '../../../../src/core/api/operation.ts';
 
 afterEach(closeStages);
 
@@ -256,7 +257,7 @@ describe('the admin API for programs', () => {
       expect(annotation(event, 'held-until')).toBe('2026-11-25T12:15:00Z');
     });
 
-    const others = Object.entries<Route>(ROUTES).filter(([, { holds }]) => holds !== true);
+    const others = operationsOf(ADMIN_API).filter(([, { holds }]) => holds !== true);
     test.each(others)('an admin may not %s', async (_name, { method, path }) => {
       await unreadStage();
       await callerFor('root', { wasAdmin: true, authTime: NOW });

@@ -1,9 +1,9 @@
 /** Every error in a request is in texts of our own and names its field: all bodies and queries of the admin API, field by field. */
 import { z } from 'zod';
 import { describe, expect, test } from 'vitest';
-import { routes } from '../../../../src/api/admin/routes.ts';
-import { SCHEMAS } from '../../../../src/api/admin/schemas.ts';
 import { checked } from '../../../../src/core/api/issues.ts';
+import { ADMIN_API } from '../../../../src/core/api/admin-api.ts';
+import { operationsOf } from '../../../../src/core/api/operation.ts';
 
 /** What zod says of an issue that has no message of ours. */
 const LIBRARY =
@@ -26,10 +26,13 @@ const WRONG: readonly unknown[] = [
   ['x'],
 ];
 
-const schemas: readonly (readonly [string, z.ZodObject])[] = routes.flatMap(([name, { body, query }]) =>
-  [body === undefined ? undefined : SCHEMAS[body], query]
-    .filter((schema) => schema instanceof z.ZodObject)
-    .map((schema) => [name, schema] as const),
+const bodies: Readonly<Record<string, z.ZodType>> = ADMIN_API.schemas;
+
+const schemas: readonly (readonly [string, z.ZodObject])[] = operationsOf(ADMIN_API).flatMap(
+  ([name, { body, query }]) =>
+    [body === undefined ? undefined : bodies[body], query]
+      .filter((schema) => schema instanceof z.ZodObject)
+      .map((schema) => [name, schema] as const),
 );
 
 describe('every error in a request names its field in texts of our own', () => {
@@ -56,7 +59,7 @@ describe('every error in a request names its field in texts of our own', () => {
   });
 
   test('values are not repeated, and a page has its own names of the fields', () => {
-    const schema = SCHEMAS.LockRequest;
+    const schema = ADMIN_API.schemas.LockRequest;
     const { reason } = checked(schema, { account: 'canary', reason: '' }, { account: 'Account' }) as { reason: string };
     expect(reason).toBe('Account: an account is PROVIDER/SUBJECT; reason: is needed, for the audit log');
   });

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { createAuditHistory } from '../../../../src/audit/query/history.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import type { AuditQuery } from '../../../../src/audit/query/matcher.ts';
-import { auditTime, momentOf } from '../../../../src/audit/query/moment.ts';
+import { auditTime, momentOf } from '../../../../src/core/audit/moment.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { aFolder, anEvent, range } from '../fixtures.ts';
 

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createAuditHistory, type AuditHistory } from '../../../../src/audit/audit.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import type { HistoryBounds } from '../../../../src/audit/query/history.ts';
-import { auditTime } from '../../../../src/audit/query/moment.ts';
+import { auditTime } from '../../../../src/core/audit/moment.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { aFolder, anEvent, range } from '../../audit/fixtures.ts';

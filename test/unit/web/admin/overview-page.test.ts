@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { createAuditHistory } from '../../../../src/audit/audit.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
-import { auditTime } from '../../../../src/audit/query/moment.ts';
+import { auditTime } from '../../../../src/core/audit/moment.ts';
 import type { ComponentHealth } from '../../../../src/contracts/health.ts';
 import type { WebDeps } from '../../../../src/web/dependencies.ts';
 import { aFolder, anEvent, range } from '../../audit/fixtures.ts';

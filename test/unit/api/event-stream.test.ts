@@ -3,11 +3,11 @@ import { createServer } from 'node:http';
 import type { Response } from 'express';
 import supertest from 'supertest';
 import { afterEach, expect, test } from 'vitest';
-import { AppError } from '../../../../src/core/errors.ts';
-import { EventStream } from '../../../../src/api/admin/event-stream.ts';
-import { API } from '../../web/admin-at.ts';
-import { cookiesOf } from '../../web/cookies.ts';
-import { closeStages, signedInAs, type AdminAt } from '../../web/harness.ts';
+import { AppError } from '../../../src/core/errors.ts';
+import { EventStream } from '../../../src/api/event-stream.ts';
+import { API } from '../web/admin-at.ts';
+import { cookiesOf } from '../web/cookies.ts';
+import { closeStages, signedInAs, type AdminAt } from '../web/harness.ts';
 
 afterEach(closeStages);
 

@@ -1,64 +1,18 @@
 /**
- * Every route of the admin API, once. The router, the OpenAPI document and the reference are all made from this
- * table, so that none of them can miss one. A handler is found by the route's name (admin-api.ts), and a name
- * without one does not compile.
+ * Every operation of the admin API. Reads of one account are made one at a time: a stolen token lists two hundred sessions sixty
+ * times at once, all within the limit of a minute, and the replica would not renew its lease meanwhile. What waits for more than
+ * the store has limits of its own.
  */
-import type { z } from 'zod';
+import { accessHistoryQuerySchema } from './access.ts';
+import { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from './audit.ts';
+import type { Operation } from './operation.ts';
 import {
   endQuerySchema,
   liftQuerySchema,
   scopeQuerySchema,
   sessionsQuerySchema,
   unlockQuerySchema,
-} from '../../core/api/requests.ts';
-import { accessHistoryQuerySchema } from '../../core/api/access.ts';
-import {
-  type Need,
-  type ProblemCode,
-  auditEventsQuerySchema,
-  auditExportQuerySchema,
-  auditQuerySchema,
-} from '../../services/admin/admin.ts';
-import type { SchemaName } from './schemas.ts';
-
-export interface RouteResponse {
-  readonly description: string;
-  /** Absent where the response is not JSON, or is not described. */
-  readonly schema?: SchemaName;
-  /** The media type. Default: JSON. */
-  readonly type?: string;
-}
-
-export interface RouteStream {
-  /** The description of each event's `data`, by the event's name. */
-  readonly events: Readonly<Record<string, string>>;
-  /** True where the stream is the only form; otherwise it is sent where `Accept` asks for it. */
-  readonly only: boolean;
-}
-
-export interface Route {
-  readonly method: 'GET' | 'POST' | 'DELETE';
-  /** The path below the prefix, with parameters in braces. */
-  readonly path: string;
-  /** `any`: any role is enough. */
-  readonly need: Need | 'any';
-  readonly summary: string;
-  /** Further sentences for the reference. */
-  readonly notes?: string;
-  /** Absent: the query must be empty. */
-  readonly query?: z.ZodObject;
-  readonly body?: SchemaName;
-  /** True: an admin whose session cannot be read may have the target held (holds.ts). */
-  readonly holds?: true;
-  /** True: a repeated `Idempotency-Key` is the same request. */
-  readonly idempotent?: true;
-  /** True: responses have an `ETag`, and `If-None-Match` is supported. */
-  readonly conditional?: true;
-  readonly stream?: RouteStream;
-  readonly responses: Readonly<Record<number, RouteResponse>>;
-  /** The problem codes in addition to those that any call can return (openapi.ts). */
-  readonly problems?: readonly ProblemCode[];
-}
+} from './requests.ts';
 
 const REVOKED = {
   200: { description: 'Proven: no replica accepts a revoked credential any more.', schema: 'Revocation' },
@@ -79,11 +33,13 @@ const REVOKING = [
   'revocation_not_written',
 ] as const;
 
-export const ROUTES = {
+export const ADMIN_OPERATIONS = {
   listSessions: {
     method: 'GET',
     path: '/sessions',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'List live sessions, page by page.',
     notes:
       'With `search`, `provider`, `cluster`, `idle`, `delegated` or `actor` one call reads at most 500 sessions. A page may therefore be short, even empty, and still have a `cursor`: send further calls until there is none.',
@@ -95,6 +51,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/sessions/{id}',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'Read one session.',
     conditional: true,
     responses: { 200: { description: 'The session.', schema: 'Session' } },
@@ -104,6 +62,9 @@ export const ROUTES = {
     method: 'DELETE',
     path: '/sessions/{id}',
     need: 'revoke',
+    event: 'revocation',
+    fresh: true,
+    reports: true,
     holds: true,
     summary: 'Revoke one session.',
     notes: 'The same as `POST /revocations` with `session`.',
@@ -116,6 +77,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/sessions/{id}/requests',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'List the latest requests of a session.',
     notes:
       'They appear some seconds late, and may be missing while the store is unavailable. The audit log has all of them.',
@@ -126,6 +89,9 @@ export const ROUTES = {
     method: 'POST',
     path: '/revocations',
     need: 'revoke',
+    event: 'revocation',
+    fresh: true,
+    reports: true,
     holds: true,
     summary: 'Revoke a session, an account, a username, a provider, a workload or everything.',
     notes:
@@ -146,6 +112,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/revocations/{id}',
     need: 'follow',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'Follow a revocation.',
     notes:
       'Every replica knows it for thirty days, or until the store begins a new primary generation. A drill’s is known for ten minutes.',
@@ -167,6 +135,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/revocation-scope',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'Read what a revocation would cut.',
     notes: 'For a confirmation before `POST /revocations`. At most 2,000 sessions are counted.',
     query: scopeQuerySchema,
@@ -177,6 +147,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/locks',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'List locked accounts.',
     conditional: true,
     responses: { 200: { description: 'Every lock.', schema: 'Locks' } },
@@ -185,6 +157,9 @@ export const ROUTES = {
     method: 'POST',
     path: '/locks',
     need: 'revoke',
+    event: 'lock',
+    fresh: true,
+    reports: true,
     holds: true,
     summary: 'Revoke an account and lock it.',
     notes: 'The same as `POST /revocations` with `account`, `"lock": true` and, where it is given, `force`.',
@@ -197,6 +172,9 @@ export const ROUTES = {
     method: 'DELETE',
     path: '/locks/{account}',
     need: 'act',
+    event: 'unlock',
+    fresh: true,
+    reports: true,
     summary: 'Unlock an account.',
     notes: 'Write the account’s `/` as `%2F`.',
     query: unlockQuerySchema,
@@ -207,6 +185,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/fresh-sign-ins/{account}',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'Read whether the next sign-in of an account must be a fresh one.',
     notes:
       'It must be for thirty days after the account or a session of it was revoked. Write the account’s `/` as `%2F`.',
@@ -216,6 +196,9 @@ export const ROUTES = {
     method: 'DELETE',
     path: '/fresh-sign-ins/{account}',
     need: 'act',
+    event: 'fresh-sign-in-lifted',
+    fresh: true,
+    reports: true,
     summary: 'Let an account sign in without authenticating again.',
     notes:
       'For a user whose identity provider cannot prove a fresh sign-in. The next revocation requires one again. With `since` from the response to `GET`, the call fails where something was revoked later.',
@@ -227,6 +210,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/replicas',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'List the replicas.',
     stream: {
       only: false,
@@ -244,6 +229,7 @@ export const ROUTES = {
     method: 'GET',
     path: '/clusters',
     need: 'read',
+    event: 'admin-read',
     summary: 'List the clusters and their health.',
     conditional: true,
     responses: {
@@ -254,6 +240,7 @@ export const ROUTES = {
     method: 'GET',
     path: '/providers',
     need: 'read',
+    event: 'admin-read',
     summary: 'List the identity providers and their health.',
     conditional: true,
     responses: {
@@ -264,6 +251,8 @@ export const ROUTES = {
     method: 'GET',
     path: '/access',
     need: 'read',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'List access requests, page by page.',
     notes:
       'Newest first, of the last thirty days; the audit log has all. With `role` or `state` a page may be short, even empty, and still have a `cursor`.',
@@ -271,38 +260,13 @@ export const ROUTES = {
     responses: { 200: { description: 'A page of access requests.', schema: 'AccessPage' } },
     problems: ['access_request_not_found'],
   },
-  getAccessRequest: {
-    method: 'GET',
-    path: '/access/{id}',
-    need: 'read',
-    summary: 'Read one access request.',
-    responses: { 200: { description: 'The request, with its decisions and its grant.', schema: 'AccessRequest' } },
-    problems: ['access_request_not_found'],
-  },
-  approveAccessRequest: {
-    method: 'POST',
-    path: '/access/{id}/approve',
-    need: 'act',
-    summary: 'Approve an access request.',
-    notes: 'For an admin who is also among the role’s approvers: to be an admin is not enough.',
-    body: 'AccessDecision',
-    responses: { 200: { description: 'The request as it is now.', schema: 'AccessRequest' } },
-    problems: ['access_request_not_found', 'access_not_allowed', 'access_conflict', 'provider_unavailable'],
-  },
-  denyAccessRequest: {
-    method: 'POST',
-    path: '/access/{id}/deny',
-    need: 'act',
-    summary: 'Deny an access request.',
-    notes: 'As to approve.',
-    body: 'AccessDecision',
-    responses: { 200: { description: 'The request as it is now.', schema: 'AccessRequest' } },
-    problems: ['access_request_not_found', 'access_not_allowed', 'access_conflict', 'provider_unavailable'],
-  },
   endAccessRequest: {
     method: 'DELETE',
     path: '/access/{id}',
     need: 'revoke',
+    event: 'access-refused',
+    fresh: true,
+    reports: true,
     summary: 'End a grant.',
     notes:
       'A revocation of the groups that it gave; its session goes on. An admin’s own request that is open is withdrawn: then the response is `{"withdrawn": true}`.',
@@ -314,6 +278,9 @@ export const ROUTES = {
     method: 'POST',
     path: '/drills',
     need: 'drill',
+    event: 'drill',
+    fresh: true,
+    reports: true,
     summary: 'Practise a revocation on every replica.',
     body: 'DrillRequest',
     responses: { 200: { description: 'The verdict, and the result of each replica.', schema: 'Drill' } },
@@ -323,6 +290,7 @@ export const ROUTES = {
     method: 'GET',
     path: '/audit',
     need: 'read',
+    event: 'admin-read',
     summary: 'Watch the audit log of all replicas as it is written.',
     notes:
       'Each parameter is a filter (docs/audit-tail.md). `Last-Event-ID` continues where an earlier stream ended. A stream ends after the lifetime of an access token at the latest; the client then reconnects.',
@@ -342,6 +310,7 @@ export const ROUTES = {
     method: 'GET',
     path: '/audit/events',
     need: 'read',
+    event: 'admin-read',
     summary: 'Search the audit log that this replica has written to its files.',
     notes:
       'Newest first; a request appears once, by its latest event, and with `auditId` by every event. Other replicas have files of their own. A search reads 256 MiB and takes 4 s at most; an account has one at a time and a replica two. Others wait for their turn, for 4 s at most; then the response is 429. For what is long ago, send `until` as well: the newer part of an uncompressed file is then not read. For what is older, send the lowest `stageTimestamp` as `until`: a response never ends within one moment.',
@@ -353,6 +322,7 @@ export const ROUTES = {
     method: 'GET',
     path: '/audit/events.jsonl',
     need: 'read',
+    event: 'admin-read',
     summary: 'Download audit events as lines of JSON.',
     notes:
       'The lines as they are in the files of this replica, oldest first: the newest 10,000 and 16 MiB at most. Where there are more, the name of the file ends in `-newest-part`.',
@@ -364,13 +334,10 @@ export const ROUTES = {
     method: 'GET',
     path: '/openapi.json',
     need: 'any',
+    event: 'admin-read',
+    inTurn: 'reads at once',
     summary: 'Read this description as an OpenAPI 3.1 document.',
     conditional: true,
     responses: { 200: { description: 'The document.' } },
   },
-} as const satisfies Readonly<Record<string, Route>>;
-
-export type RouteName = keyof typeof ROUTES;
-
-/** The names and routes, in the order of the table. */
-export const routes = Object.entries(ROUTES) as readonly (readonly [RouteName, Route])[];
+} as const satisfies Readonly<Record<string, Operation>>;

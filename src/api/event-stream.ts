@@ -6,14 +6,14 @@
  * expires, and a client that reconnects is authorized again. A client that never reads makes us keep all events for
  * it in memory, so a client that takes nothing for a while is disconnected.
  */
-import type { AdminApiDeps } from '../dependencies.ts';
+import type { AdminApiDeps } from './dependencies.ts';
 import type { Response } from 'express';
-import type { Account } from '../../core/identity/identity.ts';
-import { sessionKey, type LogChange } from '../../core/credential/revocation.ts';
-import { nowSeconds } from '../../contracts/clock.ts';
-import { whenOver } from '../../core/http/response-over.ts';
-import type { Actor } from '../../http/request-context.ts';
-import { resetResponse } from '../../http/revocable-response.ts';
+import type { Account } from '../core/identity/identity.ts';
+import { sessionKey, type LogChange } from '../core/credential/revocation.ts';
+import { nowSeconds } from '../contracts/clock.ts';
+import { whenOver } from '../core/http/response-over.ts';
+import type { Actor } from '../http/request-context.ts';
+import { resetResponse } from '../http/revocable-response.ts';
 
 export const STREAM_LIMITS = {
   /**

@@ -1,0 +1,289 @@
+/** The API for access requests: every operation, body and problem code of it. */
+import { z } from 'zod';
+import { SELF_AUDIENCE } from '../core.ts';
+import { accessDecisionSchema, accessEndedSchema, accessRequestSchema } from './access.ts';
+import { OWN_CALLS, OWN_PROBLEMS } from './own-operations.ts';
+import type { ApiDescription } from './operation.ts';
+import { problemSchema, receiptSchema, revocationResultSchema } from './responses.ts';
+
+/**
+ * What waits for an approver, in a page: about so many. A hundred requests are unsealed for it at most, and fifty grants.
+ */
+const QUEUE_PAGE = { usual: 50, most: 100 } as const;
+
+const names = z.array(z.string()).readonly();
+
+const orderSchema = z.strictObject({
+  role: z.string().describe('its name'),
+  seconds: z.number().describe('for how long, from 60 to the role’s `longestSeconds`'),
+  reason: z.string().describe('at most 500 characters').default(''),
+  session: z
+    .string()
+    .describe('another session of the caller’s own that gets the role; absent: the one that sends this')
+    .exactOptional(),
+});
+
+const offeredRoleSchema = z.object({
+  name: z.string(),
+  description: z.string(),
+  groups: names.describe('what the role gives'),
+  clusters: names.describe('where it gives them; absent: everywhere').exactOptional(),
+  needed: z.number().int().min(0).describe('how many approvals it needs; 0: none (break-glass)'),
+  approvers: names.describe('the groups whose members approve'),
+  longestSeconds: z.number(),
+  reason: z
+    .string()
+    .describe('a regular expression that the whole reason must match; absent: any, or none')
+    .exactOptional(),
+  freshnessSeconds: z.number().describe('how recent the sign-in must be; absent: any').exactOptional(),
+  needsFreshSignIn: z.boolean().describe('whether the caller’s is too old'),
+});
+
+const listSchema = z.object({
+  roles: z.array(offeredRoleSchema).readonly().describe('what the caller may ask for'),
+  mine: z.array(accessRequestSchema).readonly().describe('the latest 50 requests of the account'),
+  queue: z
+    .array(accessRequestSchema)
+    .readonly()
+    .describe('requests that the caller may approve or deny, newest first, then grants of others that they may end'),
+  cursor: z
+    .string()
+    .describe('where there may be more in the queue: that page has the rest of it alone, `roles` and `mine` are empty')
+    .exactOptional(),
+});
+
+const ENDING = {
+  200: { description: 'Proven: the end is in force on every replica. Or `{"withdrawn": true}`.', schema: 'Revocation' },
+  202: { description: 'Written and still being proven.', schema: 'Revocation' },
+} as const;
+
+const DECIDING = [
+  'reason_malformed',
+  'session_over',
+  'fresh_sign_in_needed',
+  'sign_in_again',
+  'freshness_unprovable',
+  'own_request',
+  'not_an_approver',
+  'account_locked',
+  'request_not_found',
+  'role_changed',
+  'already_approved',
+  'request_granted',
+  'request_denied',
+  'request_withdrawn',
+  'request_expired',
+  'request_busy',
+  'grant_over',
+  'requester_gone',
+  'requester_not_eligible',
+  'requester_signs_in_again',
+  'approver_over',
+  'requests_too_many',
+  'requests_of_account_too_many',
+  'grants_too_many',
+  'grants_of_account_too_many',
+  'grants_of_session_too_many',
+  'provider_unavailable',
+] as const;
+
+const event = 'access-refused';
+
+export const ACCESS_API = {
+  title: 'Portcullis API for access requests',
+  description:
+    'A program asks for a role for a while, and approves, denies and ends. Delegated sessions and workloads are rejected. All texts of users in responses are as they were typed, but on one line and without control and invisible characters: escape them where they are shown.',
+  servers: [{ url: '/', by: 'bearer' }],
+  audience: SELF_AUDIENCE,
+  root: '/-/access',
+  bodyBytes: '32kb',
+  operations: {
+    listAccess: {
+      method: 'GET',
+      path: '',
+      event,
+      summary: 'List what the caller may ask for, has asked for, and may decide about.',
+      notes:
+        'A page may be empty and still have a cursor, because few of the requests that wait may be for this approver. Lists of an account are read one after the other. Four may wait; a further one is 429.',
+      query: z.strictObject({
+        cursor: z.string().max(500).describe('the `cursor` of the page before').exactOptional(),
+        limit: z.coerce
+          .number()
+          .int()
+          .min(1)
+          .max(QUEUE_PAGE.most)
+          .describe('how many the queue of a page has, about')
+          .default(QUEUE_PAGE.usual),
+      }),
+      inTurn: 'lists at once',
+      responses: { 200: { description: 'A page.', schema: 'AccessList' } },
+    },
+    requestAccess: {
+      method: 'POST',
+      path: '',
+      event,
+      summary: 'Ask for a role, for the session that sends it.',
+      body: 'AccessOrder',
+      order: true,
+      reports: true,
+      responses: {
+        201: {
+          description: 'The request. Where the role needs no approval, its `state` is `granted`.',
+          schema: 'AccessRequest',
+        },
+      },
+      problems: [
+        'seconds_malformed',
+        'reason_malformed',
+        'reason_needed',
+        'session_over',
+        'fresh_sign_in_needed',
+        'sign_in_again',
+        'freshness_unprovable',
+        'account_locked',
+        'role_not_found',
+        'session_not_found',
+        'role_open',
+        'role_active',
+        'requester_gone',
+        'request_busy',
+        'requests_too_many',
+        'requests_of_account_too_many',
+        'grants_too_many',
+        'grants_of_account_too_many',
+        'grants_of_session_too_many',
+        'provider_unavailable',
+      ],
+    },
+    getAccess: {
+      method: 'GET',
+      path: '/{id}',
+      event,
+      summary: 'Read one access request.',
+      notes: 'One session may have four calls that wait at a time. A replica that shuts down answers early.',
+      query: z.strictObject({
+        wait: z.coerce
+          .number()
+          .int()
+          .min(0)
+          .max(25)
+          .describe('seconds to wait until it has another state or decision; then it is returned as it is')
+          .default(0),
+      }),
+      responses: { 200: { description: 'The request, with its decisions and its grant.', schema: 'AccessRequest' } },
+      problems: ['request_not_found'],
+    },
+    approveAccess: {
+      method: 'POST',
+      path: '/{id}/approve',
+      event,
+      summary: 'Approve an access request.',
+      notes: 'It needs a sign-in that is not older than `access.freshness`.',
+      body: 'AccessDecision',
+      order: true,
+      reports: true,
+      responses: { 200: { description: 'The request as it is then.', schema: 'AccessRequest' } },
+      problems: DECIDING,
+    },
+    denyAccess: {
+      method: 'POST',
+      path: '/{id}/deny',
+      event,
+      summary: 'Deny an access request.',
+      notes: 'As to approve.',
+      body: 'AccessDecision',
+      order: true,
+      reports: true,
+      responses: { 200: { description: 'The request as it is then.', schema: 'AccessRequest' } },
+      problems: DECIDING,
+    },
+    endAccess: {
+      method: 'DELETE',
+      path: '/{id}',
+      event,
+      summary: 'Withdraw an open request of one’s own, or end a grant.',
+      notes: 'A grant is ended by its user, an approver of the role, or an admin.',
+      query: z.strictObject({ reason: z.string().describe('for the audit log').default('') }),
+      order: true,
+      reports: true,
+      responses: ENDING,
+      problems: [
+        'reason_malformed',
+        'fresh_sign_in_needed',
+        'freshness_unprovable',
+        'may_not_end',
+        'request_not_found',
+        'request_open',
+        'request_busy',
+        'grant_over',
+      ],
+    },
+  },
+  schemas: {
+    AccessList: listSchema,
+    OfferedRole: offeredRoleSchema,
+    AccessOrder: orderSchema,
+    AccessRequest: accessRequestSchema,
+    AccessDecision: accessDecisionSchema,
+    AccessWithdrawn: accessEndedSchema,
+    Revocation: revocationResultSchema,
+    Receipt: receiptSchema,
+    Problem: problemSchema,
+  },
+  common: { ofCalls: [...OWN_CALLS, 'workload', 'delegated_session'], ofChanges: [] },
+  problems: {
+    ...OWN_PROBLEMS,
+    seconds_malformed: { status: 400, when: 'it is no whole number, or not among what the role allows' },
+    reason_malformed: { status: 400, when: 'the reason is too long' },
+    reason_needed: { status: 400, when: 'the reason does not match the role’s pattern' },
+    session_over: { status: 401, when: 'the session has ended, or its provider rejects the user' },
+    fresh_sign_in_needed: {
+      status: 401,
+      when: 'the last sign-in is older than `maxAge` seconds: step up, then send it again',
+    },
+    workload: { status: 403, when: 'the session is that of a workload' },
+    delegated_session: { status: 403, when: 'the session is a delegated one' },
+    sign_in_again: {
+      status: 403,
+      when: 'the session is of an earlier version, or its provider cannot be asked again',
+    },
+    freshness_unprovable: { status: 403, when: 'the provider does not say when the user signed in' },
+    own_request: { status: 403, when: 'the caller has asked for it, or has a name of whoever has' },
+    not_an_approver: { status: 403, when: 'the caller is in none of the role’s approving groups' },
+    may_not_end: { status: 403, when: 'the caller sees the grant and may not end it: an auditor' },
+    account_locked: { status: 403, when: 'the account that asked is locked' },
+    request_not_found: { status: 404, when: 'there is no such request, or the caller may not see it' },
+    role_not_found: { status: 404, when: 'there is no such role, or the caller may not ask for it' },
+    session_not_found: { status: 404, when: 'there is no such session among the caller’s own' },
+    role_open: { status: 409, when: 'the session waits for this role already' },
+    role_active: { status: 409, when: 'the session has this role already' },
+    role_changed: { status: 409, when: 'the role is not what was asked for any more: it must be asked for again' },
+    already_approved: { status: 409, when: 'the caller has approved it, or whoever has their name' },
+    request_open: { status: 409, when: 'nothing has begun that could be ended' },
+    request_granted: { status: 409, when: 'it was approved already' },
+    request_denied: { status: 409, when: 'it was denied' },
+    request_withdrawn: { status: 409, when: 'its user has withdrawn it' },
+    request_expired: { status: 409, when: 'no one decided in time' },
+    request_busy: { status: 409, when: 'others change it at the same moment' },
+    grant_over: { status: 409, when: 'it is over already' },
+    requester_gone: { status: 409, when: 'the session that asked has ended, or its provider rejects its user' },
+    requester_not_eligible: { status: 409, when: 'its user may not ask for this any more' },
+    requester_signs_in_again: { status: 409, when: 'its user must sign in, then ask again' },
+    approver_over: { status: 409, when: 'the session of someone who approved it ends at the same moment' },
+    requests_too_many: {
+      status: 409,
+      when: 'as many requests wait, for the role or for all, [as may](../access-requests.md#limits)',
+    },
+    requests_of_account_too_many: {
+      status: 409,
+      when: 'ten requests of the account wait, or it has asked too often today',
+    },
+    grants_too_many: {
+      status: 409,
+      when: 'as many grants go on, of the role or of all, [as may](../access-requests.md#limits)',
+    },
+    grants_of_account_too_many: { status: 409, when: 'the account has ten grants' },
+    grants_of_session_too_many: { status: 409, when: 'the session has five grants' },
+    provider_unavailable: { status: 502, when: 'an identity provider does not confirm a user right now' },
+  },
+} as const satisfies ApiDescription;

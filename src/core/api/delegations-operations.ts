@@ -1,0 +1,244 @@
+/** The API for delegated sessions: every operation, body and problem code of it. */
+import { z } from 'zod';
+import { SELF_AUDIENCE } from '../core.ts';
+import { MOST_COMPARISONS } from '../delegation/beyond.ts';
+import { timeSchema } from './fields.ts';
+import { OWN_CALLS, OWN_PROBLEMS } from './own-operations.ts';
+import type { ApiDescription } from './operation.ts';
+import { problemSchema, receiptSchema, recentRequestSchema, revocationResultSchema } from './responses.ts';
+
+/**
+ * Sessions of a page. Each is unsealed, and has its latest request read: about a third of a millisecond of CPU, over several
+ * turns.
+ */
+const PAGE = { usual: 20, most: 50 } as const;
+/** Names of clusters in an order. An error of each of ten thousand would take longer than all else. */
+const MOST_CLUSTERS = 256;
+
+const names = z.array(z.string()).readonly();
+
+const orderSchema = z.strictObject({
+  name: z
+    .string()
+    .describe(
+      'who acts in it: 1 to 63 letters, digits, dots, hyphens and underscores, with a letter or digit at each end',
+    ),
+  clusters: z
+    .array(z.unknown())
+    .max(MOST_CLUSTERS)
+    .pipe(z.array(z.string()))
+    .describe('names of the clusters for which it may have tokens; at least one, at most 256'),
+  limits: z
+    .array(z.unknown())
+    .describe(
+      `what it may do. A request must be allowed by each of them, and by each of the caller’s own. Each has one or more of \`preset\` (\`read-only\` or \`read-only-with-secrets\`), \`namespaces\` and \`rules\` (as in RBAC). Rules that take more than ${MOST_COMPARISONS.toLocaleString('en')} comparisons of a text with one of the limits above are rejected as wider`,
+    ),
+  seconds: z
+    .number()
+    .describe(
+      'how long it may last, at least 1. It ends no later than the caller’s session, and after `delegation.lifetime` at most; the response has the end that it was given',
+    ),
+  thumbprint: z
+    .string()
+    .describe(
+      'SHA-256 of the session’s own certificate, in base64url (RFC 8705 §3.1). The private key stays where it was made. Not needed where `sessions.binding` is `off`, and ignored there',
+    )
+    .exactOptional(),
+});
+
+const listedSchema = z.object({
+  id: z.string(),
+  name: z.string().describe('the actors in one text, such as `claude`, or `claude/reviewer`'),
+  actors: z
+    .array(
+      z.object({
+        name: z.string(),
+        registered: z.literal(true).describe('a registered client, which has authenticated itself').exactOptional(),
+      }),
+    )
+    .readonly()
+    .describe('who acts in it: this session’s own actor last'),
+  parent: z.string().describe('id of the session that it was made from'),
+  clusters: names,
+  rights: z.string().describe('its limits in short'),
+  sourceCidrs: names.describe('the addresses from which it may be used, where those are limited').exactOptional(),
+  createdAt: timeSchema,
+  expiresAt: timeSchema,
+  lastUsedAt: timeSchema,
+  address: z.string().describe('the IP address that asked for it'),
+  recent: z
+    .array(recentRequestSchema)
+    .readonly()
+    .describe('in a list its latest request, of one session its latest ten'),
+});
+
+const delegatedSchema = listedSchema.extend({
+  limits: z.array(z.unknown()).readonly().describe('what it may do, those of the sessions above it first'),
+});
+
+const createdSchema = z.object({
+  delegation: delegatedSchema,
+  refreshToken: z
+    .string()
+    .describe(
+      'for the client `portcullis-cli`, bound to `thumbprint`: used at `/-/oauth/token` like every other one, and ended at `/-/oauth/revoke`',
+    ),
+  clusters: z
+    .array(
+      z.object({
+        name: z.string(),
+        server: z.string().describe('for a kubeconfig').exactOptional(),
+        caData: z.string().describe('PEM, where one is configured').exactOptional(),
+      }),
+    )
+    .readonly(),
+});
+
+const event = 'delegation-refused';
+
+export const DELEGATIONS_API = {
+  title: 'Portcullis API for delegated sessions',
+  description:
+    'A program makes delegated sessions from its own session, lists them and ends them. One order of an account is judged at a time. All delegated sessions of an account count together, apart from its user’s own sessions: a script cannot keep its user from ending it.',
+  servers: [{ url: '/', by: 'bearer' }],
+  audience: SELF_AUDIENCE,
+  root: '/-/delegations',
+  bodyBytes: '32kb',
+  operations: {
+    listDelegations: {
+      method: 'GET',
+      path: '',
+      event,
+      summary: 'List delegated sessions, newest first, page by page.',
+      notes:
+        'Beneath a user’s own session all delegated sessions of the account, beneath a delegated session those beneath it. A page may be shorter than its limit and still have a cursor. Lists of an account are read one after the other. Four may wait; a further one is 429.',
+      query: z.strictObject({
+        cursor: z.string().max(500).describe('the `cursor` of the page before').exactOptional(),
+        limit: z.coerce
+          .number()
+          .int()
+          .min(1)
+          .max(PAGE.most)
+          .describe('the largest number of sessions on a page')
+          .default(PAGE.usual),
+      }),
+      inTurn: 'lists at once',
+      responses: { 200: { description: 'A page of delegated sessions.', schema: 'DelegationPage' } },
+    },
+    createDelegation: {
+      method: 'POST',
+      path: '',
+      event,
+      summary: 'Make a delegated session beneath the caller’s.',
+      notes: 'Another order of the account at the same moment is 429, with `Retry-After`.',
+      body: 'DelegationOrder',
+      order: true,
+      inTurn: 'delegated sessions at once',
+      reports: true,
+      responses: { 201: { description: 'The session, and what its holder needs.', schema: 'CreatedDelegation' } },
+      problems: [
+        'name_malformed',
+        'clusters_missing',
+        'cluster_unknown',
+        'limits_missing',
+        'limits_malformed',
+        'limits_too_large',
+        'seconds_malformed',
+        'key_malformed',
+        'key_of_session_above',
+        'levels_too_many',
+        'parent_over',
+        'delegation_disabled',
+        'delegation_not_allowed',
+        'workload',
+        'account_locked',
+        'cluster_not_delegable',
+        'cluster_beyond_parent',
+        'limits_beyond_parent',
+        'source_beyond_parent',
+        'time_over',
+        'name_taken',
+        'key_used',
+        'delegations_too_many',
+        'sessions_too_many',
+        'store_restarted',
+      ],
+    },
+    getDelegation: {
+      method: 'GET',
+      path: '/{id}',
+      event,
+      summary: 'Read one of those sessions.',
+      responses: { 200: { description: 'The session.', schema: 'Delegation' } },
+      problems: ['session_not_found'],
+    },
+    endDelegation: {
+      method: 'DELETE',
+      path: '/{id}',
+      event,
+      summary: 'End one of those sessions, with all beneath it, as a sign-out.',
+      reports: true,
+      responses: {
+        200: { description: 'Proven: no replica accepts it any more.', schema: 'Revocation' },
+        202: { description: 'Written and still being proven.', schema: 'Revocation' },
+      },
+      problems: ['session_not_found'],
+    },
+  },
+  schemas: {
+    DelegationPage: z.object({
+      delegations: z.array(listedSchema).readonly(),
+      cursor: z.string().describe('present where there may be more').exactOptional(),
+    }),
+    ListedDelegation: listedSchema,
+    Delegation: delegatedSchema,
+    DelegationOrder: orderSchema,
+    CreatedDelegation: createdSchema,
+    RecentRequest: recentRequestSchema,
+    Revocation: revocationResultSchema,
+    Receipt: receiptSchema,
+    Problem: problemSchema,
+  },
+  common: { ofCalls: OWN_CALLS, ofChanges: [] },
+  problems: {
+    ...OWN_PROBLEMS,
+    name_malformed: { status: 400, when: 'the name has other characters, or too many' },
+    clusters_missing: { status: 400, when: 'no cluster is named' },
+    cluster_unknown: { status: 400, when: 'there is no such cluster, or the user may not use it' },
+    limits_missing: { status: 400, when: 'nothing would limit the session' },
+    limits_malformed: { status: 400, when: 'a limit is malformed; `detail` has its place' },
+    limits_too_large: {
+      status: 400,
+      when: 'the limits, with those of the sessions above, have more than 8192 bytes as JSON',
+    },
+    seconds_malformed: { status: 400, when: 'it is no whole number, or less than 1' },
+    key_malformed: { status: 400, when: 'there is no thumbprint, or it is none' },
+    key_of_session_above: { status: 400, when: 'it is the key of a session above' },
+    levels_too_many: { status: 400, when: 'four delegated sessions are above one another already' },
+    parent_over: { status: 401, when: 'the session that it would be made from has ended meanwhile' },
+    delegation_disabled: { status: 403, when: '`delegation.enabled` is off' },
+    delegation_not_allowed: { status: 403, when: 'the user is in none of `delegation.groups`' },
+    workload: { status: 403, when: 'the session is that of a workload' },
+    account_locked: { status: 403, when: 'the account is locked' },
+    cluster_not_delegable: { status: 403, when: 'it is none of `delegation.clusters`' },
+    cluster_beyond_parent: { status: 403, when: 'the session above was not given that cluster' },
+    limits_beyond_parent: {
+      status: 403,
+      when: 'they are wider than those above or `delegation.most`; `detail` names the first',
+    },
+    source_beyond_parent: { status: 403, when: 'the session above may be used from fewer addresses' },
+    session_not_found: { status: 404, when: 'there is no such delegated session among the caller’s' },
+    time_over: {
+      status: 409,
+      when: 'its time was over before it was opened: it was too short, or a clock was changed',
+    },
+    name_taken: { status: 409, when: 'a registered client (`delegation.clients`) has this name' },
+    key_used: { status: 409, when: 'another delegated session has this key' },
+    delegations_too_many: {
+      status: 409,
+      when: 'the user’s own session has `delegation.perSession` beneath it already',
+    },
+    sessions_too_many: { status: 409, when: 'the account has as many sessions as one may have' },
+    store_restarted: { status: 409, when: 'the store was restarted meanwhile' },
+  },
+} as const satisfies ApiDescription;
