@@ -267,7 +267,7 @@ function callWith<A extends ApiDescription>(
     path: pathOf(req),
     params: req.params as Readonly<Record<string, string>>,
     rawQuery: { ...req.query },
-    query: (query === undefined ? undefined : valid(query, { ...req.query }, 'query_malformed')) as never,
+    query: (query === undefined ? undefined : validQuery(api, operation, query, req)) as never,
     body: (schema === undefined ? undefined : validBody(schema, req.body)) as never,
     header: (name) => req.get(name),
     gone: () => goneSignal(res),
@@ -275,16 +275,26 @@ function callWith<A extends ApiDescription>(
   };
 }
 
-function valid(schema: z.ZodType, value: unknown, reason: string): unknown {
-  const result = checked(schema, value);
+/** The audit event of an admin's change names the parameter that is wrong; that of a read has the whole query. */
+function validQuery<A extends ApiDescription>(
+  { rejectsUnknownQuery }: Api<A>,
+  operation: Operation,
+  schema: z.ZodType,
+  req: Request,
+): unknown {
+  const given = { ...req.query };
+  const result = checked(schema, given);
   if (result.ok) return result.value;
+  const [name = 'query'] = schema.safeParse(given).error?.issues[0]?.path ?? [];
+  const reason = rejectsUnknownQuery && isChange(operation) ? `${String(name)}_malformed` : 'query_malformed';
   throw new AppError('bad_request', result.reason, { reason });
 }
 
 function validBody(schema: z.ZodType, body: unknown): unknown {
-  const reason = 'request_malformed';
-  if (body === undefined) throw new AppError('bad_request', 'Send JSON as application/json.', { reason });
-  return valid(schema, body, reason);
+  const result = checked(schema, body);
+  if (result.ok) return result.value;
+  const message = body === undefined ? 'Send JSON as application/json.' : result.reason;
+  throw new AppError('bad_request', message, { reason: 'request_malformed' });
 }
 
 function goneSignal(res: Response): AbortSignal {
