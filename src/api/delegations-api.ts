@@ -1,6 +1,7 @@
 /** The handlers of the API for delegated sessions, for programs at the api listener: `/-/delegations`. */
 import type { RequestHandler } from 'express';
 import { DELEGATIONS_API } from '../core/api/delegations-operations.ts';
+import { DELEGATION_PROBLEMS } from '../core/api/delegations-problems.ts';
 import { sessionIdSchema } from '../core/api/fields.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
@@ -8,15 +9,9 @@ import type { RightsLimit } from '../core/delegation/rights.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
 import { record } from '../http/audit-events.ts';
 import { unauthenticated } from '../http/bearer.ts';
-import { ProblemError } from '../http/problem.ts';
+import { rejectionProblem, type ProblemError } from '../http/problem.ts';
 import { revocationStatus } from '../services/admin/admin.ts';
-import {
-  errorCodeOf,
-  REJECTIONS,
-  type DelegationDeps,
-  type Delegations,
-  type Rejection,
-} from '../services/delegation/delegation.ts';
+import { type DelegationDeps, type Delegations, type Rejection } from '../services/delegation/delegation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { Call, Handlers } from './call.ts';
 import { delegatedView, listedView } from './delegation-view.ts';
@@ -66,14 +61,12 @@ function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
 
 /** @param audited whether its audit event was written already */
 const rejectionError = ({ reason, message }: Rejection, audited = true): ProblemError =>
-  new ProblemError({ problem: reason, status: REJECTIONS[reason], code: errorCodeOf(reason) }, message, { audited });
+  rejectionProblem({ problem: reason, status: DELEGATION_PROBLEMS[reason].status }, message, { audited });
 
 function notAmongYours(): ProblemError {
-  const about = { problem: 'session_not_found', status: 404, code: 'not_found' } as const;
-  return new ProblemError(
-    about,
-    'There is no such delegated session among yours. “portcullis delegations” lists them.',
-  );
+  const { status } = DELEGATION_PROBLEMS.session_not_found;
+  const message = 'There is no such delegated session among yours. “portcullis delegations” lists them.';
+  return rejectionProblem({ problem: 'session_not_found', status }, message);
 }
 
 const idOf = ({ params }: Call): string | undefined => sessionIdSchema.safeParse(params['id']).data;

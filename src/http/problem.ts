@@ -46,6 +46,25 @@ export class ProblemError extends AppError {
   }
 }
 
+/** The error code of a problem with a code of its own, by its status. */
+const CODES: Readonly<Record<number, ErrorCode>> = {
+  400: 'bad_request',
+  401: 'unauthenticated',
+  403: 'forbidden',
+  404: 'not_found',
+  409: 'conflict',
+  502: 'provider_unavailable',
+};
+
+/** Returns a rejection by its code, with the status that its API describes for it. */
+export function rejectionProblem(
+  { problem, status }: { readonly problem: string; readonly status: number },
+  message: string,
+  options: ProblemErrorOptions = {},
+): ProblemError {
+  return new ProblemError({ problem, status, code: CODES[status] ?? 'internal' }, message, options);
+}
+
 export interface Problem {
   /** `about:blank` (RFC 9457 §4.2.1): the code says more than a URL would. */
   readonly type: 'about:blank';

@@ -9,11 +9,11 @@ import type { SessionRecord } from '../../store/store.ts';
 import { auditApproved, auditDenied } from './audit-events.ts';
 import { begun } from './begun.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import { assertFirstApproval, assertOpen, judgeDecider, type Judged } from './judge.ts';
+import { judgeDecider, judgeFirstApproval, judgeOpen, type Judged } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
-import { rejection, requestNotFound } from './rejections.ts';
-import { assertFreshUser, recheckedUser } from './users.ts';
-import { writeRejection } from './write-rejections.ts';
+import { accessProblem, passed } from './problems.ts';
+import { ofWrite } from './rejections.ts';
+import { judgeFreshness, recheckedUser } from './users.ts';
 
 /** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */
 const ATTEMPTS = 8;
@@ -35,18 +35,16 @@ export async function decide(
   decision: Decision,
 ): Promise<AccessRequest> {
   const { request } = found;
-  assertOpen(request, nowSeconds(deps));
-  if (request.account === caller.actor.account) {
-    throw rejection('own_request', 'You have asked for this yourself. A colleague must decide; you can withdraw it.');
-  }
-  const decider = await recheckedUser(deps, caller);
-  assertFreshUser(deps, decider, deps.config.access.freshness, 'approval');
+  passed(judgeOpen(request, nowSeconds(deps)));
+  if (request.account === caller.actor.account) throw accessProblem({ reason: 'own_request', isSameAccount: true });
+  const decider = passed(await recheckedUser(deps, caller));
+  passed(judgeFreshness(deps, decider, deps.config.access.freshness, 'approval'));
   const requester = await requesterOf(deps, request, decision);
   let stored: StoredRequest | undefined = found;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    if (stored === undefined) throw requestNotFound();
-    assertOpen(stored.request, nowSeconds(deps));
-    const judged = judgeDecider(deps, stored.request, { decider, requester });
+    if (stored === undefined) throw accessProblem({ reason: 'request_not_found' });
+    passed(judgeOpen(stored.request, nowSeconds(deps)));
+    const judged = passed(judgeDecider(deps, stored.request, { decider, requester }));
     const written = await (decision.approved
       ? approve(deps, stored, { caller, judged, decider, requester, reason: decision.reason })
       : deny(deps, stored, { caller, decider, reason: decision.reason }));
@@ -55,11 +53,11 @@ export async function decide(
       await audit(deps, caller, written.stored.request, { ...decision, needed: judged.role.approval.count });
       return written.stored.request;
     }
-    if (!AGAIN.has(written.reason)) throw writeRejection(written.reason);
+    if (!AGAIN.has(written.reason)) throw accessProblem(ofWrite(written.reason));
     // Another decision was written first, or an approver has been revoked: judged again, by what is stored now.
     stored = await deps.store.access.find(request.id);
   }
-  throw rejection('request_busy', 'Others decide about this request at the same moment. Try again.');
+  throw accessProblem({ reason: 'request_busy', others: 'decide' });
 }
 
 /**
@@ -72,11 +70,9 @@ async function requesterOf(
   { approved }: Decision,
 ): Promise<SessionRecord> {
   const record = await (approved ? recheckedRecord(deps.recheck, session) : deps.store.sessions.read(session));
-  if (record?.account !== account || record.delegation !== undefined) throw writeRejection('session_over');
+  if (record?.account !== account || record.delegation !== undefined) throw accessProblem({ reason: 'requester_gone' });
   if (approved && !isConfirmed(deps, record)) {
-    const message =
-      'The identity provider of whoever asks cannot be asked about them again: they must sign in, then ask again.';
-    throw rejection('requester_signs_in_again', message);
+    throw accessProblem({ reason: 'requester_signs_in_again', because: 'unconfirmed' });
   }
   return record;
 }
@@ -108,10 +104,9 @@ async function approve(
 ): Promise<AccessWrite> {
   const request = await withLapses(deps, stored.request, { asksProvider: true });
   const approvals = approvalsOf(request);
-  assertFirstApproval(approvals, decider);
+  passed(judgeFirstApproval(approvals, decider));
   if (!mayRequest(role, requester.identity) || request.seconds > role.longest) {
-    const message = 'Whoever asked may not ask for this any more: not in these groups, or not for so long.';
-    throw rejection('requester_not_eligible', message);
+    throw accessProblem({ reason: 'requester_not_eligible' });
   }
   const { knownAs, record } = decider;
   const decision = {

@@ -9,9 +9,10 @@ import { mayApprove, mayRequest, sameTerms, type AccessRole, type RoleApproval }
 import { isOpen, type AccessDecision, type AccessRequest, type AccessState } from '../../core/access/request.ts';
 import { arePossiblyOne } from '../../core/access/same-person.ts';
 import type { Identity } from '../../core/identity/identity.ts';
+import { ok } from '../../core/result.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import { rejection, requestNotFound, type RejectionReason } from './rejections.ts';
+import { rejected, type AccessRejection, type Judgement } from './rejections.ts';
 
 type RoleDeps = Pick<AccessDeps, 'config' | 'mayUse'>;
 
@@ -26,42 +27,35 @@ export function mayAskFor({ config, mayUse }: RoleDeps, role: AccessRole, identi
   return names.some((name) => mayUse(name, identity));
 }
 
-/**
- * Returns the role that a user asks for.
- * @throws ProblemError `role_not_found`, also for one that they may not ask for, `seconds_malformed`
- */
+/** Shorter than that, a grant is over before a command is typed. */
+export const SHORTEST_SECONDS = 60;
+
+/** Returns the role that a user asks for; `role_not_found` also for one that they may not ask for. */
 export function roleFor(
   deps: RoleDeps,
   { role: name, seconds }: { readonly role: string; readonly seconds: number },
   identity: Identity,
-): AccessRole {
+): Judgement<AccessRole> {
   const role = roleNamed(deps, name);
-  if (role === undefined || !mayAskFor(deps, role, identity)) {
-    const message = 'There is no such role among those that you may ask for. “portcullis access list” lists them.';
-    throw rejection('role_not_found', message);
-  }
+  if (role === undefined || !mayAskFor(deps, role, identity)) return rejected({ reason: 'role_not_found' });
   if (!Number.isSafeInteger(seconds) || seconds < SHORTEST_SECONDS || seconds > role.longest) {
-    const message = `The time must be a whole number of seconds, from ${SHORTEST_SECONDS} to ${role.longest} for this role.`;
-    throw rejection('seconds_malformed', message);
+    return rejected({ reason: 'seconds_malformed', longest: role.longest });
   }
-  return role;
+  return ok(role);
 }
 
-/** Shorter than that, a grant is over before a command is typed. */
-const SHORTEST_SECONDS = 60;
-
-/** @throws ProblemError for a request that does not wait for approvals any more */
-export function assertOpen(request: AccessRequest, nowSeconds: number): void {
-  if (isOpen(request, nowSeconds)) return;
-  throw rejection(...CLOSED[request.state === 'open' ? 'expired' : request.state]);
+/** Whether a request still waits for approvals. */
+export function judgeOpen(request: AccessRequest, nowSeconds: number): Judgement<undefined> {
+  if (isOpen(request, nowSeconds)) return ok(undefined);
+  return rejected(CLOSED[request.state === 'open' ? 'expired' : request.state]);
 }
 
-const CLOSED: Readonly<Record<Exclude<AccessState, 'open'>, readonly [RejectionReason, string]>> = {
-  granted: ['request_granted', 'This request was approved already, and what it gives has begun.'],
-  denied: ['request_denied', 'This request was denied. It must be asked for again.'],
-  withdrawn: ['request_withdrawn', 'Its user has withdrawn this request.'],
-  expired: ['request_expired', 'No one decided about this request in time. It must be asked for again.'],
-  ended: ['grant_over', 'This request was approved, and what it gave is over already. It must be asked for again.'],
+const CLOSED: Readonly<Record<Exclude<AccessState, 'open'>, AccessRejection>> = {
+  granted: { reason: 'request_granted' },
+  denied: { reason: 'request_denied' },
+  withdrawn: { reason: 'request_withdrawn' },
+  expired: { reason: 'request_expired' },
+  ended: { reason: 'grant_over', act: 'decide' },
 };
 
 /** Whether a user approves for a role as it is configured now; of one that is not configured any more, as it was. */
@@ -73,56 +67,43 @@ export interface Judged {
 }
 
 /**
- * Checks that a user may decide about an open request.
+ * Whether a user may decide about an open request.
  * @param parties.requester the session that asked, as it is now
- * @throws ProblemError
  */
 export function judgeDecider(
   deps: Pick<AccessDeps, 'config'>,
   request: AccessRequest,
   { decider, requester }: { readonly decider: KnownUser; readonly requester: SessionRecord },
-): Judged {
-  const own = 'You have asked for this yourself, or with an account that has the same name. A colleague must decide.';
-  if (decider.account === request.account) throw rejection('own_request', own);
-  if (!isApprover(deps, request, decider.identity)) {
-    throw rejection('not_an_approver', 'You are not among those who approve this role. Ask one of them.');
-  }
+): Judgement<Judged> {
+  if (decider.account === request.account) return rejected({ reason: 'own_request', isSameAccount: true });
+  if (!isApprover(deps, request, decider.identity)) return rejected({ reason: 'not_an_approver' });
   if (requester.knownAs === undefined || requester.knownAs.length === 0) {
-    const message =
-      'Whoever asks has a session of an earlier version of Portcullis: they must sign in, then ask again.';
-    throw rejection('requester_signs_in_again', message);
+    return rejected({ reason: 'requester_signs_in_again', because: 'earlier_version' });
   }
   // As they were known when they asked, and as they are known now.
-  if (arePossiblyOne([...request.knownAs, ...requester.knownAs], decider.knownAs)) throw rejection('own_request', own);
+  if (arePossiblyOne([...request.knownAs, ...requester.knownAs], decider.knownAs)) {
+    return rejected({ reason: 'own_request', isSameAccount: false });
+  }
   const role = roleNamed(deps, request.terms.name);
   if (role === undefined || role.approval === 'none' || !sameTerms(request.terms, role)) {
-    const message =
-      'This role was changed after it was asked for. Its user must ask again, so that you see what you approve.';
-    throw rejection('role_changed', message);
+    return rejected({ reason: 'role_changed' });
   }
-  return { role: { ...role, approval: role.approval } };
+  return ok({ role: { ...role, approval: role.approval } });
 }
 
 /**
- * Checks that a user has not approved before.
+ * Whether a user has not approved before.
  * @param approvals those that count
- * @throws ProblemError `already_approved`
  */
-export function assertFirstApproval(approvals: readonly AccessDecision[], decider: KnownUser): void {
+export function judgeFirstApproval(approvals: readonly AccessDecision[], decider: KnownUser): Judgement<undefined> {
   const isOne = ({ account, knownAs }: AccessDecision): boolean =>
     account === decider.account || knownAs === undefined || arePossiblyOne(knownAs, decider.knownAs);
-  if (!approvals.some(isOne)) return;
-  const message =
-    'You have approved this already, or with an account that has the same name. It needs another colleague.';
-  throw rejection('already_approved', message);
+  return approvals.some(isOne) ? rejected({ reason: 'already_approved' }) : ok(undefined);
 }
 
 /** Whether a caller may see a request: its user, an approver of its role, and those who see all. */
-export function assertMaySee(
+export const maySee = (
   deps: Pick<AccessDeps, 'config'>,
   request: AccessRequest,
   who: { readonly account: string; readonly identity: Identity; readonly seesAll: boolean },
-): void {
-  if (request.account === who.account || who.seesAll || isApprover(deps, request, who.identity)) return;
-  throw requestNotFound();
-}
+): boolean => request.account === who.account || who.seesAll || isApprover(deps, request, who.identity);

@@ -4,34 +4,21 @@
  */
 import { MOST_REASON } from '../../core/access/request.ts';
 import { compileReason } from '../../core/access/reason-pattern.ts';
-import { rejection } from './rejections.ts';
+import { ok } from '../../core/result.ts';
+import { rejected, type Judgement } from './rejections.ts';
 
 /** More than any cleaned reason needs: an attacker sends megabytes of invisible characters. */
 const MOST_GIVEN = 4 * MOST_REASON;
 
-/**
- * Returns a reason without control, invisible and bidirectional characters, on one line. Lone surrogates are among them.
- * @throws ProblemError `reason_malformed` where it is too long
- */
-export function cleanReason(given: string): string {
+/** Returns a reason without control, invisible and bidirectional characters, on one line. Lone surrogates are among them. */
+export function cleanReason(given: string): Judgement<string> {
   const text =
     given.length > MOST_GIVEN ? given : given.replace(/\s+/gu, ' ').replace(/\p{C}/gu, '').replace(/ +/g, ' ').trim();
-  if (text.length > MOST_REASON) {
-    throw rejection('reason_malformed', `The reason may have at most ${MOST_REASON} characters.`);
-  }
-  return text;
+  return text.length > MOST_REASON ? rejected({ reason: 'reason_malformed' }) : ok(text);
 }
 
-/**
- * Checks a cleaned reason against the pattern of the role.
- * @throws ProblemError `reason_needed`
- */
-export function assertReason(reason: string, pattern: string | undefined): void {
-  if (pattern === undefined) return;
-  // The configuration has compiled it before.
-  if (compileReason(pattern).test(reason)) return;
-  throw rejection(
-    'reason_needed',
-    `This role needs a reason that matches “${pattern}”, from its beginning to its end.`,
-  );
+/** Whether a cleaned reason matches the pattern of the role, which the configuration has compiled before. */
+export function judgeReason(reason: string, pattern: string | undefined): Judgement<undefined> {
+  if (pattern === undefined || compileReason(pattern).test(reason)) return ok(undefined);
+  return rejected({ reason: 'reason_needed', pattern });
 }

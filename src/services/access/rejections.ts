@@ -1,84 +1,56 @@
-/** Every reason why a request, a decision or an end is rejected, with the HTTP status that the APIs give it. */
-import { ProblemError, type ProblemErrorOptions } from '../../http/problem.ts';
-import { appErrorOf, statusOfCode } from '../../http/error-status.ts';
-import type { ErrorCode } from '../../core/errors.ts';
+/** Every reason why a request, a decision or an end is rejected, with what its text needs. */
+import type { ACCESS_PROBLEMS } from '../../core/api/access-problems.ts';
+import type { OWN_PROBLEMS } from '../../core/api/own-operations.ts';
+import { no, type Result } from '../../core/result.ts';
+import type { AccessWriteRejection } from '../../store/store.ts';
 
-export const REJECTIONS = {
-  request_not_found: 404,
-  role_not_found: 404,
-  session_not_found: 404,
-  seconds_malformed: 400,
-  reason_needed: 400,
-  reason_malformed: 400,
-  delegated_session: 403,
-  workload: 403,
-  sign_in_again: 403,
-  freshness_unprovable: 403,
-  fresh_sign_in_needed: 401,
-  session_over: 401,
-  own_request: 403,
-  not_an_approver: 403,
-  may_not_end: 403,
-  account_locked: 403,
-  role_open: 409,
-  role_active: 409,
-  role_changed: 409,
-  already_approved: 409,
-  approver_over: 409,
-  request_open: 409,
-  request_granted: 409,
-  request_denied: 409,
-  request_withdrawn: 409,
-  request_expired: 409,
-  request_busy: 409,
-  grant_over: 409,
-  requester_gone: 409,
-  requester_not_eligible: 409,
-  requester_signs_in_again: 409,
-  requests_too_many: 409,
-  requests_of_account_too_many: 409,
-  grants_too_many: 409,
-  grants_of_account_too_many: 409,
-  grants_of_session_too_many: 409,
-  provider_unavailable: 502,
-} as const satisfies Readonly<Record<string, number>>;
+/** `provider_unavailable` is an error of the provider, and no decision. */
+type Reason = Exclude<keyof typeof ACCESS_PROBLEMS, keyof typeof OWN_PROBLEMS | 'provider_unavailable'>;
 
-export type RejectionReason = keyof typeof REJECTIONS;
-
-const CODES: Readonly<Record<(typeof REJECTIONS)[RejectionReason], ErrorCode>> = {
-  400: 'bad_request',
-  401: 'unauthenticated',
-  403: 'forbidden',
-  404: 'not_found',
-  409: 'conflict',
-  502: 'provider_unavailable',
-};
-
-export const rejection = (reason: RejectionReason, message: string, options: ProblemErrorOptions = {}): ProblemError =>
-  new ProblemError({ problem: reason, status: REJECTIONS[reason], code: CODES[REJECTIONS[reason]] }, message, options);
-
-/** Returns anything thrown as an error whose audit event was written. */
-export function auditedError(thrown: unknown): ProblemError {
-  if (thrown instanceof ProblemError) {
-    const { problem, status, code, message, members, reason, retryAfterSeconds, maxAgeSeconds } = thrown;
-    return new ProblemError({ problem, status, code }, message, {
-      members,
-      reason,
-      cause: thrown.cause,
-      audited: true,
-      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-      ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
-    });
-  }
-  const { error } = appErrorOf(thrown);
-  const { code, message, reason } = error;
-  return new ProblemError({ problem: code, status: statusOfCode[code], code }, message, {
-    reason,
-    cause: error.cause,
-    audited: true,
-  });
+/** What the text of a reason depends on. */
+interface Details {
+  readonly seconds_malformed: { readonly longest: number };
+  readonly reason_needed: { readonly pattern: string };
+  readonly fresh_sign_in_needed: { readonly withinSeconds: number };
+  readonly freshness_unprovable: { readonly provider: string; readonly purpose: 'approval' | 'request' };
+  readonly delegated_session: { readonly act: 'ask' | 'have' };
+  readonly sign_in_again: { readonly because: 'unconfirmed' | 'earlier_version' };
+  readonly requester_signs_in_again: { readonly because: 'unconfirmed' | 'earlier_version' };
+  readonly own_request: { readonly isSameAccount: boolean };
+  readonly grant_over: { readonly act: 'decide' | 'end' };
+  readonly request_busy: { readonly others: 'decide' | 'change' | 'have_decided' };
 }
 
-/** The same for one that is not yours and for one that does not exist: an id that was guessed says nothing. */
-export const requestNotFound = (): ProblemError =>
-  rejection('request_not_found', 'There is no such access request among those that you may see.');
+export type AccessRejection = {
+  readonly [R in Reason]: { readonly reason: R } & (R extends keyof Details ? Details[R] : unknown);
+}[Reason];
+
+/** What a decision returns. */
+export type Judgement<T> = Result<T, AccessRejection>;
+
+export const rejected = (rejection: AccessRejection): { readonly ok: false; readonly reason: AccessRejection } =>
+  no(rejection);
+
+/** Returns why the store wrote nothing, for users. */
+export function ofWrite(reason: AccessWriteRejection): AccessRejection {
+  switch (reason) {
+    case 'request_unknown':
+      return { reason: 'request_not_found' };
+    case 'request_changed':
+      return { reason: 'request_busy', others: 'change' };
+    case 'request_over':
+      return { reason: 'request_expired' };
+    case 'session_over':
+      return { reason: 'requester_gone' };
+    case 'session_delegated':
+      return { reason: 'delegated_session', act: 'have' };
+    case 'approver_over':
+    case 'account_locked':
+    case 'requests_too_many':
+    case 'requests_of_account_too_many':
+    case 'grants_too_many':
+    case 'grants_of_account_too_many':
+    case 'grants_of_session_too_many':
+      return { reason };
+  }
+}

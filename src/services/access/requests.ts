@@ -20,11 +20,11 @@ import { begun } from './begun.ts';
 import { decide } from './decide.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import type { EndGrant } from './end-grant.ts';
-import { assertMaySee, isApprover, mayAskFor, roleFor, roleNamed } from './judge.ts';
-import { assertReason, cleanReason } from './reason.ts';
-import { auditedError, rejection, requestNotFound } from './rejections.ts';
-import { assertCanAct, assertFreshUser, freshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
-import { writeRejection } from './write-rejections.ts';
+import { isApprover, mayAskFor, maySee, roleFor, roleNamed } from './judge.ts';
+import { accessProblem, auditedError, passed } from './problems.ts';
+import { cleanReason, judgeReason } from './reason.ts';
+import { ofWrite } from './rejections.ts';
+import { assertCanAct, freshness, judgeFreshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
 
 /** Requests of one page that is read from the store, where all of them are needed. */
 const PAGE = 200;
@@ -33,6 +33,8 @@ const RECENT = 10;
 const FORMER = 10;
 /** Attempts at a change while others change the same request: a few approvers at once, each of whom succeeds once. */
 const ATTEMPTS = 8;
+
+const notFound = () => accessProblem({ reason: 'request_not_found' });
 
 /** 128 bits, as those of sessions. Never with a dash in front, which a command line takes for an option. */
 function newRequestId(): string {
@@ -80,11 +82,15 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
         return ask(deps, caller, order);
       }),
     approve: (caller, id, reason = '') =>
-      actOn(caller, id, (found) => decide(deps, caller, found, { approved: true, reason: cleanReason(reason) })),
+      actOn(caller, id, (found) =>
+        decide(deps, caller, found, { approved: true, reason: passed(cleanReason(reason)) }),
+      ),
     deny: (caller, id, reason = '') =>
-      actOn(caller, id, (found) => decide(deps, caller, found, { approved: false, reason: cleanReason(reason) })),
+      actOn(caller, id, (found) =>
+        decide(deps, caller, found, { approved: false, reason: passed(cleanReason(reason)) }),
+      ),
     end: (caller, id, reason = '') =>
-      actOn(caller, id, (found) => end(deps, endGrant, { caller, found, reason: cleanReason(reason) })),
+      actOn(caller, id, (found) => end(deps, endGrant, { caller, found, reason: passed(cleanReason(reason)) })),
     async history({ actor }, { account, role, state, ...page }) {
       const query = {
         ...page,
@@ -92,7 +98,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
         where: ({ terms, ...request }: AccessRequest) =>
           (role === undefined || terms.name === role) && (state === undefined || request.state === state),
       };
-      if (!seesAll(deps, { actor })) throw requestNotFound();
+      if (!seesAll(deps, { actor })) throw notFound();
       return pageOf(await deps.store.access.list(query));
     },
   };
@@ -120,13 +126,10 @@ function needsFreshSignIn(
 /** @throws ProblemError `request_not_found`, also for one that the caller may not see */
 async function visible(deps: AccessDeps, { actor }: AccessCaller, id: string): Promise<StoredRequest> {
   const stored = /^[A-Za-z0-9_-]{1,64}$/.test(id) ? await deps.store.access.find(id) : undefined;
-  if (stored === undefined) throw requestNotFound();
+  if (stored === undefined) throw notFound();
   const { account, identity } = actor;
-  assertMaySee(deps, stored.request, {
-    account,
-    identity,
-    seesAll: seesAll(deps, { actor }) || mayRevoke(deps, { actor }),
-  });
+  const seen = { account, identity, seesAll: seesAll(deps, { actor }) || mayRevoke(deps, { actor }) };
+  if (!maySee(deps, stored.request, seen)) throw notFound();
   return stored;
 }
 
@@ -218,7 +221,7 @@ async function backgroundOf(
 ): Promise<RequesterBackground> {
   const { account, identity } = caller.actor;
   if (!seesAll(deps, caller) && (request.account === account || !isApprover(deps, request, identity))) {
-    throw requestNotFound();
+    throw notFound();
   }
   const [recent, former] = await Promise.all([
     deps.store.recent.read(request.session),
@@ -236,21 +239,21 @@ interface Order {
 
 async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promise<AccessRequest> {
   // First by what is known already: an attacker who may ask for nothing must not make us ask the provider.
-  const { reason: pattern } = roleFor(deps, order, caller.actor.identity);
-  const reason = cleanReason(order.reason);
-  assertReason(reason, pattern);
-  const requester = await recheckedUser(deps, caller);
+  const { reason: pattern } = passed(roleFor(deps, order, caller.actor.identity));
+  const reason = passed(cleanReason(order.reason));
+  passed(judgeReason(reason, pattern));
+  const requester = passed(await recheckedUser(deps, caller));
   const { session = requester.record.id } = order;
-  const holder = session === requester.record.id ? requester : await recheckedUser(deps, caller, session);
-  const role = roleFor(deps, order, holder.identity);
+  const holder = session === requester.record.id ? requester : passed(await recheckedUser(deps, caller, session));
+  const role = passed(roleFor(deps, order, holder.identity));
   // The proof is of whoever asks now; the session that gets it may have been open since the morning.
-  assertFreshUser(deps, requester, role.freshness, 'request');
+  passed(judgeFreshness(deps, requester, role.freshness, 'request'));
   await assertNotTwice(deps, role, holder);
   const request = requestOf(deps, { role, order, reason, requester, holder, address: caller.context.address });
   caller.actor.assertValid();
   const atOnce = role.approval === 'none';
   const written = await deps.store.access.create(request, atOnce ? { grantSeconds: order.seconds } : {});
-  if (!written.ok) throw writeRejection(written.reason);
+  if (!written.ok) throw accessProblem(ofWrite(written.reason));
   const { request: stored } = written.stored;
   auditRequested(deps, caller, stored);
   deps.countRequest?.(role.name, 'requested');
@@ -262,10 +265,7 @@ async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promis
 /** One session needs a role once; a second request would only make the approvers' queue longer. */
 async function assertNotTwice(deps: AccessDeps, { name }: AccessRole, { record, account }: KnownUser): Promise<void> {
   if (record.grants?.some(({ role }) => role === name) === true) {
-    throw rejection(
-      'role_active',
-      'This session has this role already. End it first (portcullis access end), or wait.',
-    );
+    throw accessProblem({ reason: 'role_active' });
   }
   const now = nowSeconds(deps);
   const open = await all(deps, {
@@ -274,10 +274,7 @@ async function assertNotTwice(deps: AccessDeps, { name }: AccessRole, { record, 
     where: (request) => request.session === record.id && request.terms.name === name && isOpen(request, now),
   });
   if (open.length === 0) return;
-  throw rejection(
-    'role_open',
-    'You have asked for this role already, and it waits for approval. “portcullis access list” shows it.',
-  );
+  throw accessProblem({ reason: 'role_open' });
 }
 
 function requestOf(
@@ -319,8 +316,6 @@ function requestOf(
   };
 }
 
-const OVER = 'This request is over already. There is nothing to end.';
-
 /** Withdraws an open request, or ends a grant. */
 async function end(
   deps: AccessDeps,
@@ -333,24 +328,24 @@ async function end(
   switch (request.state) {
     case 'open':
       if (own) return withdraw(deps, caller, { found, reason });
-      throw rejection('request_open', 'Nothing has begun yet. Its approvers can deny it (portcullis access deny).');
+      throw accessProblem({ reason: 'request_open' });
     case 'granted': {
       const ending = own ? 'user' : isApprover(deps, request, identity) ? 'approver' : 'admin';
       if (ending === 'admin') {
-        if (!mayRevoke(deps, caller)) throw rejection('may_not_end', 'Its user, its approvers and admins may end it.');
+        if (!mayRevoke(deps, caller)) throw accessProblem({ reason: 'may_not_end' });
         assertFresh(deps, caller.actor);
       }
       const { context, path } = caller;
       const ended = await endGrant(request, { ending, by: identity.username, reason, context, path });
       // Without a receipt of its own: its session has ended, or another replica is about to write that it is over.
-      if (ended.result === undefined) throw rejection('grant_over', OVER);
+      if (ended.result === undefined) throw accessProblem({ reason: 'grant_over', act: 'end' });
       return ended;
     }
     case 'denied':
     case 'withdrawn':
     case 'expired':
     case 'ended':
-      throw rejection('grant_over', OVER);
+      throw accessProblem({ reason: 'grant_over', act: 'end' });
   }
 }
 
@@ -368,14 +363,14 @@ async function withdraw(
       deps.notify?.({ kind: 'withdrawn', request: written.stored.request, by: caller.actor.identity.username });
       return { request: written.stored.request };
     }
-    if (written.reason !== 'request_changed') throw writeRejection(written.reason);
+    if (written.reason !== 'request_changed') throw accessProblem(ofWrite(written.reason));
     const again = await deps.store.access.find(stored.request.id);
-    if (again === undefined) throw requestNotFound();
+    if (again === undefined) throw notFound();
     // An approval came first: what has begun is ended, by the same call again.
     if (again.request.state !== 'open') {
-      throw rejection('request_busy', 'This request was decided at the same moment. Look at it, then decide again.');
+      throw accessProblem({ reason: 'request_busy', others: 'have_decided' });
     }
     stored = again;
   }
-  throw rejection('request_busy', 'Others change this request at the same moment. Try again.');
+  throw accessProblem({ reason: 'request_busy', others: 'change' });
 }

@@ -8,13 +8,14 @@
 import { isConfirmed, recheckedRecord, roleOf, workloadRule } from '../admin/admin.ts';
 import type { AccessCaller } from './access-requests.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { unprovableMessage } from '../../core/identity/fresh-sign-in.ts';
-import { frequencyText, freshnessOf, type Freshness } from '../../core/identity/freshness.ts';
+import { freshnessOf, type Freshness } from '../../core/identity/freshness.ts';
+import { ok } from '../../core/result.ts';
 import { assertAuditable } from '../../http/audit-events.ts';
 import { fencedError } from '../../http/error-status.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import { rejection } from './rejections.ts';
+import { passed } from './problems.ts';
+import { rejected, type Judgement } from './rejections.ts';
 
 /** Asserts that something may be done now, and that the caller's credential is good still. */
 export function assertCanAct(deps: Pick<AccessDeps, 'audit' | 'guard'>, { actor }: AccessCaller): void {
@@ -23,53 +24,45 @@ export function assertCanAct(deps: Pick<AccessDeps, 'audit' | 'guard'>, { actor 
   actor.assertValid();
 }
 
-const sessionOver = () => rejection('session_over', 'Your session has ended. Sign in again (portcullis login).');
-
-/** @throws ProblemError `workload`, `delegated_session` */
-export function assertOwnSession(
+/** Whether a session may ask and decide: a user's own, not that of a workload or a delegated one. */
+export function judgeSession(
   { config }: Pick<AccessDeps, 'config'>,
   { account, delegation }: Pick<SessionRecord, 'account' | 'delegation'>,
-): void {
-  if (workloadRule(account, config) !== undefined) {
-    throw rejection('workload', 'A workload can neither ask for a role nor decide about a request. A user must do it.');
-  }
-  if (delegation !== undefined) {
-    const message = 'A delegated session can neither ask for a role nor decide about a request. Use your own session.';
-    throw rejection('delegated_session', message);
-  }
+): Judgement<undefined> {
+  if (workloadRule(account, config) !== undefined) return rejected({ reason: 'workload' });
+  return delegation === undefined ? ok(undefined) : rejected({ reason: 'delegated_session', act: 'ask' });
 }
+
+/**
+ * Asserts that a session may ask and decide.
+ * @throws ProblemError `workload`, `delegated_session`
+ */
+export const assertOwnSession = (...given: Parameters<typeof judgeSession>): void => passed(judgeSession(...given));
 
 /**
  * Returns the user of a session of the caller's account after a re-check at the provider.
  * @param session absent: that of the caller
- * @throws ProblemError `session_over`, `session_not_found` (another session), `workload`, `delegated_session`,
- *   `sign_in_again`, `provider_unavailable`
+ * @throws ProblemError `provider_unavailable`
  */
 export async function recheckedUser(
   deps: AccessDeps,
   { actor }: AccessCaller,
   session = actor.session,
-): Promise<KnownUser> {
+): Promise<Judgement<KnownUser>> {
+  const gone = rejected({ reason: session === actor.session ? 'session_over' : 'session_not_found' });
   const before = await deps.store.sessions.read(session);
-  const gone = () =>
-    session === actor.session
-      ? sessionOver()
-      : rejection('session_not_found', 'There is no such session among yours. “portcullis sessions” lists them.');
-  if (before === undefined || before.account !== actor.account) throw gone();
-  assertOwnSession(deps, before);
+  if (before === undefined || before.account !== actor.account) return gone;
+  const own = judgeSession(deps, before);
+  if (!own.ok) return own;
   const record = await recheckedRecord(deps.recheck, session);
-  if (record === undefined) throw gone();
+  if (record === undefined) return gone;
   actor.assertValid();
-  if (!isConfirmed(deps, record)) {
-    const message = 'The identity provider cannot be asked again about this session. Sign in again (portcullis login).';
-    throw rejection('sign_in_again', message);
-  }
+  if (!isConfirmed(deps, record)) return rejected({ reason: 'sign_in_again', because: 'unconfirmed' });
   const { account, identity, knownAs } = record;
   if (knownAs === undefined || knownAs.length === 0) {
-    const message = 'Your session was opened by an earlier version of Portcullis. Sign in again (portcullis login).';
-    throw rejection('sign_in_again', message);
+    return rejected({ reason: 'sign_in_again', because: 'earlier_version' });
   }
-  return { record, account, identity, knownAs };
+  return ok({ record, account, identity, knownAs });
 }
 
 export function freshness(
@@ -82,27 +75,21 @@ export function freshness(
   return freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
 }
 
-/**
- * Checks how recently a user has proven themselves.
- * @throws ProblemError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
- */
-export function assertFreshUser(
+/** Whether a user has proven themselves recently enough. */
+export function judgeFreshness(
   deps: Pick<AccessDeps, 'config' | 'providers' | 'clock'>,
   { record }: KnownUser,
   withinSeconds: number | 'off' | undefined,
   purpose: 'approval' | 'request',
-): void {
-  if (withinSeconds === undefined || withinSeconds === 'off') return;
+): Judgement<undefined> {
+  if (withinSeconds === undefined || withinSeconds === 'off') return ok(undefined);
   switch (freshness(deps, record, withinSeconds)) {
     case 'fresh':
-      return;
+      return ok(undefined);
     case 'unprovable':
-      throw rejection('freshness_unprovable', unprovableMessage(record.provider, purpose));
-    case 'stale': {
-      const message = `For this you must sign in again ${frequencyText(withinSeconds)}. Sign in again (portcullis step-up), then repeat it.`;
-      const options = { maxAgeSeconds: withinSeconds, members: { maxAge: String(withinSeconds) } };
-      throw rejection('fresh_sign_in_needed', message, options);
-    }
+      return rejected({ reason: 'freshness_unprovable', provider: record.provider, purpose });
+    case 'stale':
+      return rejected({ reason: 'fresh_sign_in_needed', withinSeconds });
   }
 }
 

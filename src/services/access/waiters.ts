@@ -5,7 +5,7 @@ import { ConcurrencyLimit } from '../../core/concurrency-limit.ts';
 import { approvalsOf, type AccessRequest } from '../../core/access/request.ts';
 import { tooMany } from '../../http/call-limits.ts';
 import type { AccessDeps } from './dependencies.ts';
-import { requestNotFound } from './rejections.ts';
+import { accessProblem } from './problems.ts';
 
 /** How often the store is asked for each caller who waits. */
 const POLL_MS = 1000;
@@ -65,7 +65,7 @@ async function changed(
       () => undefined,
     );
     const found = await store.access.find(before.id);
-    if (found === undefined) throw requestNotFound();
+    if (found === undefined) throw accessProblem({ reason: 'request_not_found' });
     ({ request } = found);
     if (versionOf(request) !== versionOf(before)) break;
   }

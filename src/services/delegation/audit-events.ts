@@ -1,5 +1,6 @@
 /** Audit events of delegated sessions, and the count of what was decided. */
 import { randomUUID } from 'node:crypto';
+import { DELEGATION_PROBLEMS } from '../../core/api/delegations-problems.ts';
 import { portcullisEvent, type PortcullisEvent } from '../../core/audit/event.ts';
 import {
   actorText,
@@ -12,7 +13,7 @@ import { describeLimits } from '../../core/delegation/describe.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { isClusterName } from './judge.ts';
-import { REJECTIONS, type Rejection } from './rejections.ts';
+import type { Rejection } from './rejections.ts';
 
 export interface DelegationAudit {
   opened(order: DelegationOrder, session: DelegatedSession): void;
@@ -60,7 +61,7 @@ export function createDelegationAudit({ audit, clock, countDelegation }: Delegat
       const about = auditedSession(parent ?? { id: order.parent });
       write(order, {
         event: 'delegation-refused',
-        code: REJECTIONS[reason],
+        code: DELEGATION_PROBLEMS[reason].status,
         reason,
         session: about.session,
         ...(parent === undefined

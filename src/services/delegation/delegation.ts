@@ -8,4 +8,4 @@
  */
 export type { DelegationDeps, DelegationOutcome } from './dependencies.ts';
 export { createDelegations, type Delegations } from './open.ts';
-export { errorCodeOf, REJECTIONS, type Rejection } from './rejections.ts';
+export type { Rejection } from './rejections.ts';

@@ -3,12 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { API_REFERENCES, apiDocument, apiReference } from '../../../scripts/api-reference.ts';
 import { REGENERATE_API } from '../../../scripts/api-heads.ts';
 import { openApiDocument } from '../../../src/api/openapi.ts';
-import { ACCESS_API } from '../../../src/core/api/access-operations.ts';
-import { DELEGATIONS_API } from '../../../src/core/api/delegations-operations.ts';
 import { operationsOf, pathNames, problemsOf } from '../../../src/core/api/operation.ts';
 import { STEP_UP_API } from '../../../src/core/api/step-up-operations.ts';
-import { REJECTIONS as ACCESS_REJECTIONS } from '../../../src/services/access/rejections.ts';
-import { REJECTIONS as DELEGATION_REJECTIONS } from '../../../src/services/delegation/rejections.ts';
 import * as stepUpRejections from '../../../src/services/step-up/rejections.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -170,9 +166,7 @@ describe.each(API_REFERENCES.map((reference) => ({ title: reference.api.title, r
 const statusesOf = ({ problems }: { readonly problems: Readonly<Record<string, { readonly status: number }>> }) =>
   Object.fromEntries(Object.entries(problems).map(([code, { status }]) => [code, status]));
 
-test('every reason of a rejection is a problem code of its API, with its status', () => {
-  expect(statusesOf(ACCESS_API)).toMatchObject(ACCESS_REJECTIONS);
-  expect(statusesOf(DELEGATIONS_API)).toMatchObject(DELEGATION_REJECTIONS);
+test('every problem of step-up is a problem code of its API, with its status', () => {
   const { delegated, workload, unprovable, codesOff, notFound, codeRejected } = stepUpRejections;
   const all = [delegated(), workload(), unprovable('corp'), codesOff(), notFound(), codeRejected()];
   expect(statusesOf(STEP_UP_API)).toMatchObject(
