@@ -149,9 +149,10 @@ function typeOf({ $ref, type, format, items, const: only }: JsonSchema): string 
 }
 
 function responsesOf({ responses, conditional, idempotent }: Operation): string {
-  const items = Object.entries(responses).map(([status, { description, schema }]) =>
-    item(`${status}${schema === undefined ? '' : ` ${schemaLink(schema)}`}: ${description}`),
-  );
+  const items = Object.entries(responses).map(([status, { description, schema, or }]) => {
+    const shapes = [schema, or].flatMap((name) => (name === undefined ? [] : schemaLink(name)));
+    return item(`${[status, ...(shapes.length === 0 ? [] : [shapes.join(' or ')])].join(' ')}: ${description}`);
+  });
   const headers = [
     ...(conditional === true ? ['`If-None-Match` (the response is 304 while nothing has changed)'] : []),
     ...(idempotent === true ? ['`Idempotency-Key`'] : []),

@@ -16,7 +16,7 @@ import {
   type OfferedRole,
 } from '../services/access/access.ts';
 import { revocationStatus } from '../services/admin/admin.ts';
-import type { Call, Handlers, Reply } from './call.ts';
+import type { Call, Handlers } from './call.ts';
 import { ownApi, type OwnSessionsDeps } from './own-sessions.ts';
 
 /** Of one's own requests, in a list. */
@@ -75,7 +75,7 @@ function handlersOf(deps: AccessApiDeps, requests: AccessRequests): Handlers<typ
     });
   return {
     /** The first page has what is the caller's own as well. */
-    async listAccess(call): Promise<Reply> {
+    async listAccess(call) {
       const isFirst = call.query.cursor === undefined;
       const mine = isFirst ? await requests.mine(call, { limit: MINE }) : { requests: [] };
       const { requests: queue, cursor } = await requests.queue(call, call.query);
@@ -106,7 +106,7 @@ function handlersOf(deps: AccessApiDeps, requests: AccessRequests): Handlers<typ
     },
     async endAccess(call) {
       const { result } = await requests.end(call, idOf(call), call.query.reason);
-      if (result === undefined) return { body: { withdrawn: true } };
+      if (result === undefined) return { body: { withdrawn: true as const } };
       return { status: revocationStatus(result), body: result };
     },
   };

@@ -1,7 +1,7 @@
 /** What a handler of an operation is given, and what it returns. It has no response object, so none can send by itself. */
 import type { Response } from 'express';
 import type { z } from 'zod';
-import type { ApiDescription } from '../core/api/operation.ts';
+import type { ApiDescription, Operation } from '../core/api/operation.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
 import type { Actor, RequestContext } from '../http/request-context.ts';
 import type { EventStream } from './event-stream.ts';
@@ -31,10 +31,10 @@ export interface ReadAudit {
   readonly details?: AuditFacts;
 }
 
-export interface Reply {
+export interface Reply<B = object> {
   /** Default: 200. */
   readonly status?: number;
-  readonly body?: object;
+  readonly body?: B;
   /** A download, in place of a body. */
   readonly file?: { readonly name: string; readonly type: string; readonly text: string };
   /** Absent: the service has audited what it did, or there is nothing to audit. */
@@ -61,7 +61,18 @@ export type CallOf<A extends ApiDescription, N extends keyof OperationsOf<A>> = 
   BodyOf<A, OperationsOf<A>[N]>
 >;
 
-export type Handler<C = Call<never, never>> = (call: C) => Promise<Reply> | Reply;
+/** What the responses of an operation have, by its schemas; of one that has none, any object. */
+type AnswerOf<A extends ApiDescription, O extends Operation> = {
+  [S in keyof O['responses']]: O['responses'][S] extends { readonly schema: infer N extends keyof A['schemas'] }
+    ? z.output<A['schemas'][N]> | OrOf<A, O['responses'][S]>
+    : object;
+}[keyof O['responses']];
+
+type OrOf<A extends ApiDescription, R> = R extends { readonly or: infer N extends keyof A['schemas'] }
+  ? z.output<A['schemas'][N]>
+  : never;
+
+export type Handler<C = Call<never, never>, B = object> = (call: C) => Promise<Reply<B>> | Reply<B>;
 
 type Streams<O> = O extends { readonly stream: object } ? true : false;
 type OnlyStreams<O> = O extends { readonly stream: { readonly only: true } } ? true : false;
@@ -69,7 +80,8 @@ type OnlyStreams<O> = O extends { readonly stream: { readonly only: true } } ? t
 /** A handler for each operation that responds with one document. An operation without a handler does not compile. */
 export type Handlers<A extends ApiDescription> = {
   readonly [N in keyof OperationsOf<A> as OnlyStreams<OperationsOf<A>[N]> extends true ? never : N]: Handler<
-    CallOf<A, N>
+    CallOf<A, N>,
+    AnswerOf<A, OperationsOf<A>[N]>
   >;
 };
 

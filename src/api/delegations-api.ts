@@ -73,6 +73,10 @@ const idOf = ({ params }: Call): string | undefined => sessionIdSchema.safeParse
 
 function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers<typeof DELEGATIONS_API> {
   const servers = new Map(deps.config.clusters.map(({ name, publicUrl }) => [name, publicUrl]));
+  const serverOf = (cluster: string): { readonly server?: string } => {
+    const server = servers.get(cluster);
+    return server === undefined ? {} : { server };
+  };
 
   /** Returns the caller's own session, as it is now. */
   async function holderOf({ actor }: Call): Promise<SessionRecord> {
@@ -109,7 +113,7 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
       const { session, refreshToken } = made.value;
       const clusters = session.delegation.clusters.map((cluster) => ({
         name: cluster,
-        server: servers.get(cluster),
+        ...serverOf(cluster),
         ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),
       }));
       return { status: 201, body: { delegation: delegatedView({ ...session, address }), refreshToken, clusters } };

@@ -86,12 +86,15 @@ function problemResponses(api: ApiDescription, operation: Operation): Readonly<R
   return Object.fromEntries(statuses.map((status) => [String(status), response(status)]));
 }
 
-function successContent({ stream }: Operation, { type, schema: name }: OperationResponse): JsonSchema {
-  if (type !== undefined) return { [type]: { schema: text } };
-  const json =
-    stream?.only === true
-      ? {}
-      : { 'application/json': { schema: name === undefined ? { type: 'object' } : schemaRef(name) } };
+/** Returns the shape of a response; any object where it is not described. */
+function shapeOf({ schema, or }: OperationResponse): JsonSchema {
+  if (schema === undefined) return { type: 'object' };
+  return or === undefined ? schemaRef(schema) : { oneOf: [schemaRef(schema), schemaRef(or)] };
+}
+
+function successContent({ stream }: Operation, response: OperationResponse): JsonSchema {
+  if (response.type !== undefined) return { [response.type]: { schema: text } };
+  const json = stream?.only === true ? {} : { 'application/json': { schema: shapeOf(response) } };
   if (stream === undefined) return json;
   const events = Object.entries(stream.events).map(([name, data]) => `- \`${name}\`: ${data}`);
   return { ...json, 'text/event-stream': { schema: { ...text, description: events.join('\n') } } };

@@ -117,7 +117,8 @@ function lookAtAnswer(answer: Answer, [name, route]: readonly [string, Operation
   if (described === undefined) return report(answer, seen, 'is a status that is not described');
   if (described.schema === undefined || answer.method === 'HEAD') return;
   const body: unknown = JSON.parse(text);
-  const parsed = schemas[described.schema]?.safeParse(body);
+  const isOther = described.or !== undefined && schemas[described.or]?.safeParse(body).success === true;
+  const parsed = schemas[isOther ? described.or : described.schema]?.safeParse(body);
   if (parsed?.success !== true) return report(answer, seen, `is not a ${described.schema}: ${parsed?.error.message}`);
   // What the schema does not know, it leaves out.
   if (!isDeepStrictEqual(parsed.data, body)) report(answer, seen, `is more than a ${described.schema}: ${text}`);

@@ -61,7 +61,7 @@ export function accessHandlers(deps: AdminApiDeps): Pick<AdminHandlers, 'listAcc
     },
     async endAccessRequest(call) {
       const { result } = await withCodes(() => serviceOf(deps).end(call, idOf(call), call.query.reason));
-      if (result === undefined) return { body: { withdrawn: true } };
+      if (result === undefined) return { body: { withdrawn: true as const } };
       return { status: revocationStatus(result), body: result };
     },
   };

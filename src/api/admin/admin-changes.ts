@@ -10,6 +10,7 @@ import {
   revocationStatus,
   sessionNotFound,
   unlock,
+  type RevocationReceipt,
   type RevocationRequest,
   type RunDrill,
 } from '../../services/admin/admin.ts';
@@ -59,7 +60,7 @@ type Changes = Pick<
 
 export function changeHandlers(service: AdminApiService, runDrill: RunDrill): Changes {
   const { deps } = service;
-  async function revoked(call: Call, request: RevocationRequest): Promise<Reply> {
+  async function revoked(call: Call, request: RevocationRequest): Promise<Reply<RevocationReceipt>> {
     const result = await handleRevocation(service, call, withRequestId(call, request));
     return { status: revocationStatus(result), body: result };
   }
@@ -70,7 +71,7 @@ export function changeHandlers(service: AdminApiService, runDrill: RunDrill): Ch
     async deleteLock(call) {
       const account = accountOfPath(call);
       await unlock(deps, call, { account, reason: call.query.reason });
-      return { body: { account, locked: false } };
+      return { body: { account, locked: false as const } };
     },
     async liftFreshSignIn(call) {
       const account = accountOfPath(call);

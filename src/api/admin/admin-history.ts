@@ -28,7 +28,7 @@ export function historyHandlers(deps: AdminApiDeps): Pick<AdminHandlers, 'search
       const { hits, stopped, unreadable } = found;
       const body = {
         replica: replicaOf(deps),
-        events: hits.map(({ event }) => event),
+        events: hits.map(({ event }) => ({ ...event })),
         complete: stopped === undefined,
         ...(stopped === undefined ? {} : { stopped }),
         unreadable,

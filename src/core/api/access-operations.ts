@@ -54,7 +54,11 @@ const listSchema = z.object({
 });
 
 const ENDING = {
-  200: { description: 'Proven: the end is in force on every replica. Or `{"withdrawn": true}`.', schema: 'Revocation' },
+  200: {
+    description: 'Proven: the end is in force on every replica; or the request is withdrawn.',
+    schema: 'Revocation',
+    or: 'AccessWithdrawn',
+  },
   202: { description: 'Written and still being proven.', schema: 'Revocation' },
 } as const;
 

@@ -77,6 +77,7 @@ export const accessDecisionSchema = z.strictObject({
     .exactOptional(),
 });
 
+/** The end of a request that was open still. */
 export const accessEndedSchema = z.object({ withdrawn: z.literal(true) });
 
 export const accessHistoryQuerySchema = z.strictObject({

@@ -271,7 +271,7 @@ export const ADMIN_OPERATIONS = {
     notes:
       'A revocation of the groups that it gave; its session goes on. An admin’s own request that is open is withdrawn: then the response is `{"withdrawn": true}`.',
     query: endQuerySchema,
-    responses: REVOKED,
+    responses: { ...REVOKED, 200: { ...REVOKED[200], or: 'AccessWithdrawn' } },
     problems: ['access_request_not_found', 'access_conflict'],
   },
   createDrill: {

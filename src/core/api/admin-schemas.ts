@@ -24,7 +24,7 @@ import {
   sessionSchema,
   unlockedSchema,
 } from './responses.ts';
-import { accessPageSchema, accessRequestSchema } from './access.ts';
+import { accessEndedSchema, accessPageSchema, accessRequestSchema } from './access.ts';
 import { drillSchema, lockSchema, revocationSchema } from './requests.ts';
 import { ADMIN_PROBLEMS } from './admin-problems.ts';
 
@@ -52,6 +52,7 @@ export const ADMIN_SCHEMAS = {
   ReplicaDrill: replicaDrillSchema,
   AccessRequest: accessRequestSchema,
   AccessPage: accessPageSchema,
+  AccessWithdrawn: accessEndedSchema,
   AuditEvents: auditEventsSchema,
   Problem: problemSchema.extend({
     code: z.enum(Object.keys(ADMIN_PROBLEMS)).describe('stable: programs branch on it'),

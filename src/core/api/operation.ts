@@ -13,6 +13,8 @@ export interface OperationResponse {
   readonly description: string;
   /** Absent where the response is not JSON, or is not described. */
   readonly schema?: string;
+  /** Another shape that it may have. */
+  readonly or?: string;
   /** The media type. Default: JSON. */
   readonly type?: string;
 }
