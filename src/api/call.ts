@@ -1,7 +1,7 @@
 /** What a handler of an operation is given, and what it returns. It has no response object, so none can send by itself. */
 import type { Response } from 'express';
 import type { z } from 'zod';
-import type { ApiDescription, Operation } from '../core/api/operation.ts';
+import type { AnswerOf, ApiDescription } from '../core/api/operation.ts';
 import type { AuditFacts } from '../core/audit/event.ts';
 import type { Actor, RequestContext } from '../http/request-context.ts';
 import type { EventStream } from './event-stream.ts';
@@ -60,17 +60,6 @@ export type CallOf<A extends ApiDescription, N extends keyof OperationsOf<A>> = 
   QueryOf<OperationsOf<A>[N]>,
   BodyOf<A, OperationsOf<A>[N]>
 >;
-
-/** What the responses of an operation have, by its schemas; of one that has none, any object. */
-type AnswerOf<A extends ApiDescription, O extends Operation> = {
-  [S in keyof O['responses']]: O['responses'][S] extends { readonly schema: infer N extends keyof A['schemas'] }
-    ? z.output<A['schemas'][N]> | OrOf<A, O['responses'][S]>
-    : object;
-}[keyof O['responses']];
-
-type OrOf<A extends ApiDescription, R> = R extends { readonly or: infer N extends keyof A['schemas'] }
-  ? z.output<A['schemas'][N]>
-  : never;
 
 export type Handler<C = Call<never, never>, B = object> = (call: C) => Promise<Reply<B>> | Reply<B>;
 

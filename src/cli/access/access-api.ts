@@ -1,4 +1,5 @@
 /** `/-/access`: access requests of the user and of those they approve for. */
+import { ACCESS_API } from '../../core/api/access-operations.ts';
 import { AppError } from '../../core/errors.ts';
 import type { z } from 'zod';
 import { readPages } from '../commands/admin-pages.ts';
@@ -7,14 +8,13 @@ import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import type { HttpResponse } from '../http/http-client.ts';
 import type { JsonRecord } from '../http/json-shape.ts';
+import { requestOf, type Asked } from '../http/call.ts';
 import { sendForOwnSessions, type OwnSessionsRequest } from '../http/own-sessions-api.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
 import { refuseDelegated } from '../session/delegated.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { accessSchema, QUEUE_PAGE, requestSchema, type RequestItem } from './responses.ts';
-
-const PATH = '/-/access';
 
 /** Characters of an id that must be given at least: fewer are soon ambiguous. */
 const SHORTEST_PREFIX = 4;
@@ -51,22 +51,25 @@ export function openAccess(context: CliContext, options: ServerOptions): AccessA
   return { context, entry: locateEntry(context.environment.cacheDir, server) };
 }
 
+type AccessOperation = keyof (typeof ACCESS_API)['operations'];
+
 /**
- * Sends a request below `/-/access`. Where the server wants a fresh sign-in, the user proves themselves, and it is sent again.
- * @param path such as `/ID/approve`, or empty
- * @param who must authenticate again, for the message
+ * Calls an operation of access requests. Where the server wants a fresh sign-in, the user proves themselves, and it is sent
+ * again.
+ * @param asked.who must authenticate again, for the message
+ * @param asked.waits seconds that the server may wait
  */
 export async function sendAccess(
   { context, entry }: AccessApi,
-  path: string,
-  request: Omit<OwnSessionsRequest, 'path'>,
-  who = 'approvers',
+  name: AccessOperation,
+  { who = 'approvers', waits, ...asked }: Asked & Pick<OwnSessionsRequest, 'waits'> & { readonly who?: string } = {},
 ): Promise<HttpResponse> {
   const proveFreshly = async (problem: JsonRecord): Promise<void> => {
     const stepUp = await import('../session/step-up.ts');
     await stepUp.proveFreshly(context, entry, problem, who);
   };
-  const own = { ...request, path: `${PATH}${path}` };
+  const request = requestOf(ACCESS_API, name, asked);
+  const own = waits === undefined ? request : { ...request, waits };
   try {
     return await sendForOwnSessions(context, entry, own, { nextSteps: NEXT_STEPS, proveFreshly });
   } catch (error) {
@@ -84,7 +87,7 @@ const NOT_FOUND: ReadonlySet<string> = new Set(['request_not_found', 'role_not_f
 export async function listAccess(api: AccessApi): Promise<z.output<typeof accessSchema>> {
   let first: z.output<typeof accessSchema> | undefined;
   const { found } = await readPages(new URLSearchParams({ limit: String(QUEUE_PAGE) }), async (query) => {
-    const { body } = await sendAccess(api, `?${query}`, { method: 'GET' });
+    const { body } = await sendAccess(api, 'listAccess', { query });
     const { cursor, ...page } = parseResponse(accessSchema, body);
     first ??= page;
     return { items: page.queue, cursor };
@@ -94,9 +97,8 @@ export async function listAccess(api: AccessApi): Promise<z.output<typeof access
 
 /** @param wait seconds until which the server may wait for its state to change */
 export async function readRequest(api: AccessApi, id: string, wait?: number): Promise<RequestItem> {
-  const query = wait === undefined ? '' : `?wait=${wait}`;
-  const request = { method: 'GET', ...(wait === undefined ? {} : { waits: wait }) } as const;
-  return parseResponse(requestSchema, (await sendAccess(api, `/${encodeURIComponent(id)}${query}`, request)).body);
+  const waiting = wait === undefined ? {} : { query: { wait: String(wait) }, waits: wait };
+  return parseResponse(requestSchema, (await sendAccess(api, 'getAccess', { params: { id }, ...waiting })).body);
 }
 
 /** The page of a request. Made here, and not taken from a response: approvers sign in where it leads. */

@@ -95,8 +95,8 @@ export async function accessDeny(context: CliContext, id: string, options: Acces
 export async function accessEnd(context: CliContext, id: string, options: AccessOptions): Promise<void> {
   const api = openAccess(context, options);
   const request = await findRequest(api, id);
-  const query = options.reason === undefined ? '' : `?${new URLSearchParams({ reason: options.reason }).toString()}`;
-  const { body } = await sendAccess(api, `/${request.id}${query}`, { method: 'DELETE' });
+  const query = options.reason === undefined ? {} : { query: { reason: options.reason } };
+  const { body } = await sendAccess(api, 'endAccess', { params: { id: request.id }, ...query });
   const role = plainText(request.role, 80);
   if (accessEndedSchema.safeParse(body).success) {
     return printResult(context, options, body, () => `withdrawn: the request for ${role}\n`);
@@ -116,7 +116,8 @@ async function decide(
   { reason }: AccessOptions,
 ): Promise<RequestItem> {
   const json = reason === undefined ? {} : { reason };
-  return parseResponse(requestSchema, (await sendAccess(api, `/${id}/${decision}`, { method: 'POST', json })).body);
+  const name = decision === 'approve' ? 'approveAccess' : 'denyAccess';
+  return parseResponse(requestSchema, (await sendAccess(api, name, { params: { id }, json })).body);
 }
 
 function assertOpen(request: RequestItem): void {

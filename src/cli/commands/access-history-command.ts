@@ -1,10 +1,11 @@
 /** `access history`: the requests of all users, for admins and auditors. */
 import { z } from 'zod';
+import { ADMIN_API } from '../../core/api/admin-api.ts';
 import { requestSchema } from '../access/responses.ts';
 import { requestTable } from '../access/texts.ts';
 import type { CliContext } from '../context.ts';
-import { sendAdminRequest } from '../http/admin-api.ts';
-import { locateEntry } from '../session/cache.ts';
+import { adminClient } from '../http/admin-client.ts';
+import { requestOf } from '../http/call.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { readPages } from './admin-pages.ts';
@@ -18,14 +19,14 @@ const pageSchema = z.looseObject({ requests: z.array(requestSchema).readonly(), 
 
 /** @throws AppError `forbidden` for a user who is neither an admin nor an auditor */
 export async function accessHistory(context: CliContext, options: HistoryOptions): Promise<void> {
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const send = adminClient(context, whichServer(context.environment, options));
   const filters = new URLSearchParams();
   for (const filter of FILTERS) {
     const value = options[filter];
     if (value !== undefined) filters.set(filter, value);
   }
   const { found, more } = await readPages(filters, async (query) => {
-    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: `access?${query}` });
+    const { body } = await send(requestOf(ADMIN_API, 'listAccessRequests', { query }));
     const { requests: items, cursor } = parseResponse(pageSchema, body);
     return { items, cursor };
   });

@@ -51,7 +51,7 @@ export async function requestAccess(context: CliContext, role: string, options: 
     throw cliError('bad_request', what, 'give --reason TEXT');
   }
   const json = { role: offered.name, seconds, reason: options.reason ?? '' };
-  const response = await sendAccess(api, '', { method: 'POST', json }, 'those who ask for this role');
+  const response = await sendAccess(api, 'requestAccess', { json, who: 'those who ask for this role' });
   const asked = parseResponse(requestSchema, response.body);
   announce(api, asked, offered);
   if (!options.wait && !isActive(asked)) {

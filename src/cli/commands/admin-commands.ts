@@ -1,14 +1,12 @@
 /** `sessions` and `replicas`: the read commands of admins and auditors. */
-import { replicasSchema, sessionPageSchema } from '../../core/api/responses.ts';
-import { sendAdminRequest } from '../http/admin-api.ts';
-import { locateEntry, type CacheEntry } from '../session/cache.ts';
+import { adminClient, callAdmin, type SendAdmin } from '../http/admin-client.ts';
 import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { readPages } from './admin-pages.ts';
-import { parseResponse, type Session } from './admin-response.ts';
+import type { Session } from './admin-response.ts';
 
 /** The filters and the order of the list, as the admin API spells them. */
 const FILTERS = ['account', 'username', 'provider', 'cluster', 'search', 'idle', 'actor', 'ancestor', 'sort'] as const;
@@ -22,8 +20,7 @@ export type SessionsOptions = ServerOptions &
   };
 
 export async function sessions(context: CliContext, options: SessionsOptions): Promise<void> {
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const found = await allSessions(context, entry, options);
+  const found = await allSessions(context, adminClient(context, whichServer(context.environment, options)), options);
   await printResult(context, options, { sessions: found }, () => sessionTable(context, found));
   if (found.length === 0) context.notify('there are no sessions');
 }
@@ -71,7 +68,7 @@ function sessionTable(context: CliContext, found: readonly Session[]): string {
   );
 }
 
-async function allSessions(context: CliContext, entry: CacheEntry, options: SessionsOptions): Promise<Session[]> {
+async function allSessions(context: CliContext, send: SendAdmin, options: SessionsOptions): Promise<Session[]> {
   const filters = new URLSearchParams();
   for (const filter of FILTERS) {
     const value = options[filter];
@@ -79,8 +76,7 @@ async function allSessions(context: CliContext, entry: CacheEntry, options: Sess
   }
   if (options.delegated !== undefined) filters.set('delegated', String(options.delegated));
   const { found, more } = await readPages(filters, async (query) => {
-    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: `sessions?${query}` });
-    const { sessions: items, ...page } = parseResponse(sessionPageSchema, body);
+    const { sessions: items, ...page } = await callAdmin(send, 'listSessions', { query });
     return { items, ...page };
   });
   if (more) {
@@ -92,9 +88,8 @@ async function allSessions(context: CliContext, entry: CacheEntry, options: Sess
 }
 
 export async function replicas(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: 'replicas' });
-  const { replicas: found } = parseResponse(replicasSchema, body);
+  const send = adminClient(context, whichServer(context.environment, options));
+  const { replicas: found } = await callAdmin(send, 'listReplicas');
   await printResult(context, options, { replicas: found }, () =>
     table(
       ['REPLICA', 'STATE', 'SEEN MS AGO', 'LAST ENTRY', 'STREAMS CUT', 'INCARNATION'],

@@ -67,7 +67,7 @@ function requestOf(method: AdminRequest['method'], path: string, { body, paginat
     );
   if (paginate === true && method !== 'GET')
     throw cliError('bad_request', 'Only a GET has pages.', 'leave out --paginate');
-  return { method, path: relative, ...(body === undefined ? {} : { json: jsonOf(body) }) };
+  return { method, path: `/${relative}`, ...(body === undefined ? {} : { json: jsonOf(body) }) };
 }
 
 /** Returns the value of `--body`, which is `-` for stdin. */
@@ -87,7 +87,7 @@ async function withFurtherPages(
 ): Promise<JsonRecord> {
   const name = Object.keys(first).find((key) => Array.isArray(first[key]));
   if (name === undefined) return first;
-  const { pathname, searchParams: parameters } = new URL(request.path, BASE);
+  const { pathname, searchParams: parameters } = new URL(request.path.slice(1), BASE);
   const resource = pathname.slice(new URL(BASE).pathname.length);
   const entries: unknown[] = [];
   let page = first;
@@ -97,6 +97,6 @@ async function withFurtherPages(
     const { cursor } = page;
     if (typeof cursor !== 'string' || pages >= MAX_PAGES) return { ...page, [name]: entries };
     parameters.set('cursor', cursor);
-    page = (await send({ ...request, path: `${resource}?${parameters.toString()}` })).body;
+    page = (await send({ ...request, path: `/${resource}?${parameters.toString()}` })).body;
   }
 }

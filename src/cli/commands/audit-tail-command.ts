@@ -1,8 +1,10 @@
 /** `audit tail`: the live audit log of all replicas, for admins and auditors. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { ADMIN_API } from '../../core/api/admin-api.ts';
 import { AppError } from '../../core/errors.ts';
 import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
+import { requestOf } from '../http/call.ts';
 import { eventLine } from '../terminal/audit-event-line.ts';
 import { serverEvents, type ServerEvent } from '../http/server-sent-events.ts';
 import { locateEntry, type CacheEntry } from '../session/cache.ts';
@@ -84,7 +86,7 @@ function pathOf(options: TailOptions): string {
     if (value !== undefined) query.set(field, value);
   }
   if (options.refused === true) query.set('refused', 'true');
-  return query.size === 0 ? 'audit' : `audit?${query.toString()}`;
+  return requestOf(ADMIN_API, 'tailAudit', { query: query.toString() }).path;
 }
 
 interface Connected {

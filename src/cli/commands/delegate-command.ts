@@ -2,12 +2,13 @@
 import { X509Certificate } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { DELEGATIONS_API } from '../../core/api/delegations-operations.ts';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 import { AppError } from '../../core/errors.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { chooseClusters } from '../delegation/cluster-choice.ts';
 import { actorName, limitOf, mayReadSecrets, type LimitOptions } from '../delegation/requested.ts';
-import { createdDelegationSchema, DELEGATIONS, delegationPath, type DelegationItem } from '../delegation/responses.ts';
+import { createdDelegationSchema, type DelegationItem } from '../delegation/responses.ts';
 import { checkRules } from '../delegation/rules-check.ts';
 import { SignalRelay } from '../delegation/run-command.ts';
 import {
@@ -21,6 +22,7 @@ import {
 import { delegatedEnvironment } from '../environment.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
+import { requestOf } from '../http/call.ts';
 import { ownSession, sendForOwnSessions } from '../http/own-sessions-api.ts';
 import { readKubeconfig } from '../kubeconfig/kubeconfig-file.ts';
 import { createBinding } from '../session/binding.ts';
@@ -183,7 +185,7 @@ async function createChild(context: CliContext, entry: CacheEntry, requested: Re
   const binding = await createBinding(context.nowMs());
   const thumbprint = certificateThumbprint(new X509Certificate(binding.certificate).raw);
   const json = { name, clusters, limits: [limit], seconds, thumbprint };
-  const { body } = await sendForOwnSessions(context, entry, { method: 'POST', path: DELEGATIONS, json });
+  const { body } = await sendForOwnSessions(context, entry, requestOf(DELEGATIONS_API, 'createDelegation', { json }));
   const created = parseResponse(createdDelegationSchema, body);
   const { delegation: item, refreshToken } = created;
   if (!isTokenText(refreshToken)) {
@@ -232,7 +234,7 @@ async function end(context: CliContext, { session, item }: Child): Promise<void>
 
 async function endEarlier(context: CliContext, entry: CacheEntry, id: string): Promise<void> {
   try {
-    await sendForOwnSessions(context, entry, { method: 'DELETE', path: delegationPath(id) });
+    await sendForOwnSessions(context, entry, requestOf(DELEGATIONS_API, 'endDelegation', { params: { id } }));
     context.notify(`the session that was there before has ended: ${plainText(id, 80)}`);
   } catch (error) {
     if (error instanceof AppError && error.code === 'not_found') return;

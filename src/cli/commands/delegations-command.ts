@@ -1,14 +1,10 @@
 /** `delegations` and `logout --session`: the sessions that were delegated, and the end of one. */
+import { DELEGATIONS_API } from '../../core/api/delegations-operations.ts';
 import { revocationResultSchema } from '../../core/api/responses.ts';
-import {
-  DELEGATIONS,
-  DELEGATIONS_PAGE,
-  delegationPath,
-  delegationsSchema,
-  type ListedDelegation,
-} from '../delegation/responses.ts';
+import { DELEGATIONS_PAGE, delegationsSchema, type ListedDelegation } from '../delegation/responses.ts';
 import { cliError, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
+import { requestOf } from '../http/call.ts';
 import { sendForOwnSessions } from '../http/own-sessions-api.ts';
 import { locateEntry } from '../session/cache.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
@@ -24,7 +20,7 @@ export async function delegations(context: CliContext, options: ServerOptions & 
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   const filters = new URLSearchParams({ limit: String(DELEGATIONS_PAGE) });
   const { found, more } = await readPages(filters, async (query) => {
-    const { body } = await sendForOwnSessions(context, entry, { method: 'GET', path: `${DELEGATIONS}?${query}` });
+    const { body } = await sendForOwnSessions(context, entry, requestOf(DELEGATIONS_API, 'listDelegations', { query }));
     const { delegations: items, cursor } = parseResponse(delegationsSchema, body);
     return { items, cursor };
   });
@@ -74,7 +70,11 @@ export async function endDelegation(
     throw cliError('bad_request', 'This is no id of a session.', 'portcullis delegations lists them');
   }
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await sendForOwnSessions(context, entry, { method: 'DELETE', path: delegationPath(id) });
+  const { body } = await sendForOwnSessions(
+    context,
+    entry,
+    requestOf(DELEGATIONS_API, 'endDelegation', { params: { id } }),
+  );
   const receipt = parseResponse(revocationResultSchema, body);
   await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
   if (receipt.complete) return;

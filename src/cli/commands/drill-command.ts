@@ -1,13 +1,12 @@
 /** `drill`: practises a revocation on every replica, on a terminal once a month and from cron every few minutes. */
 import type { z } from 'zod';
-import { drillResultSchema } from '../../core/api/responses.ts';
-import { adminClient } from '../http/admin-client.ts';
+import type { drillResultSchema } from '../../core/api/responses.ts';
+import { adminClient, callAdmin } from '../http/admin-client.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeDrill, describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { parseResponse } from './admin-response.ts';
 
 export interface DrillOptions extends ServerOptions, OutputOptions {
   readonly cluster?: string;
@@ -21,10 +20,7 @@ export async function drill(context: CliContext, options: DrillOptions): Promise
   const { cluster, path, reason, tokenFile } = options;
   const server = whichServer(context.environment, options);
   const json = { reason, ...(cluster === undefined ? {} : { cluster }), ...(path === undefined ? {} : { path }) };
-  const request = { method: 'POST', path: 'drills', json } as const;
-  const send = adminClient(context, server, tokenFile);
-  const { body } = await send(request);
-  const response = parseResponse(drillResultSchema, body);
+  const response = await callAdmin(adminClient(context, server, tokenFile), 'createDrill', { json });
   await printResult(context, options, response, () => described(response, context.columns));
   if (response.verdict === 'passed') return;
   throw cliError(

@@ -1,21 +1,17 @@
 /**
  * `locks` and `unlock`, for admins.
  */
-import { freshSignInSchema, locksSchema, unlockedSchema } from '../../core/api/responses.ts';
-import { sendAdminRequest } from '../http/admin-api.ts';
-import { locateEntry } from '../session/cache.ts';
+import { adminClient, callAdmin } from '../http/admin-client.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { parseResponse } from './admin-response.ts';
 
 export async function locks(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const { body } = await sendAdminRequest(context, entry, { method: 'GET', path: 'locks' });
-  const { locks: found } = parseResponse(locksSchema, body);
+  const send = adminClient(context, whichServer(context.environment, options));
+  const { locks: found } = await callAdmin(send, 'listLocks');
   const rows = found.map((lock) => [lock.account, lock.by, lock.at, lock.reason]);
   await printResult(context, options, { locks: found }, () =>
     rows.length === 0 ? '' : table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows, context.columns),
@@ -46,16 +42,13 @@ export async function unlock(context: CliContext, account: string | undefined, o
     const next = 'portcullis unlock PROVIDER/SUBJECT --reason …; portcullis locks lists the locked accounts';
     throw cliError('bad_request', 'An account and a reason are needed.', next);
   }
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const query = new URLSearchParams({ reason });
-  const resource = options.fresh === true ? 'fresh-sign-ins' : 'locks';
-  const path = `${resource}/${encodeURIComponent(account)}?${query.toString()}`;
-  const { body } = await sendAdminRequest(context, entry, { method: 'DELETE', path });
+  const send = adminClient(context, whichServer(context.environment, options));
+  const asked = { params: { account }, query: { reason } };
   if (options.fresh === true) {
-    parseResponse(freshSignInSchema, body);
+    await callAdmin(send, 'liftFreshSignIn', asked);
     context.notify(`${plainText(account, 512)} can sign in without authenticating again, until it is revoked again`);
     return;
   }
-  parseResponse(unlockedSchema, body);
+  await callAdmin(send, 'deleteLock', asked);
   context.notify(`${plainText(account, 512)} is unlocked and can sign in again`);
 }

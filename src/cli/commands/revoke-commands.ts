@@ -2,13 +2,11 @@
  * `revoke` and `lock`, for admins.
  */
 import { randomUUID } from 'node:crypto';
-import { revocationResultSchema, revocationScopeSchema } from '../../core/api/responses.ts';
 import { AppError } from '../../core/errors.ts';
-import { sendAdminRequest } from '../http/admin-api.ts';
+import { adminClient, callAdmin, type SendAdmin } from '../http/admin-client.ts';
 import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { parseResponse } from './admin-response.ts';
 import { pollUntilComplete, replicaLines, sendRevocation, type Polled } from './revocation-progress.ts';
 import {
   confirmMany,
@@ -40,11 +38,9 @@ export async function lock(
 }
 
 /** Returns what the server says that it would cut. A server or store that cannot say so stops no revocation. */
-async function scopeOf(context: CliContext, entry: CacheEntry, query: Record<string, string>): Promise<string> {
+async function scopeOf(send: SendAdmin, query: Record<string, string>): Promise<string> {
   try {
-    const path = `revocation-scope?${new URLSearchParams(query).toString()}`;
-    const { body } = await sendAdminRequest(context, entry, { method: 'GET', path });
-    const scope = parseResponse(revocationScopeSchema, body);
+    const scope = await callAdmin(send, 'getRevocationScope', { query });
     return `${scopeText(scope)}, and ${scope.openHere} requests and streams at the server that responds`;
   } catch (error) {
     if (!(error instanceof AppError) || error.code === 'forbidden' || error.code === 'unauthenticated') throw error;
@@ -55,11 +51,13 @@ async function scopeOf(context: CliContext, entry: CacheEntry, query: Record<str
 async function end(context: CliContext, options: ServerOptions & RevokeOptions, target: Target): Promise<void> {
   const reason = reasonOf(options);
   const { approval, force, yes } = options;
-  const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const server = whichServer(context.environment, options);
+  const entry = locateEntry(context.environment.cacheDir, server);
+  const send = adminClient(context, server);
   warnIfOwnAccount(context, entry, target);
   if (yes !== true) {
     await confirmMany(context, target, ({ provider }) =>
-      scopeOf(context, entry, provider === undefined ? { all: 'true' } : { provider }),
+      scopeOf(send, provider === undefined ? { all: 'true' } : { provider }),
     );
   }
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
@@ -69,23 +67,18 @@ async function end(context: CliContext, options: ServerOptions & RevokeOptions, 
   const tracked = {
     context,
     report: replicaLines(context),
-    poll: (id: string) => poll(context, entry, id),
+    poll: (id: string) => poll(send, id),
   };
-  const response = await sendRevocation(tracked, requestId, async (onSignIn) => {
-    const request = { method: 'POST', path: 'revocations', json, onSignIn } as const;
-    return parseResponse(revocationResultSchema, (await sendAdminRequest(context, entry, request)).body);
-  });
+  const response = await sendRevocation(tracked, requestId, (onSignIn) =>
+    callAdmin(send, 'createRevocation', { json, onSignIn }),
+  );
   const receipt = response.complete ? response : await pollUntilComplete(tracked, response);
   await showReceipt(context, options, receipt, { target, again: 'check again: portcullis replicas' });
 }
 
-async function poll(context: CliContext, entry: CacheEntry, id: string): Promise<Polled> {
+async function poll(send: SendAdmin, id: string): Promise<Polled> {
   try {
-    const path = `revocations/${encodeURIComponent(id)}`;
-    return parseResponse(
-      revocationResultSchema,
-      (await sendAdminRequest(context, entry, { method: 'GET', path })).body,
-    );
+    return await callAdmin(send, 'getRevocation', { params: { id } });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     if (error.code === 'not_found') return 'unknown';

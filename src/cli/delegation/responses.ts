@@ -2,10 +2,6 @@
 import { z } from 'zod';
 import { recentRequestSchema } from '../../core/api/responses.ts';
 
-/** The API of delegated sessions. */
-export const DELEGATIONS = '/-/delegations';
-export const delegationPath = (id: string): string => `${DELEGATIONS}/${encodeURIComponent(id)}`;
-
 /** How many of a list are asked for at once: as many as the server sends. */
 export const DELEGATIONS_PAGE = 50;
 

@@ -14,7 +14,7 @@ import { isFresh, tokenId, type Binding, type Endpoints } from '../session/sessi
 
 export interface AdminRequest {
   readonly method: HttpRequest['method'];
-  /** The path below the admin API, for example `sessions?limit=100`. */
+  /** The path below the admin API, for example `/sessions?limit=100`. */
   readonly path: string;
   readonly json?: unknown;
   readonly events?: EventStreamRequest;
@@ -93,10 +93,10 @@ export async function sendAdminRequestAs(
 
 function send(context: CliContext, credential: AdminCredential, request: AdminRequest): Promise<HttpResponse> {
   const { adminApi, apiCa } = credential.endpoints;
-  context.detail(`${request.method} ${adminApi}/${request.path}`);
+  context.detail(`${request.method} ${adminApi}${request.path}`);
   return sendRequest({
     method: request.method,
-    url: `${adminApi}/${request.path}`,
+    url: `${adminApi}${request.path}`,
     bearer: credential.token,
     binding: credential.binding,
     ...(apiCa === undefined ? {} : { ca: apiCa }),

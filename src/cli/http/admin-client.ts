@@ -1,19 +1,22 @@
 /** Requests to the admin API by the cached session of a user, or by the token of a workload. */
 import { resolve } from 'node:path';
+import { ADMIN_API } from '../../core/api/admin-api.ts';
+import type { AnswerOf, ApiDescription, Operation } from '../../core/api/operation.ts';
+import { parseResponse } from '../commands/admin-response.ts';
 import type { CliContext } from '../context.ts';
 import { locateEntry, type Server } from '../session/cache.ts';
 import { sendAdminRequest, sendAdminRequestAs, type AdminRequest } from './admin-api.ts';
+import { requestOf, type Asked } from './call.ts';
 import type { HttpResponse } from './http-client.ts';
+
+/** Sends a request to the admin API, with the session of a user or the token of a workload. */
+export type SendAdmin = (request: AdminRequest) => Promise<HttpResponse>;
 
 /**
  * Returns a function that sends a request.
- * @param tokenFile a workload's token; undefined: the user's session
+ * @param tokenFile a workload's token; absent: the user's session
  */
-export function adminClient(
-  context: CliContext,
-  server: Server,
-  tokenFile: string | undefined,
-): (request: AdminRequest) => Promise<HttpResponse> {
+export function adminClient(context: CliContext, server: Server, tokenFile?: string): SendAdmin {
   if (tokenFile === undefined) {
     const entry = locateEntry(context.environment.cacheDir, server);
     return (request) => sendAdminRequest(context, entry, request);
@@ -24,4 +27,25 @@ export function adminClient(
     const credential = (rejected?: string) => adminCredential(context, workload, rejected);
     return sendAdminRequestAs(context, server.url, credential, request);
   };
+}
+
+type AdminOperations = (typeof ADMIN_API)['operations'];
+
+/**
+ * Calls an operation of the admin API.
+ * @returns its response, of which a newer server may have sent more
+ * @throws AppError `upstream_unavailable` for a response of another shape, otherwise as `send`
+ */
+export async function callAdmin<N extends keyof AdminOperations>(
+  send: SendAdmin,
+  name: N,
+  { onSignIn, ...asked }: Asked & Pick<AdminRequest, 'onSignIn'> = {},
+): Promise<AnswerOf<typeof ADMIN_API, AdminOperations[N]>> {
+  const { responses }: Operation = ADMIN_API.operations[name];
+  const [shape] = Object.values(responses).flatMap(({ schema }) => schema ?? []);
+  const schemas: ApiDescription['schemas'] = ADMIN_API.schemas;
+  const schema = schemas[shape ?? ''];
+  if (schema === undefined) throw new Error(`${name} has no response that could be read`);
+  const { body } = await send({ ...requestOf(ADMIN_API, name, asked), ...(onSignIn && { onSignIn }) });
+  return parseResponse(schema, body) as AnswerOf<typeof ADMIN_API, AdminOperations[N]>;
 }

@@ -8,10 +8,12 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
+import { STEP_UP_API } from '../../core/api/step-up-operations.ts';
 import { AppError } from '../../core/errors.ts';
 import { parseResponse } from '../commands/admin-response.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
+import { requestOf } from '../http/call.ts';
 import { stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { sendForOwnSessions, type OwnSessionsRequest } from '../http/own-sessions-api.ts';
 import { hostOf, openableUrl } from '../http/server-url.ts';
@@ -23,8 +25,6 @@ import { withFileLock } from './file-lock.ts';
 import { howOften, signInFreshly } from './fresh-sign-in.ts';
 import { listenOnLoopback, type Callback } from './loopback.ts';
 import { rejectionError } from './rejection.ts';
-
-const PATH = '/-/step-up';
 
 /** Time for passwords, second factors and fetching a phone. */
 const BROWSER_MS = 5 * 60_000;
@@ -110,7 +110,10 @@ async function byBrowser(session: Session, attended: boolean): Promise<JsonRecor
   let stopSpinner = (): void => undefined;
   let stopOpening = (): void => undefined;
   try {
-    const body = await send(session, { method: 'POST', json: { redirect: loopback.redirectUri, state } });
+    const body = await send(
+      session,
+      requestOf(STEP_UP_API, 'beginStepUp', { json: { redirect: loopback.redirectUri, state } }),
+    );
     const begun = parseResponse(begunSchema, body);
     const url = ownPage(entry, begun.url);
     const page = { url, purpose: `to prove at ${hostOf(entry.server.url)} that it is you`, attended };
@@ -131,7 +134,10 @@ async function byBrowser(session: Session, attended: boolean): Promise<JsonRecor
 async function finish(session: Session, id: string, callback: Callback): Promise<JsonRecord> {
   const { server } = session.entry;
   try {
-    const body = await send(session, { method: 'POST', json: { code: callback.code } }, `/${id}`);
+    const body = await send(
+      session,
+      requestOf(STEP_UP_API, 'finishStepUp', { params: { id }, json: { code: callback.code } }),
+    );
     assertDone(session.entry, body);
     await callback.respond({ location: `${server.url}/step-up/done` });
     return body;
@@ -143,7 +149,7 @@ async function finish(session: Session, id: string, callback: Callback): Promise
 
 async function byCode(session: Session): Promise<JsonRecord> {
   const { context, entry } = session;
-  const begun = parseResponse(begunSchema, await send(session, { method: 'POST', json: {} }));
+  const begun = parseResponse(begunSchema, await send(session, requestOf(STEP_UP_API, 'beginStepUp', { json: {} })));
   const { userCode, verificationUrl, interval = INTERVAL.usual } = begun;
   if (userCode === undefined || verificationUrl === undefined) {
     const next = `on a machine with a browser: ${again(entry)}`;
@@ -161,7 +167,8 @@ async function byCode(session: Session): Promise<JsonRecord> {
   try {
     while (context.nowMs() < end) {
       await pause(pauseMs);
-      const body = await send(session, { method: 'GET' }, `/${begun.id}`).catch(unlessGone(entry));
+      const asked = requestOf(STEP_UP_API, 'getStepUp', { params: { id: begun.id } });
+      const body = await send(session, asked).catch(unlessGone(entry));
       if (body === undefined || stringAt(body, 'state') === 'pending') continue;
       assertDone(entry, body);
       return body;
@@ -196,13 +203,8 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ['other_account', 'sign in at your identity provider as the user of this session, then: portcullis step-up'],
 ]);
 
-async function send(
-  { context, entry }: Session,
-  request: Omit<OwnSessionsRequest, 'path'>,
-  below = '',
-): Promise<JsonRecord> {
-  const own = { ...request, path: `${PATH}${below}` };
-  return (await sendForOwnSessions(context, entry, own, { nextSteps: NEXT_STEPS })).body;
+async function send({ context, entry }: Session, request: OwnSessionsRequest): Promise<JsonRecord> {
+  return (await sendForOwnSessions(context, entry, request, { nextSteps: NEXT_STEPS })).body;
 }
 
 /**

@@ -123,3 +123,16 @@ export const pathNames = (path: string): readonly string[] =>
 export const operationsOf = <N extends string>(api: {
   readonly operations: Readonly<Record<N, Operation>>;
 }): readonly (readonly [N, Operation])[] => Object.entries(api.operations) as [N, Operation][];
+
+/** What the responses of an operation have, by its schemas; of one that has none, any object. */
+export type AnswerOf<A extends ApiDescription, O extends Operation> = {
+  [S in keyof O['responses']]: O['responses'][S] extends { readonly schema: infer N extends keyof A['schemas'] }
+    ? z.output<A['schemas'][N]> | OrOf<A, O['responses'][S]>
+    : S extends 204
+      ? never
+      : object;
+}[keyof O['responses']];
+
+type OrOf<A extends ApiDescription, R> = R extends { readonly or: infer N extends keyof A['schemas'] }
+  ? z.output<A['schemas'][N]>
+  : never;
