@@ -113,6 +113,12 @@ describe('docs/architecture.md', () => {
     expect(inCircles([...imports, back])).toEqual(expect.arrayContaining([back.file, back.target]));
   });
 
+  test('a service knows no Express', () => {
+    const files = globSync('services/**/*.ts', { cwd: `${ROOT}src` });
+    expect(files.length).toBeGreaterThan(40);
+    expect(files.filter((file) => /from 'express'/.test(readFileSync(`${ROOT}src/${file}`, 'utf8')))).toEqual([]);
+  });
+
   test('a service is imported by its entry file alone, and imports those that it may', () => {
     const crossing = imports.filter(
       ({ file, target }) => serviceOf(target) !== undefined && serviceOf(file) !== serviceOf(target),
