@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { SELF_AUDIENCE } from '../core.ts';
 import { isLoopbackCallback } from '../http/redirect-uri.ts';
 import { timeSchema } from './fields.ts';
-import { OWN_CALLS, OWN_PROBLEMS } from './own-operations.ts';
+import { OWN_CALLS } from './own-operations.ts';
 import type { ApiDescription } from './operation.ts';
 import { problemSchema } from './responses.ts';
+import { STEP_UP_PROBLEMS } from './step-up-problems.ts';
 
 const orderSchema = z.strictObject({
   redirect: z
@@ -102,21 +103,5 @@ export const STEP_UP_API = {
     Problem: problemSchema,
   },
   common: { ofCalls: OWN_CALLS, ofChanges: [] },
-  problems: {
-    ...OWN_PROBLEMS,
-    bad_request: {
-      status: 400,
-      when: 'the body is malformed, or `redirect` is no loopback address; `detail` names the field',
-    },
-    sign_in_expired: { status: 400, when: 'the session has ended meanwhile' },
-    step_up_delegated: { status: 403, when: 'the caller is a delegated session' },
-    step_up_workload: { status: 403, when: 'the caller is a workload' },
-    freshness_unprovable: {
-      status: 403,
-      when: 'the provider of the session does not say when its users signed in',
-    },
-    device_code_off: { status: 403, when: 'there is no `redirect`, and `sessions.deviceCode` is `off`' },
-    step_up_code: { status: 403, when: 'the code is none of this step-up, or is older than a minute' },
-    step_up_unknown: { status: 404, when: 'this session has begun no such step-up, or it is over' },
-  },
+  problems: STEP_UP_PROBLEMS,
 } as const satisfies ApiDescription;

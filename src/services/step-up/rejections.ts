@@ -2,22 +2,23 @@
 import { AppError } from '../../core/errors.ts';
 import type { Unproven } from '../../core/identity/auth-time.ts';
 import { unprovableMessage, unprovenMessage } from '../../core/identity/fresh-sign-in.ts';
-import { ProblemError } from '../../http/problem.ts';
+import { STEP_UP_PROBLEMS } from '../../core/api/step-up-problems.ts';
+import { rejectionProblem, type ProblemError } from '../../http/problem.ts';
 
-const forbidden = (problem: string, message: string): ProblemError =>
-  new ProblemError({ problem, status: 403, code: 'forbidden' }, message);
+const rejected = (problem: keyof typeof STEP_UP_PROBLEMS, message: string): ProblemError =>
+  rejectionProblem({ problem, status: STEP_UP_PROBLEMS[problem].status }, message);
 
 export const delegated = (): ProblemError =>
-  forbidden('step_up_delegated', 'A delegated session never steps up: what needs it, its user’s own session must do.');
+  rejected('step_up_delegated', 'A delegated session never steps up: what needs it, its user’s own session must do.');
 
 export const workload = (): ProblemError =>
-  forbidden('step_up_workload', 'A workload never steps up, because no user is there to sign in.');
+  rejected('step_up_workload', 'A workload never steps up, because no user is there to sign in.');
 
 export const unprovable = (provider: string): ProblemError =>
-  forbidden('freshness_unprovable', unprovableMessage(provider, 'step-up'));
+  rejected('freshness_unprovable', unprovableMessage(provider, 'step-up'));
 
 export const codesOff = (): ProblemError =>
-  forbidden(
+  rejected(
     'device_code_off',
     'Codes are switched off here (sessions.deviceCode), so this needs a browser on the same machine.',
   );
@@ -31,16 +32,13 @@ export const notPending = (reason: 'step_up_unknown' | 'step_up_over'): AppError
   );
 
 export const notFound = (): ProblemError =>
-  new ProblemError(
-    { problem: 'step_up_unknown', status: 404, code: 'not_found' },
+  rejected(
+    'step_up_unknown',
     'There is no such step-up of this session; it may be older than ten minutes. Run “portcullis step-up” again.',
   );
 
 export const codeRejected = (): ProblemError =>
-  new ProblemError(
-    { problem: 'step_up_code', status: 403, code: 'forbidden' },
-    'This code is not one of this step-up, or is too old. Run “portcullis step-up” again.',
-  );
+  rejected('step_up_code', 'This code is not one of this step-up, or is too old. Run “portcullis step-up” again.');
 
 export const otherAccount = (): AppError =>
   new AppError(

@@ -4,8 +4,6 @@ import { API_REFERENCES, apiDocument, apiReference } from '../../../scripts/api-
 import { REGENERATE_API } from '../../../scripts/api-heads.ts';
 import { openApiDocument } from '../../../src/api/openapi.ts';
 import { operationsOf, pathNames, problemsOf } from '../../../src/core/api/operation.ts';
-import { STEP_UP_API } from '../../../src/core/api/step-up-operations.ts';
-import * as stepUpRejections from '../../../src/services/step-up/rejections.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -162,14 +160,3 @@ describe.each(API_REFERENCES.map((reference) => ({ title: reference.api.title, r
     });
   },
 );
-
-const statusesOf = ({ problems }: { readonly problems: Readonly<Record<string, { readonly status: number }>> }) =>
-  Object.fromEntries(Object.entries(problems).map(([code, { status }]) => [code, status]));
-
-test('every problem of step-up is a problem code of its API, with its status', () => {
-  const { delegated, workload, unprovable, codesOff, notFound, codeRejected } = stepUpRejections;
-  const all = [delegated(), workload(), unprovable('corp'), codesOff(), notFound(), codeRejected()];
-  expect(statusesOf(STEP_UP_API)).toMatchObject(
-    Object.fromEntries(all.map(({ problem, status }) => [problem, status])),
-  );
-});
