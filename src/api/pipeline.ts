@@ -9,6 +9,7 @@
 import { createHash } from 'node:crypto';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
+import { whenOver } from '../core/http/response-over.ts';
 import { checked } from '../core/api/issues.ts';
 import { isChange, type ApiDescription, type Operation } from '../core/api/operation.ts';
 import type { PortcullisEventName } from '../core/audit/event.ts';
@@ -299,7 +300,7 @@ function validBody(schema: z.ZodType, body: unknown): unknown {
 
 function goneSignal(res: Response): AbortSignal {
   const gone = new AbortController();
-  res.once('close', () => gone.abort());
+  whenOver(res, () => gone.abort());
   return gone.signal;
 }
 
