@@ -10,7 +10,7 @@ import { STATES } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { parameter } from '../page/response.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
-import { selectField } from './form-fields.ts';
+import { searchField, selectField } from './form-fields.ts';
 import { accountHref, queryString } from './links.ts';
 import { cursorPager } from './pager.ts';
 
@@ -31,19 +31,7 @@ function filters({ account, role, state }: Shown, roles: readonly string[]): Htm
   const names = [['', 'Any'], ...roles.map((name) => [name, name] as const)] as const;
   const states = [['', 'Any'], ...Object.entries(STATES)] as readonly (readonly [string, string])[];
   return html`<form class="filters" method="get" action="/admin/access" role="search" aria-label="Access requests">
-    <div class="field search">
-      <label for="account">Account</label>
-      <input
-        type="search"
-        id="account"
-        name="account"
-        value="${account ?? ''}"
-        maxlength="512"
-        placeholder="corp/alice"
-        autocomplete="off"
-        spellcheck="false"
-      />
-    </div>
+    ${searchField({ name: 'account', label: 'Account', value: account, placeholder: 'corp/alice', wide: true })}
     ${selectField({ name: 'role', label: 'Role', options: names, chosen: role })}
     ${selectField({ name: 'state', label: 'State', options: states, chosen: state })}
     <button class="button">Apply</button>

@@ -27,7 +27,7 @@ import type { WebDeps } from '../dependencies.ts';
 import { eventLine, eventTemplate } from './audit-lines.ts';
 import { recentMatches } from './recent-search.ts';
 import { auditHref, queryString } from './links.ts';
-import { checkBox, selectField } from './form-fields.ts';
+import { checkBox, searchField, selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
 import { sendAdminPage, type AdminPageContext, type AdminRead } from './admin-frame.ts';
 
@@ -60,19 +60,7 @@ interface AuditPage {
 }
 
 const textField = (name: keyof AuditFilters, label: string, shown: AuditFilters, placeholder: string): Html =>
-  html`<div class="field">
-    <label for="${name}">${label}</label>
-    <input
-      type="text"
-      id="${name}"
-      name="${name}"
-      value="${shown[name] ?? ''}"
-      maxlength="512"
-      placeholder="${placeholder}"
-      autocomplete="off"
-      spellcheck="false"
-    />
-  </div>`;
+  searchField({ name, label, value: shown[name], placeholder });
 
 const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [name, name] as const)] as const;
 

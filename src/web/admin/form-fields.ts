@@ -44,6 +44,46 @@ export function selectField({ name, label, options, chosen = '' }: SelectField):
   </div>`;
 }
 
+interface SearchField {
+  /** Also the id of the element. */
+  readonly name: string;
+  readonly label: string;
+  readonly value: string | undefined;
+  readonly placeholder?: string;
+  /** Characters. Absent: as many as an account may have. */
+  readonly most?: number;
+  /** True: it takes the space that others leave. */
+  readonly wide?: boolean;
+  /** Characters that it shows, where it is a small one. */
+  readonly size?: number;
+}
+
+/** Returns the field of a filter, in which the browser suggests and corrects nothing. */
+export function searchField({
+  name,
+  label,
+  value = '',
+  placeholder,
+  most = 512,
+  wide = false,
+  size,
+}: SearchField): Html {
+  return html`<div class="${wide ? 'field search' : 'field'}">
+    <label for="${name}">${label}</label>
+    <input
+      type="search"
+      id="${name}"
+      name="${name}"
+      value="${value}"
+      maxlength="${most}"
+      ${placeholder !== undefined && html`placeholder="${placeholder}"`}
+      ${size !== undefined && html`size="${size}"`}
+      autocomplete="off"
+      spellcheck="false"
+    />
+  </div>`;
+}
+
 /** Returns a check box with its label. */
 export const checkBox = (name: string, value: string, label: string, checked: boolean): Html =>
   html`<label class="check"

@@ -9,7 +9,7 @@ import { queryString, revokeHref } from './links.ts';
 import type { SessionPage } from '../../store/store.ts';
 import { html, type Html } from '../page/html.ts';
 import { cursorPager } from './pager.ts';
-import { selectField } from './form-fields.ts';
+import { searchField, selectField } from './form-fields.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
@@ -79,36 +79,12 @@ const anyOr = (names: readonly string[]): readonly (readonly [string, string])[]
 
 function filters({ shown, providers, clusters }: SessionsPage): Html {
   return html`<form class="filters" method="get" action="/admin" role="search" aria-label="Sessions">
-    <div class="field search">
-      <label for="search">Search</label>
-      <input
-        type="search"
-        id="search"
-        name="search"
-        value="${shown.search ?? ''}"
-        maxlength="200"
-        placeholder="Name, account, address …"
-        autocomplete="off"
-        spellcheck="false"
-      />
-    </div>
+    ${searchField({ name: 'search', label: 'Search', value: shown.search, placeholder: 'Name, account, address …', most: 200, wide: true })}
     ${selectField({ name: 'provider', label: 'Provider', options: anyOr(providers), chosen: shown.provider })}
     ${selectField({ name: 'cluster', label: 'May use cluster', options: anyOr(clusters), chosen: shown.cluster })}
     ${selectField({ name: 'idle', label: 'Idle for', options: IDLE, chosen: shown.idle })}
     ${selectField({ name: 'delegated', label: 'Delegated', options: DELEGATED, chosen: shown.delegated })}
-    <div class="field">
-      <label for="actor">Actor</label>
-      <input
-        type="search"
-        id="actor"
-        name="actor"
-        value="${shown.actor ?? ''}"
-        maxlength="512"
-        size="10"
-        autocomplete="off"
-        spellcheck="false"
-      />
-    </div>
+    ${searchField({ name: 'actor', label: 'Actor', value: shown.actor, size: 10 })}
     ${shown.ancestor !== undefined && html`<input type="hidden" name="ancestor" value="${shown.ancestor}" />`}
     ${selectField({ name: 'sort', label: 'Sort', options: SORTS, chosen: shown.sort })}
     <button class="button">Apply</button>
