@@ -161,6 +161,10 @@ export const SIGN_IN_REASONS: ReadonlyMap<string, string> = new Map([
   ['fenced', 'this replica has no fresh view of what is revoked'],
   ['signed_in_anew', 'not a rejection: the browser’s earlier sign-in ended, because the same user signed in again'],
   ['signed_out', 'not a rejection: the user signed out in the browser'],
+  [
+    'not_handed_over',
+    'not a rejection: a session was ended, because what its user needs for it could not be handed over',
+  ],
   ['signed_out_at_provider', 'not a rejection: the user signed out at the provider'],
   [
     'backchannel_logout_off',

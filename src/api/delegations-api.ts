@@ -7,7 +7,7 @@ import { auditedSession } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
 import type { RightsLimit } from '../core/delegation/rights.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
-import { record } from '../http/audit-events.ts';
+import { record, requestFacts } from '../http/audit-events.ts';
 import { unauthenticated } from '../http/bearer.ts';
 import { rejectionProblem, type ProblemError } from '../http/problem.ts';
 import { revocationStatus } from '../services/admin/admin.ts';
@@ -67,6 +67,19 @@ function notAmongYours(): ProblemError {
   const { status } = DELEGATION_PROBLEMS.session_not_found;
   const message = 'There is no such delegated session among yours. “portcullis delegations” lists them.';
   return rejectionProblem({ problem: 'session_not_found', status }, message);
+}
+
+/** Returns what the audit log says of the end of a delegated session, before and after. */
+function endOf(path: string, session: SessionRecord) {
+  const about = auditedSession(session);
+  const { identity, account, provider, client } = session;
+  return {
+    path,
+    about: { identity, account, session: about.session },
+    provider,
+    reason: 'sign_out',
+    details: { ...about.details, client },
+  };
 }
 
 const idOf = ({ params }: Call): string | undefined => sessionIdSchema.safeParse(params['id']).data;
@@ -131,22 +144,20 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
       const holder = await holderOf(call);
       const id = idOf(call);
       call.actor.assertValid();
-      const ended = id === undefined ? undefined : await delegations.end(holder, id);
+      const ended =
+        id === undefined
+          ? undefined
+          : await delegations.end(holder, id, (session) => requestFacts(call.context, endOf(call.path, session)));
       if (ended === undefined) throw notAmongYours();
       const { result } = ended;
       const status = revocationStatus(result);
-      const about = auditedSession(ended.record);
-      const { identity, account, provider, client } = ended.record;
+      const { details, ...facts } = endOf(call.path, ended.record);
       record(deps, call.context, {
+        ...facts,
         event: 'logout',
-        path: call.path,
         code: status,
-        about: { identity, account, session: about.session },
-        provider,
-        reason: 'sign_out',
         details: {
-          ...about.details,
-          client,
+          ...details,
           complete: String(result.complete),
           sessions: String(result.sessions),
           'streams-closed': String(result.streamsClosed),

@@ -2,7 +2,12 @@
  * Audit events of HTTP requests to pages and APIs: who acted, from where, and with which result.
  */
 import type { RequestHandler } from 'express';
-import { portcullisEvent, type AuditEvent, type AuditFacts, type PortcullisEventName } from '../core/audit/event.ts';
+import {
+  portcullisEvent,
+  type AuditFacts,
+  type PortcullisEvent,
+  type PortcullisEventName,
+} from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { AuditTrail } from '../audit/audit.ts';
@@ -66,37 +71,26 @@ export function auditFailures(deps: Audited, event: PortcullisEventName, handler
 }
 
 /** Writes one audit event; the actor comes from the request's context. */
-export function record(deps: Audited, context: RequestContext, action: AuditedAct): void {
-  deps.audit.record(eventOf(deps, context, action));
+export function record({ audit, clock }: Audited, context: RequestContext, action: AuditedAct): void {
+  const { event, code } = action;
+  audit.record(portcullisEvent({ ...requestFacts(context, action), event, code, at: clock.nowMs() }));
 }
 
-/**
- * Writes that a revocation is about to be written, before it is: an attacker who can end this process, or a kernel that is out of
- * memory, would otherwise have an account revoked or locked of which no audit event says by whom. An audit log that cannot be
- * written does not prevent it: it must not keep an attacker in.
- */
-export async function recordBegun(
-  deps: Pick<Audited, 'clock'> & { readonly audit: Pick<AuditTrail, 'recordAhead'> },
+/** Returns what the audit events of a request have in common: who acted, from where, and what was asked for. */
+export function requestFacts(
   context: RequestContext,
-  action: Omit<AuditedAct, 'event' | 'code'>,
-): Promise<void> {
-  await deps.audit.recordAhead(eventOf(deps, context, { ...action, event: 'revocation-begun' }));
-}
-
-function eventOf(
-  { clock }: Pick<Audited, 'clock'>,
-  context: RequestContext,
-  { path, about, ...rest }: Omit<AuditedAct, 'code'> & Partial<Pick<AuditedAct, 'code'>>,
-): AuditEvent {
+  { path, about, reason, provider, details }: Omit<AuditedAct, 'event' | 'code'>,
+): Omit<PortcullisEvent, 'event' | 'code' | 'at'> {
   const subject: AuditedAct['about'] = about ?? context.actor ?? context.user;
-  return portcullisEvent({
-    ...rest,
+  return {
     auditId: context.requestId,
-    at: clock.nowMs(),
     requestUri: path,
     sourceIps: context.address === '' ? [] : [context.address],
     ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),
     ...(subject === undefined ? {} : { identity: subject.identity, account: subject.account }),
     ...(subject?.session === undefined ? {} : { session: subject.session }),
-  });
+    ...(provider === undefined ? {} : { provider }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(details === undefined ? {} : { details }),
+  };
 }

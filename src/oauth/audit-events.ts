@@ -5,6 +5,7 @@ import type { Clock } from '../contracts/clock.ts';
 import type { AuditTrail } from '../audit/audit.ts';
 import { portcullisEvent, type AuditFacts, type PortcullisEvent } from '../core/audit/event.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
+import type { RevocationFacts } from '../revocation/revocation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
 import { DEVICE_CODE_GRANT, exchangeOf, type TokenFacts } from './token-facts.ts';
@@ -20,7 +21,11 @@ export interface TokenAudit {
    */
   tooManySignIns(ctx: KoaContextWithOIDC): void;
   identityChanged(ctx: KoaContextWithOIDC, record: SessionRecord): void;
-  sessionEnded(session: string, record: SessionRecord | undefined, reason: SessionEnding): void;
+  /** Returns the facts of a session whose user the provider rejects at a refresh, which `rejected` audits afterwards. */
+  rejection(ctx: KoaContextWithOIDC, facts: TokenFacts): RevocationFacts;
+  /** Returns the facts of the end of a session, for the event before it and for `sessionEnded`. */
+  ending(session: string, record: SessionRecord | undefined, reason: SessionEnding): RevocationFacts;
+  sessionEnded(facts: RevocationFacts, reason: SessionEnding): void;
 }
 
 /**
@@ -51,7 +56,7 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
       if (isRefresh(ctx)) deps.countRefresh('ok');
       write({
         event: exchangeOf(ctx) === 'workload' ? 'workload-exchange' : 'refresh',
-        ...from(ctx),
+        ...requestFacts(ctx),
         ...about(facts.record),
         code: ctx.status,
         details: { ...delegated(facts.record), grant: grantOf(ctx), audience: facts.audience ?? '', ...clientOf(ctx) },
@@ -59,43 +64,62 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
     },
     rejected(ctx, facts, error, details = {}) {
       if (isRefresh(ctx)) deps.countRefresh(ctx.status === 503 ? 'unavailable' : 'refused');
-      const record = facts.record ?? facts.user;
+      const rejection = rejectionFacts(ctx, facts, error);
       write({
+        ...rejection,
         event: REFUSED[exchangeOf(ctx) ?? 'none'],
-        ...from(ctx),
-        ...(facts.rule === undefined ? {} : { provider: facts.rule }),
-        ...facts.owner,
-        ...about(record),
         code: ctx.status,
-        reason: facts.rejection ?? error,
-        details: { ...delegated(record), ...clientOf(ctx), ...details },
+        details: { ...rejection.details, ...details },
       });
     },
+    rejection: (ctx, facts) => rejectionFacts(ctx, facts),
     requestRejected(ctx, error) {
-      write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: error, details: clientOf(ctx) });
+      write({
+        event: 'sign-in-refused',
+        ...requestFacts(ctx),
+        code: ctx.status,
+        reason: error,
+        details: clientOf(ctx),
+      });
     },
     tooManySignIns(ctx) {
       const count = deps.tooManySignIns(clientAddress(ctx.req));
       if (count === undefined) return;
       const details = { count: String(count) };
-      write({ event: 'sign-in-refused', ...from(ctx), code: ctx.status, reason: 'too_many_sign_ins', details });
+      write({ event: 'sign-in-refused', ...requestFacts(ctx), code: ctx.status, reason: 'too_many_sign_ins', details });
     },
     identityChanged(ctx, record) {
       write({
         event: 'identity-changed',
-        ...from(ctx),
+        ...requestFacts(ctx),
         ...about(record),
         code: 200,
         details: { version: String(record.version) },
       });
     },
-    sessionEnded(session, record, reason) {
-      const event = reason === 'sign-out' ? 'logout' : 'revocation';
+    ending(session, record, reason) {
       const subject = record === undefined ? { session } : about(record);
       const requestUri = reason === 'sign-out' ? '/oauth/revoke' : '/oauth/token';
       const details = record === undefined ? {} : { ...delegated(record), client: record.client };
-      write({ event, requestUri, sourceIps: [], ...subject, code: 200, reason: reason.replaceAll('-', '_'), details });
+      const auditId = randomUUID();
+      return { auditId, requestUri, sourceIps: [], ...subject, reason: reason.replaceAll('-', '_'), details };
     },
+    sessionEnded(facts, reason) {
+      write({ ...facts, event: reason === 'sign-out' ? 'logout' : 'revocation', code: 200 });
+    },
+  };
+}
+
+function rejectionFacts(ctx: KoaContextWithOIDC, facts: TokenFacts, error?: string): RevocationFacts {
+  const record = facts.record ?? facts.user;
+  const reason = facts.rejection ?? error;
+  return {
+    ...requestFacts(ctx),
+    ...(facts.rule === undefined ? {} : { provider: facts.rule }),
+    ...facts.owner,
+    ...about(record),
+    ...(reason === undefined ? {} : { reason }),
+    details: { ...delegated(record), ...clientOf(ctx) },
   };
 }
 
@@ -114,7 +138,7 @@ const clientOf = (ctx: KoaContextWithOIDC): Readonly<Record<string, string>> => 
  * The audit id is the request id of the response, so that the platform team finds the event by the id that a user
  * reports.
  */
-const from = ({
+export const requestFacts = ({
   req,
   res,
 }: KoaContextWithOIDC): Pick<PortcullisEvent, 'auditId' | 'requestUri' | 'sourceIps' | 'userAgent'> => ({

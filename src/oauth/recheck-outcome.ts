@@ -3,13 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { AuditTrail } from '../audit/audit.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { portcullisEvent, type PortcullisEvent } from '../core/audit/event.ts';
-import type { RevocationGuard } from '../revocation/revocation.ts';
+import { revokeAudited, type RevocationFacts, type RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { RecheckOutcome } from './recheck.ts';
 
 interface OutcomeDeps {
   readonly guard: Pick<RevocationGuard, 'revoke'>;
-  readonly audit: Pick<AuditTrail, 'record'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'recordAhead'>;
   readonly clock: Clock;
 }
 
@@ -21,37 +21,34 @@ export async function settleRecheck(deps: OutcomeDeps, outcome: RecheckOutcome):
       return;
     case 'changed':
       // The cut comes with the log entry that the store has written, here as on every other replica.
-      record(deps, outcome.record, {
+      record(deps, {
+        ...factsOf(outcome.record),
         event: 'identity-changed',
         details: { version: String(outcome.record.version) },
       });
       return;
-    case 'refused':
-      await deps.guard.revoke({
-        target: { kind: 'session', session: outcome.record.id },
-        asksFreshSignIn: outcome.asksFreshSignIn,
-      });
-      record(deps, outcome.record, { event: 'session-ended', reason: outcome.reason });
+    case 'refused': {
+      const facts = { ...factsOf(outcome.record), reason: outcome.reason };
+      await revokeAudited(
+        deps,
+        { target: { kind: 'session', session: outcome.record.id }, asksFreshSignIn: outcome.asksFreshSignIn },
+        facts,
+      );
+      record(deps, { ...facts, event: 'session-ended' });
+    }
   }
 }
 
-function record(
-  { audit, clock }: OutcomeDeps,
-  { identity, account, id: session, provider }: SessionRecord,
-  event: Pick<PortcullisEvent, 'event' | 'reason' | 'details'>,
-): void {
-  audit.record(
-    portcullisEvent({
-      ...event,
-      auditId: randomUUID(),
-      at: clock.nowMs(),
-      requestUri: '',
-      sourceIps: [],
-      code: 200,
-      identity,
-      account,
-      session,
-      provider,
-    }),
-  );
+const factsOf = ({ identity, account, id: session, provider }: SessionRecord): RevocationFacts => ({
+  auditId: randomUUID(),
+  requestUri: '',
+  sourceIps: [],
+  identity,
+  account,
+  session,
+  provider,
+});
+
+function record({ audit, clock }: OutcomeDeps, event: Omit<PortcullisEvent, 'at' | 'code'>): void {
+  audit.record(portcullisEvent({ ...event, at: clock.nowMs(), code: 200 }));
 }

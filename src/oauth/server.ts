@@ -15,7 +15,7 @@ import { siteOf } from '../core/http/address.ts';
 import { AppError } from '../core/errors.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import type { Identity } from '../core/identity/identity.ts';
-import type { RevocationGuard } from '../revocation/revocation.ts';
+import { revokeAudited, type RevocationGuard } from '../revocation/revocation.ts';
 import type { EndingReasons, Store } from '../store/store.ts';
 import { artefactAdapter } from './artefact-adapter.ts';
 import { audiences } from './audiences.ts';
@@ -120,9 +120,11 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
   const tokenAudit = createTokenAudit(deps);
   const endSession = async (session: string, reason: SessionEnding): Promise<void> => {
     const before = await deps.store.sessions.read(session);
+    const facts = tokenAudit.ending(session, before, reason);
     // A code or a refresh token that is used a second time was stolen; a sign-out is the user's own decision.
-    await deps.guard.revoke({ target: { kind: 'session', session }, ended: reason === 'sign-out' });
-    tokenAudit.sessionEnded(session, before, reason);
+    const order = { target: { kind: 'session', session }, ended: reason === 'sign-out' } as const;
+    await revokeAudited(deps, order, facts);
+    tokenAudit.sessionEnded(facts, reason);
   };
   const artefacts = artefactAdapter({
     artefacts: deps.store.artefacts,
@@ -374,10 +376,11 @@ function accountFinder(deps: AuthorizationServerDeps, factsOf: (ctx: KoaContextW
           outcome.record.id === session
             ? outcome.record
             : ((await deps.store.sessions.read(session)) ?? outcome.record);
-        await deps.guard.revoke({
-          target: { kind: 'session', session: outcome.record.id },
-          asksFreshSignIn: outcome.asksFreshSignIn,
-        });
+        await revokeAudited(
+          deps,
+          { target: { kind: 'session', session: outcome.record.id }, asksFreshSignIn: outcome.asksFreshSignIn },
+          tokenAudit.rejection(ctx, factsOf(ctx)),
+        );
         return undefined;
     }
   };

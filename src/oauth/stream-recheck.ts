@@ -39,7 +39,7 @@ export interface StreamRecheckDeps {
   readonly guard: Pick<RevocationGuard, 'sessionsInFlight' | 'cutSession' | 'revoke' | 'onChange' | 'fenced'>;
   readonly sessions: Pick<SessionStore, 'read' | 'readSecret'>;
   readonly recheck: Recheck;
-  readonly audit: Pick<AuditTrail, 'record'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'recordAhead'>;
   readonly log: { info(fields: object, message: string): void; error(fields: object, message: string): void };
   /** `sessions.recheck` and `sessions.recheckGrace`. */
   readonly everySeconds: number;

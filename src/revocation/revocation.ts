@@ -9,5 +9,6 @@
  * flight has been cut.
  */
 export type * from './types.ts';
+export { revokeAudited, type RevocationFacts } from './audited.ts';
 export { createRevocationGuard } from './guard.ts';
 export { RESULT_KEPT_SECONDS } from './revocations.ts';

@@ -69,7 +69,7 @@ export async function createSignIn(
   const rules = workloadRules(config, reloading);
   const tooManySignIns = refusedSignIns(metrics, clock);
   const { publicUrl, clockSkew } = config;
-  const exchange = createWorkloadExchange({ rules, publicUrl, store, guard, clock, clockSkew });
+  const exchange = createWorkloadExchange({ rules, publicUrl, store, guard, audit, clock, clockSkew });
   const delegationDeps = {
     config,
     store,

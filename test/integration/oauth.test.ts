@@ -46,6 +46,11 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     return (await auditedBy(instance)).filter((event) => event.annotations['portcullis.dev/event'] === name);
   }
 
+  const about = async (session: string, name: string): Promise<readonly AuditEvent[]> =>
+    (await events(name)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session);
+  /** What is left of the end of a session where the replica dies while it waits for the proof. */
+  const begunOf = (ended?: AuditEvent) => ({ stage: 'RequestReceived', auditID: ended?.auditID });
+
   it('gives an RFC 9068 access token of five minutes for one cluster, bound to the key, without groups inside', async () => {
     const { accessToken, session } = await plugin.signIn('alice');
     expect(decodeProtectedHeader(accessToken)).toMatchObject({ alg: 'ES256', typ: 'at+jwt' });
@@ -165,13 +170,12 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     expect(second).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     expect(second.body['error_description']).toMatch(/was used a second time.*Sign in again/);
     expect((await plugin.refresh(String(first.body['refresh_token']))).status).toBe(400);
-    const about = async (name: string) =>
-      (await events(name)).filter(({ annotations }) => annotations['portcullis.dev/session'] === session.id);
-    const [ended, ...more] = await about('revocation');
+    const [ended, ...more] = await about(session.id, 'revocation');
     expect(more).toEqual([]);
     expect(ended).toMatchObject({ requestURI: '/oauth/token' });
     expect(ended?.annotations['portcullis.dev/reason']).toBe('code_replayed');
-    expect(await about('logout')).toEqual([]);
+    expect(await about(session.id, 'revocation-begun')).toMatchObject([begunOf(ended)]);
+    expect(await about(session.id, 'logout')).toEqual([]);
     // The provider still knows the browser, and states that its user signed in an hour ago: an attacker who stole it types no password.
     const { sessions } = instance.server.store;
     const open = sessions.open.bind(sessions);
@@ -265,14 +269,16 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
   });
 
   it('ends the session at sign-out: the refresh token and the access token are rejected immediately', async () => {
-    const { accessToken, refreshToken } = await plugin.signIn('alice');
+    const { accessToken, refreshToken, session } = await plugin.signIn('alice');
     expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(200);
     expect((await plugin.revoke(refreshToken)).status).toBe(200);
     expect((await plugin.get('/api/v1/namespaces/default/pods', accessToken)).status).toBe(401);
     const answer = await plugin.refresh(refreshToken);
     expect(answer).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     expect(answer.body['error_description']).toMatch(/session is over.*Sign in again/);
-    expect(await events('logout')).not.toHaveLength(0);
+    const [ended] = await about(session, 'logout');
+    expect(ended?.annotations['portcullis.dev/reason']).toBe('sign_out');
+    expect(await about(session, 'revocation-begun')).toMatchObject([begunOf(ended)]);
   });
 
   it('mints nothing for a session that it was asked to revoke, where no other replica and no store knows of the revocation', async () => {

@@ -1,4 +1,5 @@
 /** The handlers of reads. */
+import { targetName } from '../../core/credential/revocation.ts';
 import type { z } from 'zod';
 import type { ComponentHealth } from '../../contracts/health.ts';
 import { ADMIN_API } from '../../core/api/admin-api.ts';
@@ -12,7 +13,6 @@ import {
   revocationNotFound,
   scopeOf,
   sessionNotFound,
-  targetName,
 } from '../../services/admin/admin.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { Call } from '../call.ts';

@@ -27,6 +27,8 @@ export interface CatalogueEntry {
 
 const received = 'HTTP status that the caller received';
 const TWO_ADMINS = ['approval', 'asked-by', 'asked-by-account'] as const;
+/** Of the end of a session. */
+const ENDED = ['account', 'session', 'provider', 'delegated-session', 'actor', 'reason', 'client', 'target'] as const;
 const always = '200';
 /** Of a decision about an access request. */
 const ASKED = ['account', 'session', 'provider', 'grant-id', 'role', 'reason', 'asked-by', 'asked-by-account'] as const;
@@ -174,19 +176,7 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Sessions and credentials',
     when: 'a user signed out: here, with the plugin, on their own page or at the provider',
     code: received,
-    facts: [
-      'account',
-      'session',
-      'provider',
-      'delegated-session',
-      'actor',
-      'reason',
-      'client',
-      'target',
-      'complete',
-      'sessions',
-      'streams-closed',
-    ],
+    facts: [...ENDED, 'complete', 'sessions', 'streams-closed'],
   },
   'logout-refused': {
     chapter: 'Sessions and credentials',
@@ -225,9 +215,9 @@ export const PORTCULLIS_EVENTS = {
   },
   'revocation-begun': {
     chapter: 'Revocation',
-    when: 'a revocation is about to be written; it is in the audit log before. Its outcome has the same `auditID`: `revocation`, or `logout` where a user has signed out. Without one, the process was killed in between: look whether it is in force',
+    when: 'a revocation, or the end of a session by its user, a provider or a replayed code, is about to be written; it is in the audit log before. Its outcome has the same `auditID`: `revocation`, `logout`, `session-ended`, or the rejection that it comes with, such as `refresh-refused`. Without one, it could not be written, or the process was killed in between: look whether it is in force',
     code: 'none; its `stage` is `RequestReceived`',
-    facts: ['account', 'session', 'provider', 'reason', 'target', 'lock', ...TWO_ADMINS, 'by'],
+    facts: [...ENDED, 'lock', ...TWO_ADMINS, 'by'],
   },
   'revocation-proven': {
     chapter: 'Revocation',

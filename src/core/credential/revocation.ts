@@ -62,6 +62,22 @@ export function targetKey(target: RevocationTarget): TargetKey {
   }
 }
 
+/** Returns a target as one text for the audit log, such as `account:corp/alice`. */
+export function targetName(target: RevocationTarget): string {
+  switch (target.kind) {
+    case 'session':
+      return `session:${target.session}`;
+    case 'account':
+      return `account:${target.account}`;
+    case 'provider':
+      return `provider:${target.provider}`;
+    case 'all':
+      return 'all';
+    case 'grant':
+      return `grant:${target.grant}`;
+  }
+}
+
 /** The content of an entry. Only `revoked` rejects credentials. */
 export type LogChange =
   | { readonly kind: 'revoked'; readonly key: TargetKey }

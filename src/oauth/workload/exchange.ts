@@ -12,7 +12,8 @@ import { AppError } from '../../core/errors.ts';
 import type { Account, Identity } from '../../core/identity/identity.ts';
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import { no, ok, type Result } from '../../core/result.ts';
-import type { RevocationGuard } from '../../revocation/revocation.ts';
+import type { AuditTrail } from '../../audit/audit.ts';
+import { revokeAudited, type RevocationFacts, type RevocationGuard } from '../../revocation/revocation.ts';
 import type { ArtefactStore, MintOutcome, MintRejection, NewSession, SessionStore } from '../../store/store.ts';
 import { WORKLOAD_CLIENT } from '../grant-type.ts';
 import { identifyWorkload, type CompiledRule, type Workload, type WorkloadRejection } from './rules.ts';
@@ -30,6 +31,7 @@ export interface WorkloadExchangeDeps {
     readonly artefacts: Pick<ArtefactStore, 'find' | 'save' | 'consume'>;
   };
   readonly guard: Pick<RevocationGuard, 'position' | 'fenced' | 'revoke'>;
+  readonly audit: Pick<AuditTrail, 'recordAhead'>;
   readonly clock: Clock;
   /** `clockSkew`, seconds. */
   readonly clockSkew: number;
@@ -40,6 +42,8 @@ export interface ExchangeRequest {
   readonly subjectToken: string;
   readonly address: string;
   readonly userAgent: string;
+  /** Who asks and from where, as the event of the outcome has it. */
+  readonly facts: RevocationFacts;
 }
 
 /** A session that exists; the mint decides what may be minted from it, and for which key. */
@@ -107,7 +111,9 @@ async function joinOrOpen(
   if (await markFirstUse(deps, workload, use)) return ok(existing);
   // Another request opened it with this token and it ended again, all within this one. A session that is over
   // stays over.
-  await deps.guard.revoke({ target: { kind: 'session', session: existing.id }, ended: true });
+  const order = { target: { kind: 'session', session: existing.id }, ended: true } as const;
+  const about = { account, identity, session: existing.id, provider: rule.name };
+  await revokeAudited(deps, order, { ...context.request.facts, ...about, reason: 'subject_token_used' });
   return refused('subject_token_used');
 }
 

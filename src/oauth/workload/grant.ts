@@ -5,6 +5,7 @@
 import { errors, type KoaContextWithOIDC, type Provider, type ResourceServer } from 'oidc-provider';
 import type { SessionRecord } from '../../store/store.ts';
 import type { Audiences } from '../audiences.ts';
+import { requestFacts } from '../audit-events.ts';
 import { certificateOf } from '../client-certificate.ts';
 import {
   callerOf,
@@ -56,7 +57,7 @@ async function exchange(provider: Provider, deps: WorkloadGrantDeps, ctx: Exchan
     const message = 'Connect with a client certificate: the token is bound to its key.';
     throw exchangeRejection(facts, 'certificate_missing', message);
   }
-  const outcome = await deps.exchange({ subjectToken, ...callerOf(ctx) });
+  const outcome = await deps.exchange({ subjectToken, ...callerOf(ctx), facts: requestFacts(ctx) });
   if (!outcome.ok) {
     const { reason, message, rule, owner } = outcome.reason;
     if (rule !== undefined) facts.rule = rule;

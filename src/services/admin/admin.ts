@@ -19,7 +19,6 @@ export {
   isSeen,
   planOf,
   sessionNotFound,
-  targetName,
   type RevocationPlan,
   type RevocationRequest,
 } from './revocation-request.ts';

@@ -15,7 +15,8 @@ import { rfc3339 } from '../../core/time.ts';
 import { isConfirmed, recheckedRecord } from './confirmed-user.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../../http/audit-events.ts';
-import { targetName, type RevocationPlan } from './revocation-request.ts';
+import { targetName } from '../../core/credential/revocation.ts';
+import type { RevocationPlan } from './revocation-request.ts';
 import { roleOf, workloadRule } from './roles.ts';
 import type { Actor, RequestContext } from '../../http/request-context.ts';
 

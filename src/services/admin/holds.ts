@@ -16,7 +16,7 @@ import { appErrorOf } from '../../http/error-status.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { record } from '../../http/audit-events.ts';
 import { AdminError } from './problem.ts';
-import { targetName } from './revocation-request.ts';
+import { targetName } from '../../core/credential/revocation.ts';
 
 /** Long enough to repair the store and to send the revocation again, which replaces the hold. */
 const HOLD_SECONDS = 900;

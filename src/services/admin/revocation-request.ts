@@ -185,19 +185,3 @@ export async function planOf(deps: Known, request: RevocationRequest): Promise<R
   const mayReturn = !lock && (delegated || (await canSignInAgain(deps, meant.account)));
   return { ...meant, lock, canSignInAgain: mayReturn, reason, requestId };
 }
-
-/** Returns a target as one text for the audit log, such as `account:corp/alice`. */
-export function targetName(target: RevocationTarget): string {
-  switch (target.kind) {
-    case 'session':
-      return `session:${target.session}`;
-    case 'account':
-      return `account:${target.account}`;
-    case 'provider':
-      return `provider:${target.provider}`;
-    case 'all':
-      return 'all';
-    case 'grant':
-      return `grant:${target.grant}`;
-  }
-}

@@ -7,8 +7,9 @@
 import type { AdminContext } from './dependencies.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../../core/audit/event.ts';
+import { targetName } from '../../core/credential/revocation.ts';
 import { AppError } from '../../core/errors.ts';
-import type { RevocationResult, RevocationOrder } from '../../revocation/revocation.ts';
+import { revokeAudited, type RevocationResult, type RevocationOrder } from '../../revocation/revocation.ts';
 import {
   delegatedOf,
   receiptsOf,
@@ -22,11 +23,10 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { holdInstead } from './holds.ts';
 import { AdminError } from './problem.ts';
-import { record, recordBegun } from '../../http/audit-events.ts';
+import { record, requestFacts } from '../../http/audit-events.ts';
 import {
   assertSeen,
   planOf,
-  targetName,
   targetWithoutStore,
   type RevocationPlan,
   type RevocationRequest,
@@ -134,10 +134,12 @@ export async function revoke(
     fingerprint: fingerprint ?? requestId,
   });
   try {
-    await recordBegun(deps, context, { path, reason, details: { ...facts, lock: String(plan.lock) } });
-    // An admin who was revoked meanwhile revokes nothing. What a drill has opened is revoked in any case.
-    if (fingerprint !== undefined && 'actor' in revoker) revoker.actor.assertValid();
-    const result = await deps.guard.revoke(guardOrder(deps, revoker, plan, { requestId, consent }));
+    const order = guardOrder(deps, revoker, plan, { requestId, consent });
+    const begun = requestFacts(context, { path, reason, details: { ...facts, lock: String(plan.lock) } });
+    const result = await revokeAudited(deps, order, begun, () => {
+      // An admin who was revoked meanwhile revokes nothing. What a drill has opened is revoked in any case.
+      if (fingerprint !== undefined && 'actor' in revoker) revoker.actor.assertValid();
+    });
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
     if (plan.lock) record(deps, context, { event: 'lock', ...action });

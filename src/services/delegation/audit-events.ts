@@ -1,5 +1,4 @@
 /** Audit events of delegated sessions, and the count of what was decided. */
-import { randomUUID } from 'node:crypto';
 import { DELEGATION_PROBLEMS } from '../../core/api/delegations-problems.ts';
 import { portcullisEvent, type PortcullisEvent } from '../../core/audit/event.ts';
 import {
@@ -10,36 +9,43 @@ import {
   type DelegationOrder,
 } from '../../core/delegation/delegation.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
-import type { SessionRecord } from '../../store/store.ts';
+import type { RevocationFacts } from '../../revocation/revocation.ts';
+import type { NewSession, SessionRecord } from '../../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { isClusterName } from './judge.ts';
 import type { Rejection } from './rejections.ts';
 
+/** An order, and the request that it came with. */
+type Requested = DelegationOrder & Required<Pick<DelegationOrder, 'request'>>;
+
 export interface DelegationAudit {
-  opened(order: DelegationOrder, session: DelegatedSession): void;
+  opened(order: Requested, session: DelegatedSession): void;
+  /** Returns the facts of the end of a session whose credential no one got. */
+  abandoned(order: Requested, session: NewSession): RevocationFacts;
   /** @param parent absent where it is over */
-  refused(order: DelegationOrder, rejection: Rejection, parent: SessionRecord | undefined): void;
+  refused(order: Requested, rejection: Rejection, parent: SessionRecord | undefined): void;
 }
 
 /** The path of the API, where the order does not say which request it came with. */
-const PATH = '/-/delegations';
+export const PATH = '/-/delegations';
 
 export function createDelegationAudit({ audit, clock, countDelegation }: DelegationDeps): DelegationAudit {
-  const write = (
-    { request, address, userAgent }: DelegationOrder,
-    event: Omit<PortcullisEvent, 'auditId' | 'at' | 'requestUri' | 'sourceIps' | 'userAgent'>,
-  ): void =>
-    audit.record(
-      portcullisEvent({
-        ...event,
-        auditId: request?.id ?? randomUUID(),
-        at: clock.nowMs(),
-        requestUri: request?.path ?? PATH,
-        sourceIps: address === '' ? [] : [address],
-        ...(userAgent === '' ? {} : { userAgent }),
-      }),
-    );
+  const write = (order: Requested, event: Omit<PortcullisEvent, keyof ReturnType<typeof from> | 'at'>): void =>
+    audit.record(portcullisEvent({ ...event, ...from(order), at: clock.nowMs() }));
   return {
+    abandoned(order, { identity, account, provider, ...session }) {
+      const about = auditedSession(session);
+      const { details } = about;
+      return {
+        ...from(order),
+        identity,
+        account,
+        provider,
+        session: about.session,
+        reason: 'not_handed_over',
+        details,
+      };
+    },
     opened(order, { identity, account, provider, ...session }) {
       const { clusters, limits } = session.delegation;
       const about = auditedSession(session);
@@ -73,3 +79,14 @@ export function createDelegationAudit({ audit, clock, countDelegation }: Delegat
     },
   };
 }
+
+const from = ({
+  request,
+  address,
+  userAgent,
+}: Requested): Pick<PortcullisEvent, 'auditId' | 'requestUri' | 'sourceIps' | 'userAgent'> => ({
+  auditId: request.id,
+  requestUri: request.path,
+  sourceIps: address === '' ? [] : [address],
+  ...(userAgent === '' ? {} : { userAgent }),
+});

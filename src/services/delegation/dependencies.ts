@@ -17,7 +17,7 @@ export interface DelegationDeps {
   };
   readonly store: Pick<Store, 'sessions' | 'artefacts' | 'recent'>;
   readonly guard: Pick<RevocationGuard, 'check' | 'register' | 'revoke' | 'position' | 'fenced'>;
-  readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
+  readonly audit: Pick<AuditTrail, 'record' | 'recordAhead' | 'blocked'>;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'error'>;
   /** `clusters[].allow`, compiled. */

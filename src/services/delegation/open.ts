@@ -6,7 +6,7 @@
  * it. What fails after the session was opened ends it again; where even that cannot be written, no one has a credential
  * for it.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { LogPosition } from '../../core/credential/revocation.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
@@ -14,9 +14,9 @@ import type { CreateDelegation, DelegatedSession, DelegationOrder } from '../../
 import { no, ok, type Result } from '../../core/result.ts';
 import { assertAuditable } from '../../http/audit-events.ts';
 import { fencedError } from '../../http/error-status.ts';
-import type { RevocationResult } from '../../revocation/revocation.ts';
+import { revokeAudited, type RevocationFacts, type RevocationResult } from '../../revocation/revocation.ts';
 import type { MintRejection, SessionPage, SessionRecord } from '../../store/store.ts';
-import { createDelegationAudit, type DelegationAudit } from './audit-events.ts';
+import { createDelegationAudit, PATH, type DelegationAudit } from './audit-events.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { judge, parentOver, type Judged } from './judge.ts';
 import { rejected, type Rejection } from './rejections.ts';
@@ -43,10 +43,14 @@ export interface Delegations {
   list(holder: SessionRecord, page: { readonly cursor?: string; readonly limit: number }): Promise<SessionPage>;
   /** Returns one of them; undefined where there is no such session among those of `list`. */
   find(holder: SessionRecord, session: string): Promise<SessionRecord | undefined>;
-  /** Ends one of them, with all beneath it. Undefined where there is no such session among those of `list`. */
+  /**
+   * Ends one of them, with all beneath it. Undefined where there is no such session among those of `list`.
+   * @param factsOf what the audit log says before
+   */
   end(
     holder: SessionRecord,
     session: string,
+    factsOf: (record: SessionRecord) => RevocationFacts,
   ): Promise<{ readonly record: SessionRecord; readonly result: RevocationResult } | undefined>;
 }
 
@@ -61,10 +65,11 @@ export function createDelegations(deps: DelegationDeps): Delegations {
       })),
     list: (holder, page) => visibleTo(deps, holder, page),
     find: (holder, session) => visible(deps, holder, session),
-    async end(holder, session) {
+    async end(holder, session, factsOf) {
       const record = await visible(deps, holder, session);
       if (record === undefined) return undefined;
-      return { record, result: await deps.guard.revoke({ target: { kind: 'session', session }, ended: true }) };
+      const order = { target: { kind: 'session', session }, ended: true } as const;
+      return { record, result: await revokeAudited(deps, order, factsOf(record)) };
     },
   };
 }
@@ -118,7 +123,8 @@ async function open<T>(
   const startedAt = currentPosition(deps);
   // One reading for all times of the session: between two, the clock may have been set back.
   const nowSeconds = Math.floor(deps.clock.nowMs() / 1000);
-  const order = withoutUselessKey(deps, given);
+  // All events of one order have one id.
+  const order = { ...withoutUselessKey(deps, given), request: given.request ?? { id: randomUUID(), path: PATH } };
   const above = await sessionsAbove(deps, order.parent);
   const refuse = (rejection: Rejection): Result<never, Rejection> => {
     audit.refused(order, rejection, above?.at(-1));
@@ -145,7 +151,7 @@ async function open<T>(
     });
     if (shut === 'fenced') throw fencedError();
     if (shut !== undefined) {
-      await endAgain(deps, session.id);
+      await endAgain(deps, audit.abandoned(order, session), session.id);
       return refuse(parentOver().reason);
     }
     const { id, account, provider, createdAt, expiresAt, delegation } = session;
@@ -156,7 +162,7 @@ async function open<T>(
     audit.opened(order, delegated);
     return ok(credential);
   } catch (thrown) {
-    await endAgain(deps, session.id);
+    await endAgain(deps, audit.abandoned(order, session), session.id);
     throw thrown;
   }
 }
@@ -242,9 +248,9 @@ async function releaseKey({ store }: DelegationDeps, { thumbprint }: DelegationO
 }
 
 /** Ends a session whose credential no one got. Never rejects. */
-async function endAgain({ guard, logger }: DelegationDeps, session: string): Promise<void> {
-  await guard.revoke({ target: { kind: 'session', session }, ended: true }).catch((err: unknown) => {
-    logger.error({ err, session }, 'a delegated session whose credential no one got could not be ended');
+async function endAgain(deps: DelegationDeps, facts: RevocationFacts, session: string): Promise<void> {
+  await revokeAudited(deps, { target: { kind: 'session', session }, ended: true }, facts).catch((err: unknown) => {
+    deps.logger.error({ err, session }, 'a delegated session whose credential no one got could not be ended');
   });
 }
 

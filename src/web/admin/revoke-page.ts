@@ -2,6 +2,7 @@
  * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. Further pages are for
  * an approval by a second admin and for a revocation that could not be written.
  */
+import { targetName } from '../../core/credential/revocation.ts';
 import { actorText } from '../../core/delegation/delegation.ts';
 import { endsWithIt } from '../page/delegated-sessions.ts';
 import { html, type Html } from '../page/html.ts';
@@ -25,7 +26,6 @@ import {
   planOf,
   revocationStatus,
   scopeOf,
-  targetName,
 } from '../../services/admin/admin.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';

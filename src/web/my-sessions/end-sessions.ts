@@ -1,6 +1,6 @@
 /** Ends sessions of the signed-in user: one, or all except the one of this browser. */
 import type { Request, Response } from 'express';
-import type { RevocationResult } from '../../revocation/revocation.ts';
+import { revokeAudited, type RevocationResult } from '../../revocation/revocation.ts';
 import type { SessionQuery, SessionRecord } from '../../store/store.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -12,7 +12,7 @@ import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { receipt } from '../page/receipt.ts';
-import { record } from '../../http/audit-events.ts';
+import { record, requestFacts } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 
 const PAGE_SIZE = 100;
@@ -32,9 +32,11 @@ function show(deps: WebDeps, res: Response, user: SignedIn, page: { readonly tit
  */
 async function end(deps: WebDeps, req: Request, { id: session, delegation }: SessionRecord): Promise<RevocationResult> {
   const target = { kind: 'session', session } as const;
-  const result = await deps.guard.revoke({ target, ...(delegation !== undefined && { ended: true }) });
+  const happening = { path: req.path, reason: 'ended_by_owner' };
+  const order = { target, ...(delegation !== undefined && { ended: true }) };
+  const result = await revokeAudited(deps, order, requestFacts(contextOf(req), happening));
   const details = { target: `session:${session}`, complete: String(result.complete) };
-  record(deps, contextOf(req), { event: 'logout', path: req.path, code: 200, reason: 'ended_by_owner', details });
+  record(deps, contextOf(req), { ...happening, event: 'logout', code: 200, details });
   return result;
 }
 

@@ -14,16 +14,16 @@ import { Router, type Request, type Response } from 'express';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account } from '../../core/identity/identity.ts';
 import { no } from '../../core/result.ts';
-import type { RevocationTarget } from '../../core/credential/revocation.ts';
+import { targetName, type RevocationTarget } from '../../core/credential/revocation.ts';
 import type { ProviderLogout } from '../../idp/idp.ts';
 import { logoutTokenSeconds, type LogoutNotice, type LogoutRejection } from '../../idp/logout-token.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { field, readForm } from '../browser/guards.ts';
 import { createRateLimiter, createTally, type RateLimiter, type Tally } from '../../core/rate-limit.ts';
-import { record, recordBegun } from '../../http/audit-events.ts';
-import { targetName } from '../../services/admin/admin.ts';
+import { record, requestFacts } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
+import { revokeAudited } from '../../revocation/revocation.ts';
 
 /** Invalid tokens from one address. */
 const REJECTED_PER_MINUTE = 120;
@@ -105,8 +105,8 @@ async function revokeOne(
       ? {}
       : { about: { identity: session.identity, account: session.account, session: session.id } };
   const happening = { path: req.path, reason: 'signed_out_at_provider', provider, ...about };
-  await recordBegun(deps, contextOf(req), { ...happening, details: { target: targetName(target) } });
-  const result = await deps.guard.revoke({ target, ...(session === undefined ? {} : { ended: true }) });
+  const order = { target, ...(session === undefined ? {} : { ended: true }) };
+  const result = await revokeAudited(deps, order, requestFacts(contextOf(req), happening));
   record(deps, contextOf(req), {
     ...happening,
     event: 'logout',

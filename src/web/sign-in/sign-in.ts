@@ -31,8 +31,9 @@ import { appErrorOf } from '../../http/error-status.ts';
 import { parameter } from '../page/response.ts';
 import { findLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
 import { beginAgain, redeemCallback, unprovenSignIn } from './redeem.ts';
-import { record } from '../../http/audit-events.ts';
+import { record, requestFacts } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
+import { revokeAudited } from '../../revocation/revocation.ts';
 
 /**
  * Without a refresh token the provider cannot be asked again whether the user is still active, so the session ends
@@ -237,11 +238,14 @@ export async function handOver(
   try {
     await give();
   } catch (cause) {
-    await deps.guard
-      .revoke({ target: { kind: 'session', session: session.id }, ended: true })
-      .catch((error: unknown) => {
-        deps.logger.error({ err: error, session: session.id }, 'session of a failed sign-in not ended');
-      });
+    const { id, account, identity, provider } = session;
+    const about = { account, identity, session: id };
+    const facts = requestFacts(context, { path: `/callback/${provider}`, reason: 'not_handed_over', provider, about });
+    await revokeAudited(deps, { target: { kind: 'session', session: id }, ended: true }, facts).catch(
+      (err: unknown) => {
+        deps.logger.error({ err, session: id }, 'session of a failed sign-in not ended');
+      },
+    );
     throw cause;
   }
   auditSignIn(deps, context, session, returned);

@@ -9,23 +9,22 @@ import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
-import { targetName } from '../../services/admin/admin.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
-import { record, recordBegun, type AuditedAct } from '../../http/audit-events.ts';
+import { record, requestFacts, type AuditedAct } from '../../http/audit-events.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
+import { revokeAudited } from '../../revocation/revocation.ts';
 
 /** The state that the provider returns to our front page, at `/?state=…`. */
 export const SIGNED_OUT = 'signed-out';
 
-/** Ends the session of a browser's user, with an event before; what comes of it is for the caller to audit. */
+/** Ends a session of a browser's user; what comes of it is for the caller to audit. */
 export async function endSession(
   deps: WebDeps,
   context: RequestContext,
   happening: Pick<AuditedAct, 'path' | 'reason'> & { readonly about: SignedIn },
 ): Promise<void> {
-  const target: RevocationTarget = { kind: 'session', session: happening.about.session };
-  await recordBegun(deps, context, { ...happening, details: { target: targetName(target) } });
-  await deps.guard.revoke({ target, ended: true });
+  const target = { kind: 'session', session: happening.about.session } as const;
+  await revokeAudited(deps, { target, ended: true }, requestFacts(context, happening));
 }
 
 /** Ends the session, deletes the browser's cookie, and redirects to the provider where it supports that. */

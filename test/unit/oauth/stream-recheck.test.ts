@@ -80,7 +80,7 @@ describe('users with open streams', () => {
         workloads: new Set(['ci']),
         clock: { nowMs: () => now },
       }),
-      audit: { record: (event) => void audited.push(event) },
+      audit: { record: (event) => void audited.push(event), recordAhead: async (event) => audited.push(event) > 0 },
       log: { info: () => undefined, error: () => undefined },
       everySeconds: EVERY,
       graceSeconds: GRACE,
@@ -199,10 +199,27 @@ describe('users with open streams', () => {
   it('lose their session when the provider rejects them, with the reason in the audit log', async () => {
     const cut = await stream('alice', 'corp', 'rt');
     corp.answer = refused;
+    const append = store.log.append.bind(store.log);
+    const before: (AuditEvent | undefined)[] = [];
+    store.log.append = async (request) => {
+      before.push(audited.at(-1));
+      return append(request);
+    };
     await pass(EVERY);
     expect(cut()).toBe('session_revoked');
     expect(await store.sessions.read('alice')).toBeUndefined();
     const [event] = named('session-ended');
+    // A process that dies while it waits for the proof leaves this one.
+    expect(before).toMatchObject([
+      {
+        auditID: event?.auditID,
+        annotations: {
+          'portcullis.dev/event': 'revocation-begun',
+          'portcullis.dev/session': 'alice',
+          'portcullis.dev/reason': 'provider_refresh_refused',
+        },
+      },
+    ]);
     expect(event?.annotations).toMatchObject({
       'portcullis.dev/reason': 'provider_refresh_refused',
       'portcullis.dev/session': 'alice',

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { post } from './admin-at.ts';
-import { closeStages, signedInAs, type AdminAt } from './harness.ts';
+import { closeStages, openSession, signedInAs, type AdminAt } from './harness.ts';
 
 afterEach(closeStages);
 
@@ -16,6 +16,15 @@ describe('a revocation is in the audit log before it is in force', () => {
       'of a user who signs out',
       (at) => at.browser.post('/logout').type('form').set('Origin', 'http://localhost:7444').send({ csrf: at.csrf }),
       { target: expect.stringMatching(/^session:/), reason: 'signed_out' },
+    ],
+    [
+      'of a user who ends a session of theirs',
+      async (at) => {
+        await openSession(at.stage, 'laptop', 'root');
+        const form = at.browser.post('/me/sessions/laptop/end').type('form').set('Origin', 'http://localhost:7444');
+        await form.send({ csrf: at.csrf }).expect(200);
+      },
+      { target: 'session:laptop', reason: 'ended_by_owner' },
     ],
   ])('%s: a process that dies while it waits for the proof leaves an event', async (_who, ask, facts) => {
     const at = await signedInAs('root');

@@ -2,6 +2,7 @@ import { generateKeyPair, SignJWT, type CryptoKey } from 'jose';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { WorkloadRule } from '../../../../src/config/config.ts';
 import { AppError } from '../../../../src/core/errors.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { createWorkloadExchange, type ExchangeWorkloadToken } from '../../../../src/oauth/workload/exchange.ts';
 import { compileRules } from '../../../../src/oauth/workload/rules.ts';
 import type { RevocationGuard } from '../../../../src/revocation/revocation.ts';
@@ -47,6 +48,7 @@ describe('a workload token at the exchange', () => {
   let now: number;
   let store: Store;
   let guard: RevocationGuard;
+  let audited: AuditEvent[];
 
   beforeAll(async () => {
     keys = await generateKeyPair('ES256');
@@ -55,6 +57,7 @@ describe('a workload token at the exchange', () => {
     now = Date.UTC(2030, 0, 1);
     store = createMemoryStore({ clock: { nowMs: () => now } });
     guard = memoryGuard(store);
+    audited = [];
   });
   afterEach(() => guard.stop());
 
@@ -67,6 +70,7 @@ describe('a workload token at the exchange', () => {
       publicUrl: PUBLIC_URL,
       store: { sessions: store.sessions, artefacts: parts.artefacts },
       guard,
+      audit: { recordAhead: async (event) => audited.push(event) > 0 },
       clock: { nowMs: () => now },
       clockSkew,
     });
@@ -77,7 +81,8 @@ describe('a workload token at the exchange', () => {
     const subjectToken = await new SignJWT({ ...honest, ...claims })
       .setProtectedHeader({ alg: 'ES256' })
       .sign(keys.privateKey);
-    return { subjectToken, address: '192.0.2.1', userAgent: 'test' };
+    const facts = { auditId: 'of the request', requestUri: '/oauth/token', sourceIps: ['192.0.2.1'] };
+    return { subjectToken, address: '192.0.2.1', userAgent: 'test', facts };
   }
 
   it('opens one session for each issuer, subject and token id', async () => {
@@ -201,6 +206,9 @@ describe('a workload token at the exchange', () => {
     hold.resolve();
     expect(await first).toMatchObject({ ok: false, reason: { reason: 'subject_token_used' } });
     expect(await store.sessions.count()).toBe(0);
+    expect(audited).toMatchObject([
+      { verb: 'revocation-begun', auditID: 'of the request', requestURI: '/oauth/token' },
+    ]);
   });
 
   it('is rejected where the rules of its issuer together take more steps than one sign-in may', async () => {

@@ -68,6 +68,7 @@ describe('delegated sessions', () => {
       guard,
       audit: {
         record: (event) => void audited.push(event),
+        recordAhead: async (event) => audited.push(event) > 0,
         get blocked() {
           return blocked;
         },
@@ -252,7 +253,8 @@ describe('delegated sessions', () => {
     grant = () => Promise.reject(new AppError('store_unavailable', 'later'));
     await expect(delegations().createWithToken(order())).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(await all()).toHaveLength(1);
-    expect(audited).toEqual([]);
+    expect(audited.map(({ verb }) => verb)).toEqual(['revocation-begun']);
+    expect(facts()).toMatchObject({ 'portcullis.dev/session': 'own', 'portcullis.dev/reason': 'not_handed_over' });
   });
 
   it('are not handed over unaudited, nor made on a replica that is fenced', async () => {
@@ -350,15 +352,19 @@ describe('delegated sessions', () => {
     expect(await seen(child)).toEqual([]);
     await signIn('other', 'lab');
     expect(await seen('other')).toEqual([]);
-    for (const act of ['find', 'end'] as const) {
-      expect(await delegations()[act](await holder('other'), parent)).toBeUndefined();
-      expect(await delegations()[act](await holder(parent), sibling)).toBeUndefined();
+    const end = async (by: string, id: string) =>
+      delegations().end(await holder(by), id, () => ({ auditId: 'of the end', requestUri: '', sourceIps: [] }));
+    const find = async (by: string, id: string) => delegations().find(await holder(by), id);
+    for (const act of [find, end]) {
+      expect(await act('other', parent)).toBeUndefined();
+      expect(await act(parent, sibling)).toBeUndefined();
     }
-    expect(await delegations().find(await holder(parent), child)).toMatchObject({ id: child });
-    for (const id of ['own', parent, sibling])
-      expect(await delegations().end(await holder(parent), id)).toBeUndefined();
-    expect(await delegations().end(await holder('own'), 'own')).toBeUndefined();
-    expect(await delegations().end(await holder('own'), parent)).toMatchObject({ result: { sessions: 2 } });
+    expect(await find(parent, child)).toMatchObject({ id: child });
+    for (const id of ['own', parent, sibling]) expect(await end(parent, id)).toBeUndefined();
+    expect(await end('own', 'own')).toBeUndefined();
+    expect(audited.filter(({ auditID }) => auditID === 'of the end')).toEqual([]);
+    expect(await end('own', parent)).toMatchObject({ result: { sessions: 2 } });
+    expect(audited.at(-1)).toMatchObject({ auditID: 'of the end', verb: 'revocation-begun' });
     expect((await all()).map(({ id }) => id).toSorted()).toEqual(['own', sibling].toSorted());
   });
 });
