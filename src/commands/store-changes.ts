@@ -22,7 +22,6 @@ import type { CliContext } from '../cli/context.ts';
 import { cliError } from '../cli/errors.ts';
 import { nextStepFor } from '../cli/http/admin-problems.ts';
 import type { Config } from '../config/config.ts';
-import { loadSealingKeys } from '../config/keys.ts';
 import { checked } from '../core/api/issues.ts';
 import { revocationSchema } from '../core/api/requests.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
@@ -34,6 +33,7 @@ import type { RevocationLog, Store } from '../store/store.ts';
 import { createLogger, type Logger } from '../telemetry/telemetry.ts';
 import { loadGiven, MISCONFIGURED, type Environment } from './given-config.ts';
 import { patiently } from './patient-store.ts';
+import { shellKeys, type ShellKeys } from './shell-keys.ts';
 
 const FAILED = 1;
 
@@ -42,6 +42,7 @@ interface Opened {
   readonly store: Store;
   readonly audit: AuditTrail;
   readonly logger: Logger;
+  readonly keys: ShellKeys;
 }
 
 /**
@@ -59,8 +60,8 @@ async function inStore(file: string, env: Environment, change: (opened: Opened) 
     return MISCONFIGURED;
   }
   const logger = createLogger({ level: config.telemetry.logLevel });
-  const sealing = await loadSealingKeys(config.keys.sealingDir);
   const key = (await auditKeysOf(config, logger))?.current;
+  const keys = await shellKeys(config.keys.sealingDir);
   let lost = 0;
   const audit = createAuditTrail({
     chain: { replica: shellUser(), key },
@@ -74,11 +75,12 @@ async function inStore(file: string, env: Environment, change: (opened: Opened) 
     logger,
     metrics: { auditEvent: (_sink, outcome, events) => (lost += outcome === 'dropped' ? events : 0) },
   });
-  const store = openStore(config, sealing, logger);
+  const store = openStore(config, keys.sealing, logger);
   let status: number;
   try {
-    status = await change({ config, store, audit, logger });
+    status = await change({ config, store, audit, logger, keys });
   } finally {
+    keys.stop();
     await audit.close();
     await store.close();
     // Through `kubectl exec` standard output is this terminal, which nothing collects.
@@ -227,7 +229,7 @@ function requestOf({ target, approval, force, ...options }: RevokeOnServer): Rev
 }
 
 async function revokeIn(
-  { config, store, audit, logger }: Opened,
+  { config, store, audit, logger, keys }: Opened,
   context: CliContext,
   { request, options }: { readonly request: RevocationRequest; readonly options: RevokeOnServer },
 ): Promise<void> {
@@ -244,7 +246,7 @@ async function revokeIn(
     await confirmMany(context, target, async (of) => scopeText(await patiently(() => store.sessions.tally(of))));
   }
   const shell = { shellUser: shellUser(), context: { requestId: randomUUID(), address: '', userAgent: '' }, path: '' };
-  const guard = observer({ config, store, logger, name: shell.shellUser });
+  const guard = observer({ config, store, logger, keys, name: shell.shellUser });
   const deps = { guard, store, audit, logger, clock: { nowMs: Date.now } };
   const results = createRevocationResults(deps);
   const id = plan.requestId ?? randomUUID();
@@ -254,6 +256,7 @@ async function revokeIn(
   // The revocation is written whether this process gets a lease or not. Without one it proves nothing.
   void guard.start();
   try {
+    if (plan.lock) await keys.known();
     const first = await sendRevocation(tracked, id, () =>
       asCommand(() => revoke({ deps, results }, shell, { ...plan, requestId: id }, { fingerprint: id })),
     );
@@ -269,7 +272,13 @@ async function revokeIn(
 }
 
 /** Returns a revocation guard that follows the log and sees the replicas, with nothing in flight itself. */
-function observer({ config, store, logger, name }: Omit<Opened, 'audit'> & { readonly name: string }): RevocationGuard {
+function observer({
+  config,
+  store,
+  logger,
+  keys,
+  name,
+}: Omit<Opened, 'audit'> & { readonly name: string }): RevocationGuard {
   return createRevocationGuard({
     log: patientLog(store.log),
     sessions: store.sessions,
@@ -277,6 +286,7 @@ function observer({ config, store, logger, name }: Omit<Opened, 'audit'> & { rea
     longestTokenSeconds: config.sessions.accessToken,
     replicaName: name,
     servesNothing: true,
+    keys: keys.ofReplicas,
     monotonicMs: () => performance.now(),
     clock: { nowMs: Date.now },
     uptimeMs: () => uptime() * 1000,

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -141,22 +141,25 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
     expect(Object.keys(here?.annotations ?? {}).toSorted()).toEqual([...facts, 'portcullis.dev/by'].toSorted());
   });
 
-  test('locks without a second admin, by a key that was just rotated in, and names the user of the shell', async () => {
-    const file = join(instance.files.directory, 'keys/sealing/rotated.json');
+  test('locks without a second admin, also where only this pod has the newest key, and names the user of the shell', async () => {
+    const { keys } = parse(await readFile(instance.files.config, 'utf8')) as { readonly keys: object };
+    const sealingDir = join(instance.files.directory, 'sealing-of-this-pod');
+    await cp(join(instance.files.directory, 'keys/sealing'), sealingDir, { recursive: true });
     const key = await makeKey('sealing', Math.floor(Date.now() / 1000) - 3600);
-    await writeFile(file, JSON.stringify(key), { mode: 0o600 });
-    onTestFinished(() => rm(file));
-    const config = await configWith(instance, { admin: { groups: ['demo:admins'], dualControl: 'on' } });
+    await writeFile(join(sealingDir, 'rotated.json'), JSON.stringify(key), { mode: 0o600 });
+    const admin = { groups: ['demo:admins'], dualControl: 'on' };
+    const config = await configWith(instance, { admin, keys: { ...keys, sealingDir } });
     const locked = await portcullis('lock', '--config', config, 'demo/root', '--reason', 'INC-4712');
     expect(locked).toMatchObject({
       code: 0,
       stdout: '',
       stderr: expect.stringMatching(/^complete: \d+ sessions? ended/m),
     });
-    // The running server reads its keys again within a second.
-    await expect
-      .poll(() => instance.server.store.locks.list(), { timeout: 20_000 })
-      .toEqual([expect.objectContaining({ account: 'demo/root', reason: 'INC-4712', by: SHELL })]);
+    // With a key that no replica has, the lock would be in no list, and be taken for one that was tampered with.
+    for (const { store } of [instance.server, second])
+      expect(await store.locks.list()).toEqual([
+        expect.objectContaining({ account: 'demo/root', reason: 'INC-4712', by: SHELL }),
+      ]);
     const [event] = await audited(instance, 'lock');
     expect(event?.annotations).toMatchObject({
       'portcullis.dev/target': 'account:demo/root',
