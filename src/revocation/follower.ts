@@ -44,6 +44,7 @@ export interface FollowerOptions {
   readonly log: RevocationLog;
   readonly incarnation: string;
   readonly name: string;
+  readonly servesNothing: boolean;
   readonly lengthMs: number;
   readonly longestTokenSeconds: number;
   readonly monotonicMs: () => number;
@@ -214,7 +215,7 @@ export class LogFollower {
   }
 
   #state(position: LogPosition): ReplicaState {
-    const { hooks, incarnation, name, lengthMs } = this.#options;
+    const { hooks, incarnation, name, servesNothing, lengthMs } = this.#options;
     this.#renewalCount += 1;
     const drill = hooks.drill();
     const identity = { incarnation, name, leaseMs: Math.ceil(lengthMs), count: this.#renewalCount };
@@ -222,7 +223,7 @@ export class LogFollower {
     // test seam: REPLICA_STATE
     const state = { ...identity, number, streamsCut: hooks.streamsCut() };
     const keys = hooks.keys();
-    return { ...state, ...(drill && { drill }), ...(keys && { keys }) };
+    return { ...state, ...(servesNothing && { servesNothing }), ...(drill && { drill }), ...(keys && { keys }) };
   }
 
   #isSameGeneration(reply: Renewal, position: LogPosition): boolean {

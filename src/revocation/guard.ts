@@ -212,6 +212,7 @@ class LeasedGuard implements RevocationGuard {
   #makeFollower(): LogFollower {
     const { log, monotonicMs, clock, uptimeMs, replicaName, longestTokenSeconds, stalenessSeconds, logger } =
       this.#options;
+    const { servesNothing = false } = this.#options;
     return new LogFollower({
       log,
       monotonicMs,
@@ -221,6 +222,7 @@ class LeasedGuard implements RevocationGuard {
       lengthMs: stalenessSeconds * 1000,
       incarnation: this.incarnation,
       name: replicaName,
+      servesNothing,
       logger: logger ?? SILENT_LOGGER,
       hooks: {
         joined: (joined) => this.#joined(joined),

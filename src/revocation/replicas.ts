@@ -31,7 +31,7 @@ export function replicaViews(local: LocalReplica, peers: readonly Peer[], nowMs:
 }
 
 function viewOf({ state, movedAtMs, silent }: Peer, nowMs: number): ReplicaView {
-  const { name, incarnation, number, streamsCut, drill } = state;
+  const { name, incarnation, number, streamsCut, drill, servesNothing } = state;
   return {
     id: name,
     incarnation,
@@ -41,5 +41,6 @@ function viewOf({ state, movedAtMs, silent }: Peer, nowMs: number): ReplicaView 
     number,
     streamsCut,
     ...(drill === undefined ? {} : { drill }),
+    ...(servesNothing === undefined ? {} : { servesNothing }),
   };
 }

@@ -71,6 +71,8 @@ export interface ReplicaView {
   readonly number: number;
   readonly streamsCut: number;
   readonly drill?: DrillPart;
+  /** Of a command on the server's own shell. */
+  readonly servesNothing?: true;
 }
 
 /** A session with something in flight here. */
@@ -240,7 +242,7 @@ export interface RevocationGuardOptions {
   readonly longestTokenSeconds: number;
   /** Host or pod name, for display. */
   readonly replicaName: string;
-  /** True for a command that writes a revocation and sees it proven: it has no receipt of its own. */
+  /** True for a command that writes a revocation and sees it proven: it has no receipt of its own, and no part in a drill. */
   readonly servesNothing?: boolean;
   /** Milliseconds of a clock that is never set back. */
   readonly monotonicMs: () => number;

@@ -50,6 +50,8 @@ export interface ReplicaState {
    * then.
    */
   readonly leaseMs?: number;
+  /** It is a command on a server's own shell: it follows the log, and has no part in drills. */
+  readonly servesNothing?: true;
   /** Its state in the latest drill. */
   readonly drill?: DrillPart;
   /** Absent if its version registers none. */

@@ -1,9 +1,16 @@
 /** The revocation guard of a single replica, for tests that move the wall clock of the store alone. */
-import { createRevocationGuard, type RevocationGuard } from '../../src/revocation/revocation.ts';
+import {
+  createRevocationGuard,
+  type RevocationGuard,
+  type RevocationGuardOptions,
+} from '../../src/revocation/revocation.ts';
 import type { Store } from '../../src/store/store.ts';
 
 /** Returns a guard that has not started. */
-export const memoryGuard = ({ log, sessions }: Pick<Store, 'log' | 'sessions'>): RevocationGuard =>
+export const memoryGuard = (
+  { log, sessions }: Pick<Store, 'log' | 'sessions'>,
+  more: Partial<RevocationGuardOptions> = {},
+): RevocationGuard =>
   createRevocationGuard({
     log,
     sessions,
@@ -14,4 +21,5 @@ export const memoryGuard = ({ log, sessions }: Pick<Store, 'log' | 'sessions'>):
     // Not the one that tests move: a jump of it is a fence.
     clock: { nowMs: Date.now },
     isFirstGeneration: true,
+    ...more,
   });

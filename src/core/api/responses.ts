@@ -193,6 +193,10 @@ export const replicaSchema = z.object({
   number: z.number().describe('the last entry of the revocation log that it has applied'),
   streamsCut: z.number().describe('how many streams it has cut since it started'),
   drill: drillPartSchema.describe('its part in the latest drill').exactOptional(),
+  servesNothing: z
+    .literal(true)
+    .describe('it is `revoke` or `lock` with `--config`, on the server’s own shell: no drill waits for it')
+    .exactOptional(),
 });
 
 export const replicasSchema = z.object({ replicas: z.array(replicaSchema).readonly() });

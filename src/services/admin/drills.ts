@@ -54,7 +54,9 @@ export function createDrills(admin: AdminService): RunDrill {
   };
 }
 
-const live = ({ guard }: AdminDeps): readonly ReplicaView[] => guard.replicas.filter(({ state }) => state === 'live');
+/** `revoke --config` opens no watch, and its receipt is none. */
+const live = ({ guard }: AdminDeps): readonly ReplicaView[] =>
+  guard.replicas.filter(({ state, servesNothing }) => state === 'live' && servesNothing === undefined);
 
 const runsElsewhere = (deps: AdminDeps): boolean => live(deps).some((replica) => replica.drill?.state === 'open');
 

@@ -95,6 +95,7 @@ function isReplica(value: unknown): value is ReplicaState {
     Number.isSafeInteger(fields.number) &&
     Number.isSafeInteger(fields.streamsCut) &&
     (fields.leaseMs === undefined || isLease(fields.leaseMs)) &&
+    (fields.servesNothing === undefined || fields.servesNothing === true) &&
     (fields.drill === undefined || isDrillPart(fields.drill)) &&
     (fields.keys === undefined || isKeys(fields.keys))
   );

@@ -1,6 +1,7 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import { AppError } from '../../../../src/core/errors.ts';
 import type { DrillResult } from '../../../../src/services/admin/drills.ts';
+import { memoryGuard } from '../../../support/memory-guard.ts';
 import { alsoAt, API, LateProof, post } from '../../web/admin-at.ts';
 import { annotation, closeStages, openStage, signedInAs, type Stage } from '../../web/harness.ts';
 
@@ -63,6 +64,17 @@ describe('a drill', () => {
     expect([annotation(event, 'verdict'), annotation(event, 'reason')]).toEqual(['passed', 'monthly']);
     expect(annotation(event, 'replicas-passed')).toBe('2');
     expect(annotation(at.stage.named('revocation')[0], 'revocation')).toBe(result.receipt.id);
+  });
+
+  test('leaves out a command on the server’s own shell, which serves nothing and can open no watch', async () => {
+    const at = await signedInAs('root');
+    const shell = memoryGuard(at.stage.store, { replicaName: 'root@gate-0', servesNothing: true });
+    onTestFinished(() => shell.stop());
+    await shell.start();
+    takePart(at.stage);
+    const result = resultOf(await post(at, 'drills', { reason: 'monthly' }).expect(200));
+    expect(at.stage.guard.replicas).toContainEqual(expect.objectContaining({ id: 'root@gate-0', state: 'live' }));
+    expect(result).toMatchObject({ verdict: 'passed', replicas: [{ id: 'portcullis-0', cut: true }] });
   });
 
   test('acts as the caller, with a session of a separate account, so that the caller is not affected', async () => {
