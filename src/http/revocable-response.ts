@@ -34,9 +34,10 @@ export function registerFor(guard: FlightGuard, credential: FlightCredential, en
 
 /** What a response goes through where its socket is not the client's: a stream of HTTP/2. */
 interface Stream {
-  reset(): void;
-  /** Calls the listener once the client has taken all of the response, or has gone; at once where that was before. */
-  onClose(listener: () => void): void;
+  /** Resets it, and its connection if that may still send some of it. */
+  cut(): void;
+  /** Calls the listener once the system has all of the response, or the client has gone; at once where that was before. */
+  onSent(listener: () => void): void;
 }
 
 const streamOf = ({ socket }: IncomingMessage): Stream | undefined =>
@@ -46,7 +47,7 @@ const streamOf = ({ socket }: IncomingMessage): Stream | undefined =>
 export function resetResponse({ req }: Response): void {
   const stream = streamOf(req);
   if (stream === undefined) resetConnection(req.socket);
-  else stream.reset();
+  else stream.cut();
 }
 
 /**
@@ -61,5 +62,5 @@ export function cutWhenRevoked(res: Response): void {
   const stream = streamOf(res.req);
   const close = (): void => registration.close();
   if (stream === undefined) whenOver(res, close);
-  else stream.onClose(close);
+  else stream.onSent(close);
 }

@@ -16,7 +16,7 @@ import type { ClientConnection } from './listener/connection.ts';
 import { DEFAULT_TIMING } from './dependencies.ts';
 import type { ApiListenerDeps, ProxyTiming } from './dependencies.ts';
 import { Exchange } from './exchange.ts';
-import type { ExchangeFacts, UnreadLimits } from './exchange.ts';
+import type { ExchangeFacts, ExchangeOptions, UnreadLimits } from './exchange.ts';
 import { Forwarding } from './upstream/forward.ts';
 import { EndpointRequests } from './listener/endpoint-requests.ts';
 import { connectRejection, http1Rejection, pipelinedUpgrade, tooManyPipelined } from './listener/framing.ts';
@@ -127,7 +127,12 @@ export class DataPlane {
     const { request, response } = client;
     const { method, target } = request;
     const raw = connection.headers.of(request.raw);
-    const exchange = this.#begin({ method, target, raw, connection }, () => response.reset());
+    // A client that takes too little may go on taking what it was handed; after any other cut it gets nothing more.
+    const resetClient: ExchangeOptions['resetClient'] = (reason) => {
+      if (reason === 'answer_not_taken') response.reset();
+      else response.cut();
+    };
+    const exchange = this.#begin({ method, target, raw, connection }, resetClient);
     const side = new RequestSide(exchange, client, this.#sideOptions);
     const turn = this.#turns.reserve();
     return andThen(turn ?? (rejection === undefined ? ALL_PARSED : undefined), () => {
@@ -234,7 +239,7 @@ export class DataPlane {
     return this.#phase === 'closed' || (this.#phase === 'draining' && info.longRunning);
   }
 
-  #begin(facts: ExchangeFacts, resetClient: () => void): Exchange {
+  #begin(facts: ExchangeFacts, resetClient: ExchangeOptions['resetClient']): Exchange {
     const { userAgent, trace } = originOf(facts.raw);
     const { method, target, connection } = facts;
     const auditId = randomUUID();

@@ -32,6 +32,11 @@ export interface ClientSide {
   readonly waiting: number;
   /** Drops what is queued for a client that is gone. Absent: nothing is. */
   discard?(): void;
+  /**
+   * Calls back when nothing of the API server's that was written lies in this process any more. Called when the client's
+   * side has closed. Absent: nothing does then.
+   */
+  whenSent?(listener: () => void): void;
 }
 
 /** The API server's side, once there is one. */
@@ -59,6 +64,18 @@ export interface ExchangeFacts {
   readonly connection: ClientConnection;
 }
 
+export interface ExchangeOptions {
+  readonly facts: ExchangeFacts;
+  readonly guard: Pick<RevocationGuard, 'check' | 'fenced'>;
+  readonly messages: MessageContext;
+  /** RST of the client's side: its connection, or its stream if others share the connection. */
+  readonly resetClient: (reason: ExchangeCutReason) => void;
+  readonly auditId: string;
+  readonly audit: RequestAudit;
+  /** Both sides are closed. Called once. */
+  readonly onEnd: () => void;
+}
+
 /** How long a client may read nothing of what waits for it, in milliseconds. */
 export interface UnreadLimits {
   /** For a whole response, and for an ordinary response that is still under way. */
@@ -79,7 +96,7 @@ export class Exchange implements Flight {
   readonly audit: RequestAudit;
   readonly #guard: Pick<RevocationGuard, 'check' | 'fenced'>;
   readonly #messages: MessageContext;
-  readonly #resetClient: () => void;
+  readonly #resetClient: (reason: ExchangeCutReason) => void;
   readonly #onEnd: () => void;
   #registration: Registration | undefined;
   #caller: Caller | undefined;
@@ -96,20 +113,12 @@ export class Exchange implements Flight {
   #responded = false;
   #isAudited = false;
   #ended = false;
+  /** It has ended, and some of its response may lie in this process. */
+  #isSending = false;
   readonly #progress = new Progress();
   #sweepsGone = 0;
 
-  constructor(options: {
-    readonly facts: ExchangeFacts;
-    readonly guard: Pick<RevocationGuard, 'check' | 'fenced'>;
-    readonly messages: MessageContext;
-    /** RST of the client's side: its connection, or its stream if others share the connection. */
-    readonly resetClient: () => void;
-    readonly auditId: string;
-    readonly audit: RequestAudit;
-    /** Both sides are closed. Called once. */
-    readonly onEnd: () => void;
-  }) {
+  constructor(options: ExchangeOptions) {
     this.facts = options.facts;
     this.#guard = options.guard;
     this.#messages = options.messages;
@@ -223,12 +232,13 @@ export class Exchange implements Flight {
 
   /** Resets both sides, unless `announce` has responded already: then it is over. */
   cut(reason: ExchangeCutReason): void {
-    // Its connection may carry another request by now.
+    // Its connection may carry another request by now. Where it still carries bytes of this one, they must not go out.
+    if (this.#ended && this.#isSending) attempt(() => this.#resetClient(reason));
     if (this.#isReset || this.#ended) return;
     this.announce(reason);
     if (this.#isEnded()) return;
     this.#isReset = true;
-    attempt(() => this.#resetClient());
+    attempt(() => this.#resetClient(reason));
     attempt(() => this.#upstream?.abort());
   }
 
@@ -302,6 +312,18 @@ export class Exchange implements Flight {
     if (stalledMs >= (longRunning ? streamMs : responseMs)) this.cut('answer_not_taken');
   }
 
+  /** What the client has not taken is in flight although the request is over, so a revocation still cuts it. */
+  #closeWhenSent(): void {
+    const registration = this.#registration;
+    if (registration === undefined) return;
+    if (this.#client?.whenSent === undefined) return registration.close();
+    this.#isSending = true;
+    this.#client.whenSent(() => {
+      this.#isSending = false;
+      registration.close();
+    });
+  }
+
   /** A method, because the compiler takes a field for unchanged by a call. */
   #isEnded(): boolean {
     return this.#ended;
@@ -317,7 +339,7 @@ export class Exchange implements Flight {
     // Closing one side may close the other from within.
     if (this.#clientOpen || this.#upstreamOpen || this.#ended) return;
     this.#ended = true;
-    this.#registration?.close();
+    this.#closeWhenSent();
     this.#release?.();
     this.#writeAudit();
     this.#onEnd();

@@ -1,7 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { signIn, startPlane, until } from '../support/data-plane.ts';
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { holdsBytes } from '../../src/core/http/connection-reset.ts';
+import { HOST, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestUser, TestPlane } from '../support/data-plane.ts';
-import { http2Connection } from '../support/http2-client.ts';
+import { http2Connection, http2Socket } from '../support/http2-client.ts';
 import type { Http2Connection } from '../support/http2-client.ts';
 import { answerJson } from '../support/upstream.ts';
 import type { Answer } from '../support/upstream.ts';
@@ -130,5 +136,91 @@ describe('a cut over HTTP/2', () => {
       responseStatus: { code: 401, reason: 'Unauthorized' },
       annotations: { 'portcullis.dev/reason': 'session_revoked' },
     });
+  });
+});
+
+/** Stands between a client and the proxy: what the client is sent may wait in the kernels, and then in the proxy. */
+async function relayTo(port: number) {
+  const towards = connect(port, '127.0.0.1');
+  const { promise: ended, resolve } = Promise.withResolvers<string>();
+  let passed = 0;
+  let ending = 'end';
+  towards.on('error', (error: NodeJS.ErrnoException) => (ending = error.code ?? 'error'));
+  towards.on('close', () => resolve(ending));
+  const server = createServer((client: Socket) => {
+    client.on('error', () => undefined);
+    client.pipe(towards);
+    towards.on('data', (bytes: Buffer) => {
+      passed += bytes.length;
+      client.write(bytes);
+    });
+    towards.on('close', () => client.destroy());
+    client.on('close', () => towards.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    towards.destroy();
+    server.close();
+  });
+  return { port: (server.address() as AddressInfo).port, towards, ended, passed: () => passed };
+}
+
+describe('a cut over HTTP/2 of a user who opens all windows and takes nothing from the connection', () => {
+  const STREAMS = 120;
+  const PATH = '/api/v1/namespaces/default/services/web/proxy/';
+  const SIZE = 60_000;
+  /** Of the two kernels, at most. Without the reset, all of it would come. */
+  const IN_KERNELS = (STREAMS * SIZE) / 2;
+
+  it.each<{ what: string; method: string; how: 'open' | 'broken off' | 'whole' }>([
+    { what: 'responses that go on', method: 'GET', how: 'open' },
+    { what: 'responses that a pod has broken off', method: 'GET', how: 'broken off' },
+    { what: 'whole responses', method: 'GET', how: 'whole' },
+    { what: 'whole responses to requests that have been read', method: 'POST', how: 'whole' },
+  ])('lets nothing out of $what that is still in the process', async ({ method, how }) => {
+    const plane = await startPlane({ limits: { inFlightPerPerson: 2 * STREAMS } });
+    onTestFinished(() => plane.close());
+    const alice = await signIn(plane);
+    plane.upstream.answer = (req, res) => {
+      req.resume();
+      res.writeHead(200, { 'content-length': how === 'whole' ? SIZE : 2 * SIZE }).write(Buffer.alloc(SIZE, 'x'));
+      if (how === 'whole') res.end();
+    };
+    const over = (): number => plane.audited.filter(({ stage }) => stage === 'ResponseComplete').length;
+    const accepted = once(plane.listener.server, 'secureConnection');
+    const relay = await relayTo(plane.port);
+    const socket = await http2Socket({ ...plane, port: relay.port }, alice.certificate);
+    const [server] = (await accepted) as [TLSSocket];
+    const session = connectHttp2(`https://${HOST}`, {
+      createConnection: () => socket,
+      settings: { initialWindowSize: 0 },
+    });
+    session.on('error', () => undefined);
+    onTestFinished(() => session.destroy());
+    await once(session, 'remoteSettings');
+    let heads = 0;
+    for (let left = STREAMS; left > 0; left -= 1) {
+      const headers = { ':method': method, ':path': PATH, ':authority': HOST, authorization: `Bearer ${alice.token}` };
+      const stream = session.request(headers, { endStream: method === 'GET' });
+      if (method === 'POST') stream.end('x');
+      stream.on('error', () => undefined);
+      stream.on('response', () => (heads += 1)).resume();
+    }
+    await until(() => heads === STREAMS && over() === (how === 'whole' ? STREAMS : 0), 'all responses');
+    relay.towards.pause();
+    session.settings({ initialWindowSize: 4 * SIZE });
+    session.setLocalWindowSize(2 ** 30);
+    await until(() => holdsBytes(server), 'more than the kernels take');
+    if (how === 'broken off') {
+      for (const connection of plane.upstream.connections) connection.socket.destroy();
+      await until(() => over() === STREAMS, 'the ends of all');
+    }
+    const passed = relay.passed();
+    const receipt = await plane.guard.revoke({ target: { kind: 'session', session: alice.session.id } });
+    expect(receipt).toMatchObject({ complete: true, streamsClosed: STREAMS });
+    relay.towards.resume();
+    expect(await relay.ended).toBe('ECONNRESET');
+    expect(relay.passed() - passed).toBeLessThan(IN_KERNELS);
   });
 });

@@ -1,11 +1,11 @@
-/** Long-running requests over HTTP/2 to an API server that offers it: what shares a connection, and what one of them can do to the others. */
+/** Reads that last over HTTP/2 to an API server that offers it: what shares a connection, and what one of them can do to the others. */
 import { once } from 'node:events';
 import { constants, createSecureServer } from 'node:http2';
-import type { Http2SecureServer, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import type { Http2SecureServer, Http2ServerRequest, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { IncomingHttpHeaders } from 'node:http';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { ALICE, call, pairsOf, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
 import { http2Connection } from '../support/http2-client.ts';
@@ -191,4 +191,38 @@ describe('watches at an API server with HTTP/2', () => {
     expect(sessions().size).toBe(2);
     await until(() => plane.guard.inFlight === 1, 'one in flight');
   });
+});
+
+it.each([
+  ['GET', 'HTTP/2', '/api/v1/namespaces/default/pods/web-1/log?follow=true'],
+  ['GET', 'HTTP/1.1', '/api/v1/namespaces/default/services/web/proxy/'],
+  ['POST', 'HTTP/1.1', '/api/v1/namespaces/default/services/web/proxy/orders'],
+  ['DELETE', 'HTTP/1.1', '/api/v1/namespaces/default/pods/web-1/proxy/orders/1'],
+  ['POST', 'HTTP/1.1', '/api/v1/namespaces/default/pods/web-1/exec?command=id'],
+])('%s goes over %s where the API server offers both: %s', async (method, version, path) => {
+  const certificate = await makeCertificate('api.cluster.test');
+  const both = createSecureServer({ ...certificate, allowHTTP1: true });
+  const asked = Promise.withResolvers<Http2ServerRequest>();
+  both.on('request', (req) => {
+    req.stream?.on('error', () => undefined);
+    asked.resolve(req);
+  });
+  both.listen(0, '127.0.0.1');
+  await once(both, 'listening');
+  const address = `https://127.0.0.1:${(both.address() as AddressInfo).port}`;
+  const beside = await startPlane({ cluster: { server: address, ca: certificate.cert } });
+  onTestFinished(async () => {
+    await beside.close();
+    both.close();
+  });
+  const user = await signIn(beside);
+  const client = await http2Connection(beside, user.certificate);
+  clients.push(client);
+  const opened = client.open(user, path, { method });
+  const { httpVersion, stream, socket } = await asked.promise;
+  expect(`HTTP/${httpVersion.replace('2.0', '2')}`).toBe(version);
+  await beside.guard.revoke({ target: { kind: 'session', session: user.session.id } });
+  if (version === 'HTTP/1.1') await until(() => socket.destroyed, 'the end of its connection');
+  else await until(() => stream.rstCode === constants.NGHTTP2_CANCEL, 'the reset at the API server');
+  expect((await opened.head).status).toBe(401);
 });

@@ -1,7 +1,7 @@
 /** HTTP/2 frames written manually (RFC 9113 §4.1), for what no client library would send. */
 
 export const DATA = 0x0;
-const HEADERS = 0x1;
+export const HEADERS = 0x1;
 export const RST_STREAM = 0x3;
 export const SETTINGS = 0x4;
 export const PING = 0x6;

@@ -65,16 +65,20 @@ export interface ClientResponse {
   /** Ends a request of which nothing was done, without a response, so that its client may send it again. */
   refuse(): void;
   /**
-   * RST of the connection, or of the stream: nothing that is queued goes out, and the part that has gone does not
-   * look whole.
+   * RST of the connection, or of the stream: the part that has gone does not look whole. What HTTP/2 has handed to the
+   * connection still goes out.
    */
   reset(): void;
+  /** The same for a cut: nothing that is queued goes out. Where HTTP/2 has handed it to the connection, that is reset. */
+  cut(): void;
   /** Drops what is queued for a client that is gone. `onClose` is called then. */
   discard(): void;
   /** Once, when nothing more is to be written, however much of it the client has read. */
   onFinished(listener: () => void): void;
   /** Once, however it ended; at once where it has ended. */
   onClose(listener: () => void): void;
+  /** Calls back when nothing of a response that has closed lies in this process any more: at once if that is so. */
+  whenSent(listener: () => void): void;
 }
 
 export interface Client {

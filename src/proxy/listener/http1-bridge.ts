@@ -41,9 +41,12 @@ export function createMachineBridge(handler: RequestListener, headerBytes: numbe
     // The endpoints read these from a TLS socket. They are the connection's, so a token bound to its certificate is
     // verified as over HTTP/1.1.
     const identity = { remoteAddress: address, getPeerCertificate: () => socket.getPeerCertificate() };
-    // What is written here may lie in the client's stream for long, so a revocation resets that
-    // (`http/revocable-response.ts`).
-    const stream = { reset: () => response.reset(), onClose: (listener: () => void) => response.onClose(listener) };
+    // What is written here may lie in the client's stream for long, and then in its connection, so a revocation resets
+    // those (`http/revocable-response.ts`).
+    const stream = {
+      cut: () => response.cut(),
+      onSent: (listener: () => void) => response.onClose(() => response.whenSent(listener)),
+    };
     server.emit('connection', Object.assign(there, identity, { stream }));
     const ended = (): void => {
       here.destroy();

@@ -140,6 +140,10 @@ class Http1Response implements ClientResponse {
     this.#connection.reset();
   }
 
+  cut(): void {
+    this.reset();
+  }
+
   discard(): void {
     // It has gone with its socket.
   }
@@ -151,5 +155,10 @@ class Http1Response implements ClientResponse {
   onClose(listener: () => void): void {
     if (this.#res.closed) listener();
     else this.#res.once('close', listener);
+  }
+
+  whenSent(listener: () => void): void {
+    // It closes when the system has all of it, or with its connection.
+    listener();
   }
 }

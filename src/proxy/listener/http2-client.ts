@@ -19,12 +19,19 @@ import { withoutStacks } from './stackless.ts';
  */
 const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
 
-/**
- * @param raw the head as Node gives it: flat, with the pseudo-headers
- * @param retire makes the connection take no further requests
- */
-export function http2Client(stream: ServerHttp2Stream, raw: readonly string[], retire: () => void): Client {
-  return { request: new Http2Request(stream, raw), response: new Http2Response(stream, retire) };
+/** What a response asks of its connection, which other streams share. */
+export interface SharedConnection {
+  /** Makes it take no further requests. */
+  retire(): void;
+  /** Resets it if bytes that were written to it lie in this process. */
+  resetIfHolding(): void;
+  /** Calls back when none of what has been written to it by now lies in this process, or when it has ended. */
+  whenSent(listener: () => void): void;
+}
+
+/** @param raw the head as Node gives it: flat, with the pseudo-headers */
+export function http2Client(stream: ServerHttp2Stream, raw: readonly string[], connection: SharedConnection): Client {
+  return { request: new Http2Request(stream, raw), response: new Http2Response(stream, connection) };
 }
 
 class Http2Request implements ClientRequest {
@@ -95,12 +102,12 @@ function withHost(raw: readonly string[]): readonly string[] {
 
 class Http2Response implements ClientResponse {
   readonly #stream: ServerHttp2Stream;
-  readonly #retire: () => void;
+  readonly #connection: SharedConnection;
   #onFinished: (() => void) | undefined;
 
-  constructor(stream: ServerHttp2Stream, retire: () => void) {
+  constructor(stream: ServerHttp2Stream, connection: SharedConnection) {
     this.#stream = stream;
-    this.#retire = retire;
+    this.#connection = connection;
   }
 
   get started(): boolean {
@@ -134,7 +141,7 @@ class Http2Response implements ClientResponse {
     for (const [name, value] of pairs(headers)) {
       const lower = name.toLowerCase();
       if (!CONNECTION_SPECIFIC.has(lower)) head.push(lower, value);
-      else if (lower === 'connection' && value.toLowerCase() === 'close') this.#retire();
+      else if (lower === 'connection' && value.toLowerCase() === 'close') this.#connection.retire();
     }
     this.#stream.respond(head);
   }
@@ -178,6 +185,16 @@ class Http2Response implements ClientResponse {
   }
 
   /**
+   * A user opens the windows of a hundred streams and takes nothing from the TCP connection, so that their batch of
+   * many megabytes lies in its socket. The RST_STREAM is behind it, and they would take all of it after the cut. After
+   * the stream, because Node writes what waits before it writes the RST_STREAM.
+   */
+  cut(): void {
+    this.reset();
+    this.#connection.resetIfHolding();
+  }
+
+  /**
    * An attacker takes no byte of a response and resets its stream with the code 0. Node waits for the bytes to leave
    * before it lets go of the stream, which never happens; the stream no longer counts as one for nghttp2; and the
    * connection is never idle.
@@ -193,6 +210,13 @@ class Http2Response implements ClientResponse {
   onClose(listener: () => void): void {
     if (this.#stream.destroyed) listener();
     else this.#stream.once('close', listener);
+  }
+
+  /** The same user has a pod break the responses off: the streams are over, and the batch still lies there. */
+  whenSent(listener: () => void): void {
+    // Node reports a write when the system has all of it.
+    if (this.#stream.writableFinished) listener();
+    else this.#connection.whenSent(listener);
   }
 
   /**

@@ -3,19 +3,24 @@
  *
  * In principle a session carries the streams of many users, and in practice those of one, so nothing here ever cuts
  * a stream: the exchange does, by resetting its own. A whole connection ends because the peer is gone, because of a
- * flood, by its age and when idle; the last two by GOAWAY, after which streams in progress go on.
+ * flood, by a cut that its bytes would outlive, by its age and when idle; the last two by GOAWAY, after which streams in
+ * progress go on.
  */
 import { performServerHandshake } from 'node:http2';
 import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 'node:http2';
 import { randomInt } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { holdsBytes } from '../../core/http/connection-reset.ts';
 import { keepPinging } from '../http2-pings.ts';
 import type { ClientConnection } from './connection.ts';
 import type { OnDropped } from './drops.ts';
 import { HeadSizes } from './framing.ts';
+import type { SharedConnection } from './http2-client.ts';
 
 /** How long a client may take to close after a GOAWAY. */
 const LEAVE_MS = 2_000;
+/** Between two looks at whether the system has taken what was written to a connection. */
+const LOOK_MS = 50;
 
 export interface Http2Limits {
   readonly headerBytes: number;
@@ -37,8 +42,7 @@ export interface Http2Request {
   readonly isTooLarge: boolean;
   readonly connection: ClientConnection;
   readonly socket: TLSSocket;
-  /** Makes the connection take no further requests. */
-  readonly retire: () => void;
+  readonly shared: SharedConnection;
 }
 
 export type OnStream = (request: Http2Request) => void;
@@ -85,8 +89,7 @@ export class Http2Sessions {
         this.#ends.onHeadFlood(connection);
         return served.reset();
       }
-      const retire = (): void => served.retire();
-      this.#onStream({ stream, raw, isTooLarge: size === 'too_large', connection, socket, retire });
+      this.#onStream({ stream, raw, isTooLarge: size === 'too_large', connection, socket, shared: served });
     });
     if (this.#retired) served.retire();
   }
@@ -151,11 +154,14 @@ interface Http2ConnectionOptions {
   readonly onDropped: OnDropped;
 }
 
-class Http2Connection {
+class Http2Connection implements SharedConnection {
   readonly #options: Http2ConnectionOptions;
   readonly #stopPings: () => void;
   readonly #age: NodeJS.Timeout;
   #idle: NodeJS.Timeout | undefined;
+  /** No more than there were streams: Node reads nothing from a connection that has bytes to send. */
+  #sending: (() => void)[] = [];
+  #look: NodeJS.Timeout | undefined;
   #open = 0;
 
   constructor(options: Http2ConnectionOptions) {
@@ -221,6 +227,25 @@ class Http2Connection {
     process.nextTick(() => session.destroy());
   }
 
+  resetIfHolding(): void {
+    if (holdsBytes(this.#options.socket)) this.reset();
+  }
+
+  whenSent(listener: () => void): void {
+    // Not now: a stream may close in the step that writes its last bytes.
+    if (this.#sending.push(listener) === 1) setImmediate(() => this.#lookAtSocket());
+  }
+
+  #lookAtSocket(): void {
+    if (holdsBytes(this.#options.socket)) this.#look = setTimeout(() => this.#lookAtSocket(), LOOK_MS);
+    else this.#allSent();
+  }
+
+  #allSent(): void {
+    clearTimeout(this.#look);
+    for (const listener of this.#sending.splice(0)) listener();
+  }
+
   #becameIdle(): void {
     const { session, limits } = this.#options;
     if (session.destroyed) return;
@@ -232,6 +257,7 @@ class Http2Connection {
   }
 
   #stop(): void {
+    this.#allSent();
     this.#stopPings();
     clearTimeout(this.#age);
     clearTimeout(this.#idle);

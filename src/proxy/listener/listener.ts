@@ -135,8 +135,8 @@ const secureContext = ({ cert, key }: ServerCertificate): SecureContextOptions =
 function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'guard'>): OnStream {
   const { headerBytes } = deps.limits;
   const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
-  return ({ stream, raw, isTooLarge, connection, socket, retire }) => {
-    const client = http2Client(stream, raw, retire);
+  return ({ stream, raw, isTooLarge, connection, socket, shared }) => {
+    const client = http2Client(stream, raw, shared);
     connection.requestBegun(raw.length / 2, client.request.target.length);
     if (client.request.hasBody) noteEachPiece(stream, (isEnd) => connection.pieceRead(isEnd));
     const machine = isMachinePath(client.request.target);
@@ -146,7 +146,7 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
     if (rejection === undefined && machine) {
       plane.machineRequest(client, connection, (body) => {
         toMachine({ client, body, socket, address: connection.address });
-        if (plane.leaving) retire();
+        if (plane.leaving) shared.retire();
       });
     } else
       guard(

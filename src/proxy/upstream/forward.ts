@@ -261,6 +261,7 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide, RequestCli
         bodyLength: this.#body ? bodyLength(exchange.facts.raw) : undefined,
         headMs: longRunning ? 0 : timing.responseMs,
         pieceMs: longRunning ? 0 : timing.bodyMs,
+        isRead: this.#repeatable,
         account: admitted.user,
         client: this,
       },

@@ -1,37 +1,28 @@
 /**
- * HTTP/2 to an API server, for requests that last: up to a hundred of them share one connection, where HTTP/1.1 needs
- * one each.
+ * HTTP/2 to an API server, for reads that last: up to a hundred of them share one connection, where HTTP/1.1 needs one
+ * each.
  *
- * A cut is a RST_STREAM. Each header line is sent as it is: clients that join equal names would turn two
- * `Impersonate-Group` lines into one group that has no members. Where the server does not offer HTTP/2, and for
- * requests with a body, the fallback is used.
+ * A cut is a RST_STREAM, which is behind whatever the connection still has to send: an attacker's POSTs to `…/proxy`
+ * ran after the revocation because the API server had read slowly. So whatever may change something has a
+ * connection of its own, by the fallback, which a cut resets; a reset here would end the watches of a hundred others.
+ * And a head is handed over only when those before it are with the system.
+ *
+ * Each header line is sent as it is: clients that join equal names would turn two `Impersonate-Group` lines into one
+ * group that has no members. Where the server does not offer HTTP/2, the fallback is used.
  */
-import { connect, constants } from 'node:http2';
-import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import { constants } from 'node:http2';
+import type { ClientHttp2Stream } from 'node:http2';
 import { flatHeaders } from '../../core/http/upstream-headers.ts';
 import { timeLimit } from '../../timing/timing.ts';
-import { keepPinging } from '../http2-pings.ts';
 import { connectUpstream } from './connect.ts';
 import type { UpstreamAddress, UpstreamLink } from './connect.ts';
+import { Http2Connection, MAX_STREAMS } from './http2-connection.ts';
 import { isWritable, MOST_INTERIM } from './transport.ts';
 import type { UpstreamHandler, UpstreamRequest, UpstreamStream, UpstreamTransport } from './transport.ts';
 import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 
-/** API servers allow as many by default (`--http2-max-streams-per-connection`), or more. */
-const MAX_STREAMS = 100;
 /** A server that has not offered HTTP/2 is asked again after this time. */
 const ASK_AGAIN_MS = 600_000;
-/** A connection without a stream is closed after this time. */
-const IDLE_MS = 30_000;
-/**
- * Streams of one connection that we reset. An attacker opens and leaves watches without end, and a server that counts
- * resets (nghttp2: 33 a second and 1,000 beyond; Envoy: half of 500) ends the connection, with up to a hundred streams
- * of other users. So it gets no further stream in good time.
- */
-const MAX_RESETS = 200;
-/** Megabytes. A hundred streams that are not read hold 64 kB each. */
-const MAX_SESSION_MEMORY = 32;
-
 export interface Http2TransportOptions {
   readonly address: UpstreamAddress;
   /** `https://host:port`. */
@@ -54,7 +45,7 @@ export class Http2Transport implements UpstreamTransport {
   }
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamStream {
-    if (request.body !== undefined || performance.now() < this.#fallsBackUntilMs) {
+    if (request.isRead !== true || performance.now() < this.#fallsBackUntilMs) {
       return this.#options.fallback.send(request, handler);
     }
     const waiting = new Http2Request(request, handler, (given) => this.#waiting.delete(given));
@@ -74,14 +65,16 @@ export class Http2Transport implements UpstreamTransport {
   }
 
   #serve(): void {
+    let space = 0;
     for (const connection of this.#connections) {
       for (const waiting of this.#waiting) {
-        if (!connection.hasSpace) break;
+        if (!connection.takesHead()) break;
         this.#waiting.delete(waiting);
         waiting.start(connection);
       }
+      space += connection.space;
     }
-    while (this.#opening.size * MAX_STREAMS < this.#waiting.size) this.#open();
+    while (space + this.#opening.size * MAX_STREAMS < this.#waiting.size) this.#open();
   }
 
   #open(): void {
@@ -142,92 +135,6 @@ export class Http2Transport implements UpstreamTransport {
       waiting.fail(error);
     }
     this.#serve();
-  }
-}
-
-interface ConnectionEvents {
-  readonly onSpace: () => void;
-  /** The server allows no stream. */
-  readonly onUseless: () => void;
-  readonly onLost: () => void;
-}
-
-class Http2Connection {
-  readonly hostHeader: string;
-  readonly #session: ClientHttp2Session;
-  readonly #events: ConnectionEvents;
-  #open = 0;
-  /**
-   * None before the server has said how many: beyond its limit, requests would wait for the end of others without a
-   * sign of it.
-   */
-  #most = 0;
-  #isRetired = false;
-  #resets = 0;
-  #idle: NodeJS.Timeout | undefined;
-
-  constructor(
-    { tls }: UpstreamLink,
-    { origin, pingMs }: Pick<Http2TransportOptions, 'origin' | 'pingMs'>,
-    events: ConnectionEvents,
-  ) {
-    this.hostHeader = new URL(origin).host;
-    this.#events = events;
-    this.#session = connect(origin, {
-      createConnection: () => tls,
-      settings: { enablePush: false },
-      maxSessionMemory: MAX_SESSION_MEMORY,
-    });
-    this.#session.on('remoteSettings', ({ maxConcurrentStreams = MAX_STREAMS }) => {
-      this.#most = Math.min(MAX_STREAMS, maxConcurrentStreams);
-      if (this.#most === 0) return events.onUseless();
-      clearTimeout(this.#idle);
-      this.#startIdleTimer();
-      if (this.hasSpace) events.onSpace();
-    });
-    // One that has gone without a word would keep a hundred requests waiting, and get each further one.
-    const stopPings = keepPinging(this.#session, { socket: tls, everyMs: pingMs, onGone: () => this.close() });
-    // The server shuts down or has had enough: open streams go on, and no further one begins.
-    this.#session.on('goaway', () => (this.#isRetired = true));
-    // `close` follows, and each stream has its own end.
-    this.#session.on('error', () => undefined);
-    this.#session.on('close', () => {
-      stopPings();
-      clearTimeout(this.#idle);
-      this.#isRetired = true;
-      events.onLost();
-    });
-  }
-
-  get hasSpace(): boolean {
-    const { closed, destroyed } = this.#session;
-    return !this.#isRetired && !closed && !destroyed && this.#open < this.#most;
-  }
-
-  /** @throws if the session takes no request */
-  request(head: string[]): ClientHttp2Stream {
-    const stream = this.#session.request(head, { endStream: true });
-    this.#open += 1;
-    clearTimeout(this.#idle);
-    stream.once('close', () => this.#closed(stream.rstCode));
-    return stream;
-  }
-
-  /** Ends it and what is open on it. With an error, because Node would otherwise report each stream as whole. */
-  close(): void {
-    this.#session.destroy(new UpstreamError('reset', 'the connection was ended here'));
-  }
-
-  #closed(rstCode: number): void {
-    this.#open -= 1;
-    if (rstCode !== constants.NGHTTP2_NO_ERROR) this.#resets += 1;
-    this.#isRetired ||= this.#resets >= MAX_RESETS;
-    this.#startIdleTimer();
-    if (this.hasSpace) this.#events.onSpace();
-  }
-
-  #startIdleTimer(): void {
-    if (this.#open === 0 && !this.#session.destroyed) this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
   }
 }
 

@@ -44,6 +44,12 @@ export class RequestSide implements ClientSide {
     this.response.discard();
   }
 
+  whenSent(listener: () => void): void {
+    // A rejection is ours, and may be sent after any cut.
+    if (this.#open === undefined) listener();
+    else this.response.whenSent(listener);
+  }
+
   reject(rejection: Rejection): void {
     if (this.#open?.exchange.clientOpen === true) this.#respond(rejection, { isLast: false });
   }

@@ -16,6 +16,11 @@ export interface UpstreamRequest {
   readonly target: string;
   /** Without `Host` and without what frames a body. */
   readonly headers: UpstreamHeaders;
+  /**
+   * It changes nothing, and may share a connection with others. Absent: a cut must be able
+   * to reset all that carries it.
+   */
+  readonly isRead?: boolean;
   /** It asks for another protocol (RFC 9110 §7.8). HTTP/1.1 only, and only on a connection that serves nothing else. */
   readonly isUpgrade?: boolean;
   /** Pulled piece by piece; the first one should be there, because the connection waits for it. Undefined: the request has no body. */

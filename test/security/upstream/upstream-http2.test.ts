@@ -14,6 +14,7 @@ import {
   END_HEADERS,
   END_STREAM,
   frame,
+  HEADERS,
   headersFrame,
   RST_STREAM,
   SETTINGS,
@@ -67,7 +68,11 @@ interface Sent {
   readonly begun: Promise<void>;
 }
 
-function send({ maySend = () => true }: { readonly maySend?: () => boolean } = {}): Sent {
+function send({
+  maySend = () => true,
+  long = '',
+  isRead = true,
+}: { readonly maySend?: () => boolean; readonly long?: string; readonly isRead?: boolean } = {}): Sent {
   const outcome = Promise.withResolvers<string>();
   const begun = Promise.withResolvers<void>();
   let text = '';
@@ -75,7 +80,11 @@ function send({ maySend = () => true }: { readonly maySend?: () => boolean } = {
     {
       method: 'GET',
       target: '/api?watch=1',
-      headers: { repeated: [], own: ['Authorization', 'Bearer of-the-proxy', 'Impersonate-User', 'alice'] },
+      headers: {
+        repeated: [],
+        own: ['Authorization', 'Bearer of-the-proxy', 'Impersonate-User', 'alice', 'X-Long', long],
+      },
+      isRead,
       body: undefined,
       bodyLength: undefined,
       headMs: 0,
@@ -194,11 +203,14 @@ describe('the frames of an API server', () => {
   });
 });
 
-/** True if one of its frames is a head. */
-function isRequest(chunk: Buffer): boolean {
-  let at = chunk.subarray(0, 3).toString() === 'PRI' ? 24 : 0;
-  for (; at + 9 <= chunk.length; at += 9 + chunk.readUIntBE(at, 3)) if (chunk[at + 3] === 0x1) return true;
-  return false;
+const isRequest = (chunk: Buffer): boolean => headsIn(chunk) > 0;
+
+/** Heads of requests among whole and half frames. */
+function headsIn(bytes: Buffer): number {
+  let heads = 0;
+  let at = bytes.subarray(0, 3).toString() === 'PRI' ? 24 : 0;
+  for (; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) if (bytes[at + 3] === HEADERS) heads += 1;
+  return heads;
 }
 
 describe('what is sent', () => {
@@ -253,6 +265,50 @@ describe('what is sent', () => {
     });
     await send().begun;
     expect([asked, served.length, refused.stream.gone]).toEqual([['refused'], 1, true]);
+  });
+
+  it('is no head behind those that the server does not take, so that a cut takes back what waits', async () => {
+    let received = Buffer.alloc(0);
+    const started = createServer({ ...certificate, ALPNProtocols: ['h2'] }, (socket) => {
+      socket.write(Buffer.concat([frame(SETTINGS, 0, 0), frame(SETTINGS, 1, 0)]));
+      socket.on('data', (bytes: Buffer) => (received = Buffer.concat([received, bytes])));
+    });
+    await connectTo(started);
+    send();
+    await until(() => headsIn(received) === 1, 'the first head');
+    for (const socket of sockets) socket.pause();
+    let asked = 0;
+    // More than kernels hold: '~' is shorter without Huffman's code.
+    const long = '~'.repeat(60_000);
+    const maySend = (): boolean => (asked += 1) > 0;
+    const others = Array.from({ length: 90 }, () => send({ maySend, long }));
+    let [before, still] = [-1, 0];
+    await until(() => {
+      still = before === asked ? still + 1 : 0;
+      before = asked;
+      return still > 50;
+    }, 'a standstill');
+    expect(asked).toBeLessThan(others.length);
+    for (const { stream } of others) stream.abort();
+    for (const socket of sockets) socket.resume();
+    send();
+    // The heads are whole, and with the last of them there is nothing left.
+    await until(() => headsIn(received) === asked + 2, 'what had been handed over, and the last one');
+    expect(sockets.size).toBe(1);
+  });
+
+  it('goes over HTTP/1.1 where it may change something, on a connection of its own', async () => {
+    const fellBack = Promise.withResolvers<boolean | undefined>();
+    await serve(100, {
+      ...NO_FALLBACK,
+      send: ({ isRead }) => {
+        fellBack.resolve(isRead);
+        return { pause() {}, resume() {}, abort() {}, gone: false, paused: false };
+      },
+    });
+    send({ isRead: false });
+    expect(await fellBack.promise).toBe(false);
+    expect(served).toEqual([]);
   });
 
   it('is nothing more on a connection with many resets, and what is open there goes on', async () => {

@@ -48,7 +48,12 @@ async function request(
   socket.write(Buffer.concat([PREFACE, headersFrame(1, headers, flags)]));
   const [stream, , , raw] = (await arrived) as [ServerHttp2Stream, object, number, string[]];
   stream.on('error', () => undefined);
-  return { ...http2Client(stream, raw, () => void (retired += 1)), stream };
+  const connection = {
+    retire: () => void (retired += 1),
+    resetIfHolding: () => undefined,
+    whenSent: (listener: () => void) => listener(),
+  };
+  return { ...http2Client(stream, raw, connection), stream };
 }
 
 /** The frames that came back, as `type stream`, but for SETTINGS and windows. */
