@@ -34,10 +34,12 @@ const ADMITTED = `${EXTRA_DOMAIN}/admitted`;
  * an unidentified client. Actions that the server takes by itself belong to no request, and are no rejections; a
  * request may well have no address, if a proxy in front is not trusted
  */
-export function isRejection({ annotations, requestURI, responseStatus, user }: AuditEvent): boolean {
+export function isRejection(rejected: AuditEvent): boolean {
+  const { annotations, responseStatus, user } = rejected;
   const event = annotations[EVENT];
   if (event !== undefined && EVENTS.has(event)) return true;
-  if (requestURI === '' || annotations[ADMITTED] !== undefined) return false;
+  // Only of an event of Portcullis itself: what a client sent is looked at where it is written, and not before.
+  if (annotations[ADMITTED] !== undefined || (event !== undefined && rejected.requestURI === '')) return false;
   const code = responseStatus?.code;
   const isOurResponse = event !== undefined || responseStatus?.status !== undefined;
   if (code === 401 && isOurResponse) return true;

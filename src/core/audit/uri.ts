@@ -12,9 +12,28 @@ import { MAX_TARGET_LENGTH } from '../request/request-path.ts';
  */
 const MAX_LENGTH = 8192;
 
+/**
+ * Parameters without exec's commands. An attacker sends thousands of empty ones, each of which takes as long as a whole
+ * one, and over HTTP/2 repeats them by 13 bytes; no client sends as many.
+ */
+const MOST_PARAMETERS = 256;
+
 /** Parameters whose value is never audited. `continue` is not among them: it is a position in a list. */
 const SECRET =
   /token|secret|passw|passphrase|passcode|assertion|credential|authorization|signature|verifier|sess(?:ion|id)|cookie|jwt|hmac|totp|mnemonic|saml|relaystate|licen[cs]e|connection[-_]?string|(?:api|private|access|account|auth)[-_]?key|^key$|(^|[-_.])(?:code|pass|pwd|otp|pin|mfa|pem|seed|pat|dsn|sid|ticket)$|^sig$|^state$|^nonce$|^auth$|^bearer$/i;
+
+/**
+ * Parameters that run something: `command` of an exec, at the API server and at a kubelet, and `cmd` of a kubelet's own
+ * `/run/` (`…/nodes/NAME/proxy/run/NAMESPACE/POD/CONTAINER`). By their names alone: what is behind `…/proxy` reads a path
+ * by rules of its own.
+ */
+const COMMAND_NAMES = ['command', 'cmd'] as const;
+
+/**
+ * Nothing is hidden in a text without any of these: names as above, wherever they stand, and the end of user info. One
+ * search of the whole is quick, where a look at each parameter is not.
+ */
+const SIGN = new RegExp(`${SECRET.source.replaceAll(/\(\^\|\[-_\.\]\)|[$^]/g, '')}|${COMMAND_NAMES.join('|')}|@`, 'i');
 
 /**
  * The form of nearly every target, which has nothing to hide: a path of plain segments, without encoding or
@@ -30,13 +49,6 @@ const PLAIN_QUERY =
   /^[\w/.~-]*\?(?:(?:limit|watch|resourceVersion|resourceVersionMatch|timeoutSeconds|timeout|allowWatchBookmarks|sendInitialEvents|fieldManager|fieldValidation|dryRun|force|pretty|container|follow|tailLines|stdin|stdout|stderr|tty)=[\w.~-]*(?:&|$))+$/;
 
 /**
- * Parameters that run something: `command` of an exec, at the API server and at a kubelet, and `cmd` of a kubelet's own
- * `/run/` (`…/nodes/NAME/proxy/run/NAMESPACE/POD/CONTAINER`). By their names alone: what is behind `…/proxy` reads a path
- * by rules of its own.
- */
-const COMMAND_NAMES = ['command', 'cmd'] as const;
-
-/**
  * An attacker pads the query of an exec, so that what they run is beyond the length that is audited. So the parameters
  * that run something have a limit of their own, which no admitted target exceeds; where the rest is cut, they come first.
  * @param target request target as received, including rejected forms
@@ -45,9 +57,9 @@ const COMMAND_NAMES = ['command', 'cmd'] as const;
  * `cmd` counted, the fragment and any user info removed; `...TRUNCATED` at the end of what was cut
  */
 export function auditUri(target: string, shown: { readonly commands?: boolean } = {}): string {
-  if (target.length <= MAX_LENGTH && !target.includes('eyJ') && (PLAIN.test(target) || PLAIN_QUERY.test(target)))
-    return target;
   const { text, ending } = bounded(target);
+  const isShort = ending === '' && !target.includes('eyJ');
+  if (isShort && (PLAIN.test(target) || PLAIN_QUERY.test(target))) return target;
   const bare = withoutFragment(text).replace(/^([a-z][a-z0-9+.-]*:)?\/\/[^/?]*@/i, '$1//');
   const question = bare.indexOf('?');
   if (question === -1) return withoutTokens(escapeUnsafe(withoutNested(bare)) + ending);
@@ -58,22 +70,47 @@ export function auditUri(target: string, shown: { readonly commands?: boolean } 
 }
 
 /** @returns whether `auditUri` cuts the target */
-export const isCutUri = (target: string): boolean => target.length > MAX_LENGTH && bounded(target).ending !== '';
+export const isCutUri = (target: string): boolean => commandsOfCut(target) !== undefined;
 
 function bounded(target: string): { readonly text: string; readonly ending: '' | '...TRUNCATED' } {
-  if (target.length <= MAX_LENGTH) return { text: target, ending: '' };
+  const commands = commandsOfCut(target);
+  if (commands === undefined) return { text: target, ending: '' };
   const ending = '...TRUNCATED';
-  const question = target.indexOf('?');
-  if (question === -1 || !HAS_COMMAND.test(target)) return { text: target.slice(0, MAX_LENGTH), ending };
-  // Longer ones are rejected, so nothing is run by them.
-  const pairs = target.slice(question + 1, MAX_TARGET_LENGTH).split('&');
-  const commands = pairs.filter(isCommand);
-  const length = commands.reduce((sum, pair) => sum + pair.length + 1, 0);
-  if (target.length - length <= MAX_LENGTH) return { text: target, ending: '' };
-  const path = target.slice(0, Math.min(question, MAX_LENGTH));
-  const others = pairs.filter((pair) => !isCommand(pair)).join('&');
-  const query = [...commands, others.slice(0, Math.max(0, MAX_LENGTH - path.length - 1))];
+  // The ending takes the place of the last one.
+  const end =
+    endOfParameters(target) === target.length ? target.length : endOfParameters(target, MOST_PARAMETERS - 1) + 1;
+  if (commands.length === 0) return { text: target.slice(0, Math.min(MAX_LENGTH, end)), ending };
+  const path = target.slice(0, Math.min(target.indexOf('?'), MAX_LENGTH));
+  const others = queryOf(target)
+    .split('&')
+    .filter((pair) => !IS_COMMAND.test(pair));
+  const some = others.length > MOST_PARAMETERS ? [...others.slice(0, MOST_PARAMETERS - 1), ''] : others;
+  const query = [...commands, some.join('&').slice(0, Math.max(0, MAX_LENGTH - path.length - 1))];
   return { text: `${path}?${query.filter((pair) => pair !== '').join('&')}`, ending };
+}
+
+/** @returns the parameters that run something, of a target that is cut; undefined for one that is not */
+function commandsOfCut(target: string): readonly string[] | undefined {
+  if (target.length <= MAX_LENGTH && endOfParameters(target) === target.length) return undefined;
+  const commands = queryOf(target).match(COMMANDS) ?? [];
+  const length = commands.reduce((sum, pair) => sum + pair.length + 1, 0);
+  const isWhole =
+    target.length - length <= MAX_LENGTH &&
+    endOfParameters(target, MOST_PARAMETERS + commands.length) === target.length;
+  return isWhole ? undefined : commands;
+}
+
+/** Longer targets are rejected, so nothing is run by them. */
+function queryOf(target: string): string {
+  const question = target.indexOf('?');
+  return question === -1 ? '' : target.slice(question + 1, MAX_TARGET_LENGTH);
+}
+
+/** @returns where the last of so many parameters ends */
+function endOfParameters(target: string, most = MOST_PARAMETERS): number {
+  let at = target.indexOf('?');
+  for (let parameters = 0; at !== -1 && parameters < most; parameters += 1) at = target.indexOf('&', at + 1);
+  return at === -1 ? target.length : at;
 }
 
 /**
@@ -81,11 +118,13 @@ function bounded(target: string): { readonly text: string; readonly ending: '' |
  * list's `continue` begins like that as well, and has no dots. Every run of such characters is matched, dots or
  * not, so that no text makes this slow.
  */
-const withoutTokens = (text: string): string =>
-  text.replaceAll(/[\w-]+(?:(?:\.|%(?:25)*2[eE])[\w-]*)*/g, (run) => {
+function withoutTokens(text: string): string {
+  if (!text.includes('eyJ')) return text;
+  return text.replaceAll(/[\w-]+(?:(?:\.|%(?:25)*2[eE])[\w-]*)*/g, (run) => {
     const at = run.indexOf('eyJ');
     return at === -1 || !/[.%]/.test(run.slice(at)) ? run : `${run.slice(0, at)}REDACTED`;
   });
+}
 
 /** A fragment never belongs in a request; OAuth's implicit responses have their token there. */
 function withoutFragment(target: string): string {
@@ -93,13 +132,19 @@ function withoutFragment(target: string): string {
   return hash === -1 ? target : target.slice(0, hash);
 }
 
+/** @returns whether something may have to be hidden, under whatever encoding */
+const mayHide = (text: string): boolean => SIGN.test(text) || (text.includes('%') && SIGN.test(decodeName(text)));
+
 /** A hidden value ends only at the next `&`, because a shell command may contain a `;`. */
 function safeQuery(query: string, showsCommands: boolean): string {
-  const pairs = query.split('&').map((pair) => ({ pair, name: nameOf(pair) }));
+  if (!mayHide(query)) return query;
+  const pairs = query.split('&').map((pair) => ({ pair, name: mayHide(pair) ? nameOf(pair) : undefined }));
   const counted = new Set<string>();
   const safe: string[] = [];
   for (const { pair, name } of pairs) {
-    if (isCommandName(name) && !showsCommands) {
+    if (name === undefined) {
+      safe.push(pair);
+    } else if (isCommandName(name) && !showsCommands) {
       if (!counted.has(name)) safe.push(`${name}=[${countOf(name, pairs)}]`);
       counted.add(name);
     } else {
@@ -114,7 +159,7 @@ function safeQuery(query: string, showsCommands: boolean): string {
 const isCommandName = (name: string): boolean => COMMAND_NAMES.some((each) => each === name);
 
 /** @returns how many of the parameters have the name; a target that was processed before keeps its count */
-function countOf(name: string, pairs: readonly { readonly pair: string; readonly name: string }[]): string {
+function countOf(name: string, pairs: readonly { readonly pair: string; readonly name: string | undefined }[]): string {
   const [first, ...others] = pairs.filter((each) => each.name === name);
   const before = /^\w+=\[(\d{1,5})\]$/.exec(first?.pair ?? '')?.[1];
   return others.length === 0 && before !== undefined ? before : String(others.length + 1);
@@ -123,10 +168,8 @@ function countOf(name: string, pairs: readonly { readonly pair: string; readonly
 /** A name that is one of these, as it stands: splitting and decoding thousands of others costs too much. */
 const COMMAND =
   '(?:c|%[46]3)(?:(?:o|%[46]f)(?:m|%[46]d){2}(?:a|%[46]1)(?:n|%[46]e)|(?:m|%[46]d))(?:d|%[46]4)(?:(?:\\[|%5b)(?:\\]|%5d))?(?=[=&]|$)';
-const HAS_COMMAND = new RegExp(`[?&]${COMMAND}`, 'i');
+const COMMANDS = new RegExp(`(?<![^&])${COMMAND}[^&]*`, 'gi');
 const IS_COMMAND = new RegExp(`^${COMMAND}`, 'i');
-
-const isCommand = (pair: string): boolean => IS_COMMAND.test(pair);
 
 function nameOf(pair: string): string {
   const equals = pair.indexOf('=');
@@ -168,6 +211,7 @@ const MAX_NESTED_NAME = 120;
  * secret on.
  */
 function withoutNested(received: string): string {
+  if (!mayHide(received)) return received;
   const text = withoutUserInfo(received);
   const sign = /=|%(?:25)*3d/gi;
   // Searched once for all separators before it: otherwise a target of separators only would be searched for each
@@ -232,6 +276,8 @@ const decodeName = (name: string): string =>
 const escapeUnsafe = (text: string): string =>
   text.replaceAll(/[^!-~]/gu, (character) => {
     const point = character.codePointAt(0) ?? 0;
-    const bytes = point <= 0xff ? [point] : [...new TextEncoder().encode(character)];
-    return bytes.map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join('');
+    const escape = ESCAPES[point];
+    return escape ?? Array.from(new TextEncoder().encode(character), (byte) => ESCAPES[byte]).join('');
   });
+
+const ESCAPES = Array.from({ length: 256 }, (_, byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`);

@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { limitRejections } from '../../../../src/audit/rejections/rejections.ts';
-import type { AuditEvent } from '../../../../src/core/audit/event.ts';
+import { requestEvent, type AuditEvent } from '../../../../src/core/audit/event.ts';
+import { requestInfo } from '../../../../src/core/request/request-info.ts';
 import { anEvent, range, trailInto } from '../fixtures.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -75,6 +76,25 @@ describe('rejections', () => {
     for (const n of range(20)) from('192.0.2.1', `session-${n}`);
     for (const n of range(20)) from(`192.0.2.${n}`);
     expect(written()).toBe(20);
+  });
+
+  // An attacker repeats a long target by 13 bytes.
+  it('cost no look at the targets of those that are left out', () => {
+    const { trail, written } = aTrail(2);
+    const target = `/x?${'a&token=s3cret&'.repeat(100)}`;
+    const about = {
+      auditId: 'a',
+      stage: 'ResponseComplete',
+      requestUri: target,
+      info: requestInfo('GET', target),
+    } as const;
+    const rejected = { ...about, sourceIps: ['192.0.2.1'], receivedAt: 0, at: 0 };
+    const split = vi.spyOn(String.prototype, 'split');
+    onTestFinished(() => split.mockRestore());
+    for (const _ of range(50))
+      trail.record(requestEvent({ ...rejected, status: { code: 401, reason: 'Unauthorized' } }));
+    const looks = split.mock.calls.filter(([by]) => (by as unknown) === '&').length;
+    expect([written(), looks]).toEqual([2, 2]);
   });
 
   it('say what was left out when the trail is closed, and leave everything else as it is', async () => {

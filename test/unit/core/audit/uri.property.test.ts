@@ -49,6 +49,39 @@ test('shows a place in a list as it is', () => {
   expect(auditUri(place)).toBe(place);
 });
 
+test('hides what is behind a name of a secret, however often each of its characters is encoded', () => {
+  const name = fc.constantFrom(
+    'access_token',
+    'SECRET',
+    'private-key',
+    'key',
+    'pin',
+    'my.pwd',
+    'connection_string',
+    'sid',
+  );
+  const escaped = (character: string, times: number): string => {
+    const escape = `%${character.charCodeAt(0).toString(16)}`;
+    return times === 0
+      ? character
+      : Array.from({ length: times - 1 }).reduce<string>((text) => text.replace('%', '%25'), escape);
+  };
+  const levels = fc.array(fc.nat({ max: 3 }), { minLength: 17, maxLength: 17 });
+  const place = fc.constantFrom(['?a=1&', '='], ['?', '='], ['?u=%2Fy%3F', '%3D'], [';', '='], ['%253F', '%253D']);
+  fc.assert(
+    fc.property(name, levels, place, (plain, times, [before = '', sign = '']) => {
+      const text = plain
+        .split('')
+        .map((character, index) => escaped(character, times[index] ?? 0))
+        .join('');
+      const uri = auditUri(`/x${before}${text}${sign}s3cret`);
+      expect(uri).toContain('REDACTED');
+      expect(uri).not.toContain('s3cret');
+    }),
+    RUNS,
+  );
+});
+
 test('takes the short way only where the long one leads to the same', () => {
   const name = fc.constantFrom(
     'limit',
