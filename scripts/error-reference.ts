@@ -32,6 +32,7 @@ import {
   tooManyForUser,
   tooManyPending,
   tooManyReviews,
+  tooMuchToAudit,
 } from '../src/proxy/rejections.ts';
 import {
   proxyTokenRejection,
@@ -182,6 +183,10 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [impersonationTooLarge(40, 32), 'more than 32 reviews would be needed for one request with `--as`'],
   [tooManyReviews(), 'too many requests of one user with `--as` are being reviewed at once'],
   [tooManyForUser(400), '`limits.inFlightPerPerson`'],
+  [
+    tooMuchToAudit(),
+    'the audit log is behind, and has more of the requests of one account to write than its [share](../audit.md#when-a-sink-fails)',
+  ],
   [tooManyAtCluster(8000), 'four fifths of `limits.connections` are open at one cluster'],
   [
     tooManyPending('connection'),

@@ -6,6 +6,7 @@ import { previousChainHead } from './chain/previous-chain.ts';
 import type { ChainHead } from './chain/chain-facts.ts';
 import { ChainWriter, type ChainSettings } from './chain/chain-writer.ts';
 import type { ChainedLine } from './chain/chain.ts';
+import { EXTRA_DOMAIN } from '../core/core.ts';
 import { encodeLine } from './encode-line.ts';
 import type { LineSink } from './sinks/sink.ts';
 
@@ -39,8 +40,8 @@ export class ChainedSinks {
   open(): void {
     const { chain, sinks } = this.#options;
     if (chain === undefined || this.#closed) return;
-    const write = ({ line, chain: id, seq }: ChainedLine): void => {
-      for (const sink of sinks) sink.push(line, { chain: id, seq });
+    const write = ({ line, chain: id, seq }: ChainedLine, account?: string): void => {
+      for (const sink of sinks) sink.push(line, { chain: id, seq }, account);
     };
     this.#keeper ??= new ChainWriter(chain, write, this.#before);
   }
@@ -50,10 +51,11 @@ export class ChainedSinks {
     const { sinks, logger } = this.#options;
     this.open();
     try {
-      if (this.#keeper !== undefined) this.#keeper.append(event);
+      const account = accountOf(event);
+      if (this.#keeper !== undefined) this.#keeper.append(event, account);
       else {
         const line = encodeLine(event);
-        for (const sink of sinks) sink.push(line);
+        for (const sink of sinks) sink.push(line, undefined, account);
       }
       return true;
     } catch {
@@ -75,3 +77,11 @@ export class ChainedSinks {
     this.#keeper?.close();
   }
 }
+
+const ACCOUNT = `${EXTRA_DOMAIN}/account`;
+const CLUSTER = `${EXTRA_DOMAIN}/cluster`;
+const PASSTHROUGH = `${EXTRA_DOMAIN}/passthrough`;
+
+/** As requests are counted (`Admitted.user`): a service account that passes with its own token is one of its cluster. */
+const accountOf = ({ annotations, user }: AuditEvent): string | undefined =>
+  annotations[PASSTHROUGH] === undefined ? annotations[ACCOUNT] : `${annotations[CLUSTER]} ${user.username}`;

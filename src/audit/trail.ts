@@ -89,9 +89,7 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
     get blocked() {
       return options.onFailure === 'block' && all.some((sink) => sink.failing);
     },
-    get backlogged() {
-      return options.onFailure === 'block' && all.some((sink) => sink.backlogged);
-    },
+    backlogged: (account) => options.onFailure === 'block' && all.some((sink) => sink.isBackloggedFor(account)),
     // Old rejections are deleted by design.
     status: () => [
       ...sinks.map((sink) => sink.status),

@@ -16,10 +16,11 @@ export interface AuditTrail {
   /** True while a sink cannot write the audit log and `audit.onFailure` is `block`: no request may be served then. */
   readonly blocked: boolean;
   /**
-   * True while a sink that works is behind by a quarter of its queue and more, and `audit.onFailure` is `block`: whoever
-   * sends much has to wait, so that not everyone is rejected.
+   * True while a sink that works is behind by a quarter of its queue and more, `audit.onFailure` is `block`, and the
+   * account has more of what waits than an eighth of the space that is left: it has to wait, so that not everyone is
+   * rejected.
    */
-  readonly backlogged: boolean;
+  backlogged(account: string): boolean;
   /**
    * Resolves when everything recorded so far has been passed to the operating system. While a sink fails this
    * waits for its recovery or for `close`, so a caller that must not wait forever sets a time limit.

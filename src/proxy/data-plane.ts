@@ -109,12 +109,9 @@ export class DataPlane {
     this.#sweepTimer.unref();
   }
 
-  /**
-   * True while more requests wait for their turn than are started in the next ones, or more of their events for the
-   * audit log than it has written soon: an account that fills its queue would have everyone rejected.
-   */
+  /** True while more requests wait for their turn than are started in the next ones. */
   get isBehind(): boolean {
-    return this.#turns.isBehind || this.#deps.audit.backlogged;
+    return this.#turns.isBehind;
   }
 
   /** True while each response is the last of its connection. */

@@ -6,6 +6,7 @@ import type { AppError, ErrorCode } from '../core/errors.ts';
 import type { PendingLevel } from '../core/http/pending-requests.ts';
 import type { PathRejection } from '../core/request/request-path.ts';
 import type { CutReason } from '../revocation/revocation.ts';
+import { AUDIT_BACKLOG } from '../core/audit/rejected-event.ts';
 import type { Rejection, Retry, StatusReason } from './status.ts';
 
 export const rejection = (
@@ -238,6 +239,13 @@ export const tooManyForUser = (limit: number): Rejection =>
   tooMany(
     `you have ${limit} requests and watches open, which is the limit for one user; close some and try again`,
     'person_in_flight',
+  );
+
+/** Of a user whose requests make the audit log wait (`AuditTrail.backlogged`). */
+export const tooMuchToAudit = (): Rejection =>
+  tooMany(
+    'the audit log has not been written as fast as you send requests, and the others have their share of it; try again',
+    AUDIT_BACKLOG,
   );
 
 export const tooManyAtCluster = (limit: number): Rejection =>

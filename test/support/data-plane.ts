@@ -78,7 +78,7 @@ export interface PlaneOptions {
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly auditBlocked?: () => boolean;
-  readonly auditBacklogged?: () => boolean;
+  readonly auditBacklogged?: (account: string) => boolean;
   /** Absent: it is written. */
   readonly recordAhead?: ApiListenerDeps['audit']['recordAhead'];
   readonly auditPolicy?: NonNullable<ApiListenerDeps['auditPolicy']>;
@@ -176,9 +176,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
       get blocked() {
         return options.auditBlocked?.() ?? false;
       },
-      get backlogged() {
-        return options.auditBacklogged?.() ?? false;
-      },
+      backlogged: (account) => options.auditBacklogged?.(account) ?? false,
     },
     metrics: {
       request: (counts) => void counted.requests.push(counts),

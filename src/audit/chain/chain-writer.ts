@@ -27,10 +27,12 @@ interface Declared {
   readonly seq: number;
 }
 
+type Write = (line: ChainedLine, account?: string) => void;
+
 export class ChainWriter {
   readonly #settings: ChainSettings;
   readonly #chain: Chain;
-  readonly #write: (line: ChainedLine) => void;
+  readonly #write: Write;
   /** By sink. */
   readonly #gaps = new Map<string, Declared>();
   /** Lines since the last signature. */
@@ -42,7 +44,7 @@ export class ChainWriter {
    * Writes the first line immediately.
    * @param before end of the file's previous chain
    */
-  constructor(settings: ChainSettings, write: (line: ChainedLine) => void, before?: ChainHead) {
+  constructor(settings: ChainSettings, write: Write, before?: ChainHead) {
     this.#settings = settings;
     this.#chain = new Chain();
     this.#write = write;
@@ -57,9 +59,12 @@ export class ChainWriter {
     return this.#chain.head;
   }
 
-  /** @throws TypeError when the event is no JSON value */
-  append(event: AuditEvent): void {
-    this.#write(this.#chain.append(event));
+  /**
+   * @param account whose request it is about
+   * @throws TypeError when the event is no JSON value
+   */
+  append(event: AuditEvent, account?: string): void {
+    this.#write(this.#chain.append(event), account);
     if (this.#closed || this.#settings.key === undefined) return;
     this.#unsigned += 1;
     // Some 60 µs once in a thousand lines, so that it happens reliably even if the event loop is slow.

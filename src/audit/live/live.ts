@@ -93,9 +93,7 @@ class Publisher implements LiveAuditLog {
       get blocked() {
         return trail.blocked;
       },
-      get backlogged() {
-        return trail.backlogged;
-      },
+      backlogged: (account) => trail.backlogged(account),
       flush: () => trail.flush(),
       close: () => trail.close(),
     };

@@ -71,9 +71,7 @@ class RecentRecorder implements RecentRequests {
       get blocked() {
         return trail.blocked;
       },
-      get backlogged() {
-        return trail.backlogged;
-      },
+      backlogged: (account) => trail.backlogged(account),
       flush: () => trail.flush(),
       close: () => trail.close(),
     };

@@ -62,9 +62,7 @@ export function limitRejections(trail: AuditTrail, options: RejectionsOptions): 
     get blocked() {
       return trail.blocked;
     },
-    get backlogged() {
-      return trail.backlogged;
-    },
+    backlogged: (account) => trail.backlogged(account),
     flush: () => trail.flush(),
     close: () => {
       sessions.close();

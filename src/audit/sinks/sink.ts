@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, LinePosition, SinkGap, SinkStatus } from '../types.ts';
-import { Batch, BATCH_BYTES } from './batch.ts';
+import { addBytes, Batch, BATCH_BYTES, type Line } from './batch.ts';
 import { retryDelay, type RetryLimits } from '../../egress/webhook.ts';
 import type { LineTarget } from './target.ts';
 
@@ -33,6 +33,11 @@ export interface SinkParts {
 const FAILING_FROM = 0.75;
 /** What is read already ends in events too, so whoever sends much waits well before that. */
 const BACKLOGGED_FROM = 0.25;
+/**
+ * Of the space that is left before it fails: from a sixteenth of the queue on, and less where many accounts send much, so
+ * that all of them together do not fill it.
+ */
+const SHARE_OF_AN_ACCOUNT = 1 / 8;
 /** Bytes that wait for no others to be written with them. */
 const GATHER_BYTES = 256 * 1024;
 /**
@@ -59,9 +64,11 @@ interface Flush {
 export class LineSink {
   readonly #target: LineTarget;
   readonly #parts: SinkParts;
-  readonly #waiting: Buffer[] = [];
+  readonly #waiting: Line[] = [];
   #batch: Batch | undefined;
   #queuedBytes = 0;
+  /** Those of accounts. */
+  readonly #queuedOf = new Map<string, number>();
   /** Lines ever queued, and those of them that are written or given up; `flush` compares the two. */
   #accepted = 0;
   #settled = 0;
@@ -99,11 +106,14 @@ export class LineSink {
   }
 
   /**
-   * True while the target works, and lines come faster than it writes them. Never while it does not work: nothing would
-   * end the wait then, and `onFailure` decides.
+   * True while the target works, lines come faster than it writes them, and the account has more than its share of those
+   * that wait. Never while it does not work: nothing would end the wait then, and `onFailure` decides.
    */
-  get backlogged(): boolean {
-    return this.#queuedBytes >= this.#parts.limits.queueBytes * BACKLOGGED_FROM && !this.#isOut;
+  isBackloggedFor(account: string): boolean {
+    const { queueBytes } = this.#parts.limits;
+    if (this.#queuedBytes < queueBytes * BACKLOGGED_FROM || this.#isOut) return false;
+    const left = Math.max(0, queueBytes * FAILING_FROM - this.#queuedBytes);
+    return (this.#queuedOf.get(account) ?? 0) > left * SHARE_OF_AN_ACCOUNT;
   }
 
   get #isOut(): boolean {
@@ -117,14 +127,18 @@ export class LineSink {
     return { sink: type, failing: behind || this.failing, queuedBytes, holdsForSeconds };
   }
 
-  /** @param position of the line, if it is part of a chain */
-  push(line: Buffer, position?: LinePosition): void {
+  /**
+   * @param position of the line, if it is part of a chain
+   * @param account whose request it is about
+   */
+  push(line: Buffer, position?: LinePosition, account?: string): void {
     if (this.#closing || this.#queuedBytes + line.length > this.#parts.limits.queueBytes) {
       this.drop(1, position);
       return;
     }
-    this.#waiting.push(line);
+    this.#waiting.push({ bytes: line, account });
     this.#queuedBytes += line.length;
+    addBytes(this.#queuedOf, account, line.length);
     this.#accepted += 1;
     this.#schedule();
   }
@@ -268,6 +282,7 @@ export class LineSink {
     this.#settled += lines;
     if (!batch.done) return;
     this.#queuedBytes -= batch.length;
+    for (const [account, written] of batch.byAccount) addBytes(this.#queuedOf, account, -written);
     this.#batch = undefined;
   }
 
@@ -319,6 +334,7 @@ export class LineSink {
     this.#waiting.length = 0;
     this.#batch = undefined;
     this.#queuedBytes = 0;
+    this.#queuedOf.clear();
     this.#settled += left;
     if (left > 0) this.drop(left);
     if (this.#dropped > 0) {

@@ -25,12 +25,17 @@ const EVENT = `${EXTRA_DOMAIN}/event`;
 const ACCOUNT = `${EXTRA_DOMAIN}/account`;
 const CUT = `${EXTRA_DOMAIN}/cut`;
 const ADMITTED = `${EXTRA_DOMAIN}/admitted`;
+const REASON = `${EXTRA_DOMAIN}/reason`;
+
+/** Why a request of an account of which too many events wait is rejected: another event for each would make it worse. */
+export const AUDIT_BACKLOG = 'audit_backlog';
 
 /**
  * Decides by who responded, and never by the status alone: an attacker lets a pod of theirs respond with 401 to
  * requests that it executes (`…/proxy`), and each would leave the audit log as if its credential had been bad. So a
- * 401 counts only if Portcullis responded itself, and had not admitted the request before.
- * @returns whether the event is of a request that Portcullis rejected for its credential (whomever it named), or of
+ * 401 counts only if Portcullis responded itself, and had not admitted the request before. So does the 429 of an account
+ * that has more than its share of the events that wait.
+ * @returns whether the event is of a request that Portcullis rejected for its credential (whomever it named) or its share, or of
  * an unidentified client. Actions that the server takes by itself belong to no request, and are no rejections; a
  * request may well have no address, if a proxy in front is not trusted
  */
@@ -43,6 +48,7 @@ export function isRejection(rejected: AuditEvent): boolean {
   const code = responseStatus?.code;
   const isOurResponse = event !== undefined || responseStatus?.status !== undefined;
   if (code === 401 && isOurResponse) return true;
+  if (code === 429 && event === undefined && isOurResponse && annotations[REASON] === AUDIT_BACKLOG) return true;
   const isKnown = (user.username ?? '') !== '' || annotations[ACCOUNT] !== undefined;
   return !isKnown && (code === undefined || code >= 400);
 }

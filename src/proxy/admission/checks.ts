@@ -13,6 +13,7 @@ import {
   passthroughRejection,
   tooManyAtCluster,
   tooManyForUser,
+  tooMuchToAudit,
   type MessageContext,
 } from '../rejections.ts';
 import type { Rejection } from '../status.ts';
@@ -42,12 +43,14 @@ export interface CheckParts {
   readonly impersonation: UserImpersonation;
 }
 
+const AUDITABLE = 'No user has more than a share of what waits for the audit log, where that is behind.';
 const PROVEN = 'What a rule of `stepUp` names has a proof that is recent enough.';
 const WITHIN_LIMITS = 'Neither its user nor its cluster has more requests open than the limits.';
 
 /** Of a user, in a session of theirs: their own, or a delegated one. */
 export const USER_CHECKS: readonly Check<UserQuestion>[] = [
   { promise: 'Its credential is not revoked, and this replica is not fenced.', judge: notRevoked },
+  { promise: AUDITABLE, judge: withinAuditShare },
   { promise: 'A session that is used from many addresses is reported.', judge: addressNoted },
   { promise: 'A delegated session is within its limits and at its addresses.', judge: withinDelegation },
   { promise: PROVEN, judge: recentlyProven },
@@ -57,6 +60,7 @@ export const USER_CHECKS: readonly Check<UserQuestion>[] = [
 
 /** Of a service account with its own token, which the cluster has confirmed. */
 export const SERVICE_ACCOUNT_CHECKS: readonly Check<ServiceAccountQuestion>[] = [
+  { promise: AUDITABLE, judge: withinAuditShare },
   { promise: PROVEN, judge: neverProven },
   { promise: WITHIN_LIMITS, judge: slotAcquired },
   { promise: 'A service account with its own token acts as itself.', judge: actsAsItself },
@@ -86,6 +90,10 @@ export function notRevoked(
 ): Rejection | undefined {
   const reason = guard.check(credential);
   return reason === undefined ? undefined : credentialRejection(reason, messages, credential);
+}
+
+function withinAuditShare({ user }: RequestQuestion, { deps }: CheckParts): Rejection | undefined {
+  return deps.audit.backlogged(user) ? tooMuchToAudit() : undefined;
 }
 
 /** Never a reason to reject, because users do travel. An operator checks it. */

@@ -16,7 +16,7 @@ import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { ConnectionLimit, Occupant } from './connection-limit.ts';
-import { ReadingByAccount, readerOf, SharedReading } from './shared-reading.ts';
+import { ReadingByAccount, readerOf, SharedReading, type ReadingWaits } from './shared-reading.ts';
 import type { Reader } from './shared-reading.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
@@ -131,11 +131,10 @@ export class ConnectionTable {
   readonly #accounts: ReadingByAccount;
   readonly #limit: ConnectionLimit;
 
-  /** @param isBehind true while what has been read is not worked off yet */
-  constructor(limit: ConnectionLimit, isBehind: () => boolean) {
+  constructor(limit: ConnectionLimit, waits: ReadingWaits) {
     this.#limit = limit;
-    this.#unknown = new SharedReading(isBehind);
-    this.#accounts = new ReadingByAccount(isBehind);
+    this.#unknown = new SharedReading(waits.isBehind);
+    this.#accounts = new ReadingByAccount(waits);
   }
 
   /**

@@ -64,7 +64,10 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
     onClosed: closedReporter(deps, 'limits.connections'),
   });
   const onDropped = dropReporter(deps);
-  const connections = new ConnectionTable(limit, () => plane.isBehind);
+  const connections = new ConnectionTable(limit, {
+    isBehind: () => plane.isBehind,
+    isHeldBack: (account) => deps.audit.backlogged(account),
+  });
   const server = createServer({
     ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
     ...limitPipelining((socket) => connections.of(socket)?.isFull === true),

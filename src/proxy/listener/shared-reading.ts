@@ -37,6 +37,17 @@ const LOOK_EVERY_MS = 10;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;
 
+/** Between two looks at whether an account is held back still. Milliseconds. */
+const HELD_BACK_MS = 5;
+
+/** What connections wait for, besides their turn. */
+export interface ReadingWaits {
+  /** True while what has been read is not worked off yet, of whatever connections. */
+  readonly isBehind: () => boolean;
+  /** True while more events of the account wait for the audit log than may. */
+  readonly isHeldBack: (account: string) => boolean;
+}
+
 export interface Reader {
   stopReading(): void;
   goOnReading(): void;
@@ -67,6 +78,7 @@ export class SharedReading {
   /** The one that has waited longest first. */
   readonly #stopped = new Set<Reader>();
   readonly #isBehind: () => boolean;
+  readonly #isHeldBack: () => boolean;
   #left = MOST_IN_A_TURN;
   #perTurn = CONNECTIONS_PER_TURN;
   #counting = false;
@@ -75,9 +87,11 @@ export class SharedReading {
   /**
    * @param isBehind true while what has been read is not worked off yet, of whatever connections: several accounts read
    *   more in a turn than is started in it, and all of it would wait, before the requests of every other one
+   * @param isHeldBack true while these connections wait for something that takes longer than a few turns
    */
-  constructor(isBehind: () => boolean = () => false) {
+  constructor(isBehind: () => boolean = () => false, isHeldBack: () => boolean = () => false) {
     this.#isBehind = isBehind;
+    this.#isHeldBack = isHeldBack;
   }
 
   get isEmpty(): boolean {
@@ -163,6 +177,11 @@ export class SharedReading {
   }
 
   readonly #nextTurn = (): void => {
+    if (this.#isHeldBack()) {
+      // Node goes on with a connection by itself once it has written the responses to what it had read.
+      for (const reader of this.#stopped) reader.stopReading();
+      return void setTimeout(this.#nextTurn, HELD_BACK_MS).unref();
+    }
     if (this.#isBehind()) return void setImmediate(this.#nextTurn);
     this.#left = Math.min(MOST_IN_A_TURN, this.#left + REQUESTS_PER_TURN);
     let more = this.#left > 0 ? this.#perTurn : 0;
@@ -182,17 +201,18 @@ export class SharedReading {
 /** The connections of each account, apart from those of the others. */
 export class ReadingByAccount {
   readonly #accounts = new Map<string, SharedReading>();
-  readonly #isBehind: () => boolean;
+  readonly #waits: ReadingWaits;
 
-  constructor(isBehind: () => boolean) {
-    this.#isBehind = isBehind;
+  constructor(waits: ReadingWaits) {
+    this.#waits = waits;
   }
 
   /** @returns the one of the account's connections that are open */
   of(account: string): SharedReading {
     const known = this.#accounts.get(account);
     if (known !== undefined) return known;
-    const reading = new SharedReading(this.#isBehind);
+    const { isBehind, isHeldBack } = this.#waits;
+    const reading = new SharedReading(isBehind, () => isHeldBack(account));
     this.#accounts.set(account, reading);
     return reading;
   }

@@ -34,7 +34,7 @@ export const trailInto = (recorded: AuditEvent[], blocked = false): AuditTrail =
   record: (event) => void recorded.push(event),
   recordAhead: async (event) => recorded.push(event) > 0,
   blocked,
-  backlogged: false,
+  backlogged: () => false,
   flush: async () => {},
   close: async () => {},
 });

@@ -36,7 +36,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
       record: ({ stage }: AuditEvent) => void stages.push(stage),
       recordAhead: ({ stage }: AuditEvent) => Promise.resolve(stages.push(stage) > 0),
       blocked: false,
-      backlogged: false,
+      backlogged: () => false,
     },
     metrics: {
       request: () => undefined,

@@ -10,6 +10,7 @@ import {
   createRecentRequests,
   limitRejections,
 } from '../../../../src/audit/audit.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { FileTarget } from '../../../../src/audit/sinks/file-target.ts';
 import { LineSink } from '../../../../src/audit/sinks/sink.ts';
 import { openSinks } from '../../../../src/audit/sinks/sinks.ts';
@@ -150,6 +151,10 @@ function aReader() {
 }
 
 describe('the audit trail', () => {
+  /** As recorded for a request of the account. */
+  const longEvent = (account: string): AuditEvent =>
+    anEvent({ requestURI: `/${'a'.repeat(5000)}`, annotations: { 'portcullis.dev/account': account } });
+
   it('is backlogged from a quarter of a queue on, long before it is blocked, as seen by those who record', async () => {
     const { stdout, goOn } = aReader();
     const limits = { ...LIMITS, queueBytes: 100_000 };
@@ -161,17 +166,44 @@ describe('the audit trail', () => {
       metrics: { rejectionOmitted: () => undefined },
       nowMs: () => 0,
     });
-    const record = (): void => wrapped.record(anEvent({ requestURI: `/${'a'.repeat(5000)}` }));
+    const record = (): void => wrapped.record(longEvent('corp/1'));
     const states = range(20).map(() => {
       record();
-      return `${wrapped.backlogged ? 'backlogged' : 'up to date'}${wrapped.blocked ? ', blocked' : ''}`;
+      return `${wrapped.backlogged('corp/1') ? 'backlogged' : 'up to date'}${wrapped.blocked ? ', blocked' : ''}`;
     });
     expect([...new Set(states)]).toEqual(['up to date', 'backlogged', 'backlogged, blocked']);
     expect([states.indexOf('backlogged'), states.indexOf('backlogged, blocked')]).toEqual([4, 13]);
+    expect(wrapped.backlogged('corp/2')).toBe(false);
     await vi.waitFor(() => expect(goOn()).toBeUndefined());
     goOn();
-    await expect.poll(() => (goOn(), wrapped.backlogged)).toBe(false);
+    await expect.poll(() => (goOn(), wrapped.backlogged('corp/1'))).toBe(false);
     await expect.poll(() => (goOn(), trail.status()[0]?.queuedBytes)).toBe(0);
+  });
+
+  it('is not blocked by however many accounts, each of which stops where it is backlogged', async () => {
+    const { stdout } = aReader();
+    const limits = { ...LIMITS, queueBytes: 4_000_000, closeTimeoutMs: 0 };
+    const trail = createAuditTrail({
+      sinks: [{ type: 'stdout' }],
+      onFailure: 'block',
+      stdout,
+      limits,
+      chain: { replica: 'replica-a' },
+    });
+    onTestFinished(() => trail.close());
+    const passed = range(20).map((account) => {
+      let events = 0;
+      for (; events < 1000 && !trail.backlogged(`corp/${account}`); events += 1)
+        trail.record(longEvent(`corp/${account}`));
+      return events;
+    });
+    expect(trail.blocked).toBe(false);
+    // The first fills a quarter, and each of the others has an eighth of what is left.
+    expect([passed[0], passed[1], passed.at(-1)]).toEqual([177, 40, 5]);
+    // A service account with its own token is one of its cluster.
+    const passthrough = { 'portcullis.dev/passthrough': 'true', 'portcullis.dev/cluster': 'prod' };
+    for (const _ of range(100)) trail.record(anEvent({ user: { username: 'ci' }, annotations: passthrough }));
+    expect([trail.backlogged('prod ci'), trail.backlogged('dev ci')]).toEqual([true, false]);
   });
 
   it('is never backlogged while a sink does not work, because nothing would end the wait', async () => {
@@ -179,19 +211,19 @@ describe('the audit trail', () => {
     const limits = { ...LIMITS, queueBytes: 100_000, closeTimeoutMs: 50 };
     const trail = createAuditTrail({ sinks: [{ type: 'file', path }], onFailure: 'block', limits });
     onTestFinished(() => trail.close());
-    for (const n of range(200)) trail.record(numbered(n));
-    expect([trail.backlogged, trail.blocked]).toEqual([false, true]);
+    for (const _ of range(200)) trail.record(longEvent('corp/1'));
+    expect([trail.backlogged('corp/1'), trail.blocked]).toEqual([false, true]);
     expect(await trail.recordAhead(numbered(200))).toBe(false);
-    expect([trail.backlogged, trail.blocked]).toEqual([false, true]);
+    expect([trail.backlogged('corp/1'), trail.blocked]).toEqual([false, true]);
   });
 
   it('is never backlogged where `onFailure` is `count`: traffic goes on', () => {
     const { stdout } = aReader();
-    const limits = { ...LIMITS, queueBytes: 10_000, closeTimeoutMs: 0 };
+    const limits = { ...LIMITS, queueBytes: 100_000, closeTimeoutMs: 0 };
     const trail = createAuditTrail({ sinks: [{ type: 'stdout' }], onFailure: 'count', stdout, limits });
     onTestFinished(() => trail.close());
-    for (const n of range(100)) trail.record(numbered(n));
+    for (const _ of range(100)) trail.record(longEvent('corp/1'));
     expect(trail.status()).toMatchObject([{ failing: true }]);
-    expect(trail.backlogged).toBe(false);
+    expect(trail.backlogged('corp/1')).toBe(false);
   });
 });

@@ -6,7 +6,7 @@ import {
   type AuditEvent,
   type PortcullisEvent,
 } from '../../../../src/core/audit/event.ts';
-import { isRejection, shortened } from '../../../../src/core/audit/rejected-event.ts';
+import { AUDIT_BACKLOG, isRejection, shortened } from '../../../../src/core/audit/rejected-event.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 
 const ALICE = { username: 'corp:alice', uid: 'corp/1', groups: ['corp:dev'], extra: {} };
@@ -39,6 +39,16 @@ test.each<[string, AuditEvent, boolean]>([
     false,
   ],
   ['a request of a user that the cluster refused', asked({ identity: ALICE, status: { code: 403 } }), false],
+  [
+    'a request of a user who has more than a share of the events that wait',
+    asked({ identity: ALICE, status: { code: 429, reason: 'TooManyRequests' }, details: { reason: AUDIT_BACKLOG } }),
+    true,
+  ],
+  [
+    'what an admin did for a reason of that name',
+    said({ event: 'lock', code: 429, reason: AUDIT_BACKLOG, identity: ALICE }),
+    false,
+  ],
   ['a request of a user', asked({ identity: ALICE, status: { code: 200 } }), false],
   ['a request of a user who left', asked({ identity: ALICE }), false],
   ['what is no HTTP', said({ event: 'malformed-request', code: 400 }), true],

@@ -2,6 +2,8 @@ import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, it, vi } from 'vitest';
 import { ReadingByAccount, SharedReading } from '../../../../src/proxy/listener/shared-reading.ts';
 
+const FREE = { isBehind: () => false, isHeldBack: () => false };
+
 /** Connections of one account, and whether each is read. */
 function connections(reading: SharedReading, count: number) {
   const each = Array.from({ length: count }, () => {
@@ -18,7 +20,7 @@ function connections(reading: SharedReading, count: number) {
 
 describe('the connections of one account', () => {
   it('are not read beyond what one turn may begin, and sixteen of them are in each later turn', async () => {
-    const accounts = new ReadingByAccount(() => false);
+    const accounts = new ReadingByAccount(FREE);
     const [alice, bob] = [connections(accounts.of('alice'), 100), connections(accounts.of('bob'), 100)];
     for (let begun = 0; begun < 255; begun += 1) accounts.of('alice').begun(0);
     expect(alice.read()).toBe(100);
@@ -50,6 +52,20 @@ describe('the connections of one account', () => {
     await turn();
     await turn();
     expect(read()).toBe(3);
+  });
+
+  it('of an account that is held back wait, and are looked at a few times a second; those of others do not wait', async () => {
+    let looks = 0;
+    const accounts = new ReadingByAccount({
+      ...FREE,
+      isHeldBack: (account) => account === 'alice' && (looks += 1) > 0,
+    });
+    const [alice, bob] = [connections(accounts.of('alice'), 3), connections(accounts.of('bob'), 3)];
+    for (const account of ['alice', 'bob']) for (let begun = 0; begun < 256; begun += 1) accounts.of(account).begun(0);
+    const since = performance.now();
+    for (let turns = 0; turns < 200; turns += 1) await turn();
+    expect([alice.read(), bob.read()]).toEqual([0, 3]);
+    expect(looks).toBeLessThanOrEqual(2 + (performance.now() - since) / 4);
   });
 
   it('of an account that begins less than a turn allows wait too, once it has used up what it had', async () => {
@@ -86,7 +102,7 @@ describe('the connections of one account', () => {
   });
 
   it('are forgotten with the last of them', () => {
-    const accounts = new ReadingByAccount(() => false);
+    const accounts = new ReadingByAccount(FREE);
     const reading = accounts.of('alice');
     const { each } = connections(reading, 2);
     for (const [index, reader] of each.entries()) {
