@@ -198,12 +198,6 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
     limiter: 'connections',
     status: 401,
   }),
-  cluster('no credential, and an empty query', 'nine thousand empty parameters', {
-    bound: { ...SMALL, cpuMs: 4 },
-    sent: { path: `/api/x?${'&'.repeat(9000)}`, headers: { authorization: '' } },
-    limiter: 'connections',
-    status: 401,
-  }),
   cluster('a forged token', 'of 8 kB, with a symmetric algorithm', {
     sent: { headers: bearer(jwt({ alg: 'HS256', kid: 'k', typ: 'at+jwt' }, 'A'.repeat(8000))) },
     limiter: 'connections',
