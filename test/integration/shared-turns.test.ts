@@ -8,6 +8,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { duplexPair } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { shareHandshakes } from '../../src/proxy/proxy.ts';
@@ -17,6 +18,7 @@ import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
 import { FEW_PIPELINED, limitUnreadResponses } from '../../src/server/unread-responses.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
+import { clientHello } from '../support/client-hello.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
 import { keyUpdates } from '../support/key-updates.ts';
 import { tinyRecords } from '../support/tiny-records.ts';
@@ -326,6 +328,33 @@ describe('many clients that come at the same time', () => {
     expect(checked.most).toBeLessThanOrEqual(4);
   });
 
+  it('a ClientHello that comes in pieces begins a handshake, once, with its last byte', async () => {
+    const server = createServer();
+    const begun = vi.fn((socket: Socket) => received.resolve(socket.read() as Buffer));
+    const received = Promise.withResolvers<Buffer>();
+    // Stands for Node's own.
+    server.on('connection', begun);
+    shareHandshakes(server, 60_000);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(() => server.close());
+    const hello = await clientHello();
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1').setNoDelay(true);
+    ends.push(() => client.destroy());
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    client.write(hello.subarray(0, 3));
+    const [socket] = await accepted;
+    for (const end of [20, hello.length - 1]) {
+      client.write(hello.subarray(end === 20 ? 3 : 20, end));
+      await until(() => socket.bytesRead === end, 'a piece');
+      await pause(0);
+      expect(begun).not.toHaveBeenCalled();
+    }
+    client.write(hello.subarray(-1));
+    expect(await received.promise).toEqual(hello);
+    expect(begun).toHaveBeenCalledOnce();
+  });
+
   it('a connection that ends without a byte is released', async () => {
     const plane = opened(await startPlane());
     const client = connect(plane.port, '127.0.0.1');
@@ -379,22 +408,4 @@ async function secondFlightOf(plane: TestPlane): Promise<{ readonly tcp: Socket;
   await once(client, 'secureConnect');
   await until(() => rest.length > 0, 'the second flight');
   return { tcp, rest: Buffer.concat(rest) };
-}
-
-/** Bytes that any client may send again: the response to them costs a signature. */
-async function clientHello(): Promise<Buffer> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const client = connectTls({
-    port: (server.address() as AddressInfo).port,
-    servername: HOST,
-    ALPNProtocols: ['h2'],
-    host: '127.0.0.1',
-  });
-  client.on('error', () => undefined);
-  const [socket] = (await once(server, 'connection')) as [Socket];
-  const [hello] = (await once(socket, 'data')) as [Buffer];
-  socket.destroy();
-  server.close();
-  return hello;
 }

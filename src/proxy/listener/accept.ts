@@ -17,7 +17,7 @@ export interface AcceptOptions {
   /** CIDRs whose PROXY header is required; undefined: none is read. */
   readonly proxiesFrom: readonly string[] | undefined;
   readonly proxyHeaderMs: number;
-  /** How long a client may be silent before its handshake. */
+  /** How long a client may take for its ClientHello. */
   readonly handshakeMs: number;
   readonly onDropped: OnDropped;
 }
@@ -40,7 +40,10 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
   const beginHandshake = (socket: Socket): void => {
     connections.handshakeBegun(socket);
     tls(socket);
-    const flight = flightOf(socket, () => dropped('handshake_too_large', socket));
+    const flight = flightOf(socket, {
+      onTurn: () => connections.clientAwaited(socket),
+      onTooLarge: () => dropped('handshake_too_large', socket),
+    });
     handshaking.set(socket, flight);
     flights.add(flight);
     socket.once('close', () => handshakeOver(socket));

@@ -8,9 +8,10 @@
  * that have waited longest for their client are closed. One that a request is open on never is. A client of
  * Kubernetes that finds its idle connection closed opens another one.
  *
- * One account without any right opens thousands, and each holds what its client has left unfinished, up to 300 kB. So
+ * One account without any right opens thousands, and each holds what its client has left unfinished, up to 500 kB. So
  * an account has a sixteenth of the number, and beyond that its own that have waited longest for their client are
- * closed.
+ * closed. All of them count, and a rejection that it does not read, or half a request under `/-/`, keeps none: it held
+ * a thousand more by these. Those with a request in flight at a cluster stay; their number has a limit of its own.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
@@ -28,13 +29,17 @@ const LEAST_OF_AN_ACCOUNT = 256;
 const SWEEP_MS = 250;
 const REPORT_EVERY_MS = 60_000;
 
-/** Returns how many connections of one account may wait for their client. */
+/** Returns how many connections one account has, but for what is in flight at a cluster. */
 export const connectionsOfAccount = (connections: number): number =>
   Math.max(LEAST_OF_AN_ACCOUNT, Math.ceil(connections * ACCOUNT_SHARE));
 
 export interface Occupant {
   /** Since when it has waited for its client; undefined: it does not. Monotonic milliseconds. */
   readonly waitingSinceMs: number | undefined;
+  /** It has not even sent a ClientHello, and gives way before older ones that have. */
+  readonly isSilent?: boolean;
+  /** Since when its client has held open what is of no use to others: it counts for its own account only. */
+  readonly heldSinceMs?: number | undefined;
   /** Closes the connection. */
   giveWay(): void;
 }
@@ -119,19 +124,22 @@ export class ConnectionLimit {
 
   /**
    * Closes those beyond an account's share and those without a credential first, and of each kind what has waited
-   * longest.
+   * longest; of the latter, what has sent no ClientHello before anything else.
    */
   #makeSpace(): void {
     const beforeMs = performance.now() - this.#options.waitMs;
     let ofAccounts = 0;
     for (const account of this.#beyond) {
       const own = this.#accounts.get(account) ?? new Set();
-      ofAccounts += this.#close(longestFirst(own, beforeMs), own.size - this.#mostOfAccount);
+      const sinceOf = ({ heldSinceMs, waitingSinceMs }: Occupant): number | undefined => heldSinceMs ?? waitingSinceMs;
+      ofAccounts += this.#close(longestFirst(own, beforeMs, sinceOf), own.size - this.#mostOfAccount);
     }
-    const closed = this.#close(
-      longestFirst(this.#unauthenticated, beforeMs),
-      Math.max(this.#missing(), this.#excess()),
-    );
+    const silent = [...this.#unauthenticated].filter(({ isSilent }) => isSilent === true);
+    const ofSilent = this.#close(longestFirst(silent, beforeMs), Math.max(this.#missing(), this.#excess()));
+    // Nor does a handshake that takes a while give way to those that are new, and may not give way yet themselves.
+    const ofOthers = Math.max(this.#missing(), this.#excess() - (silent.length - ofSilent));
+    const others = [...this.#unauthenticated].filter(({ isSilent }) => isSilent !== true);
+    const closed = ofSilent + this.#close(longestFirst(others, beforeMs), ofOthers);
     // An attacker opens all there may be within a moment, which may not give way yet. In place of a user's it would
     // only open another one, until no user has any.
     const ofUsers = this.#missing() - Math.max(0, this.#excess());
@@ -161,10 +169,14 @@ export class ConnectionLimit {
 }
 
 /** @param beforeMs only those that have waited since before then */
-function longestFirst(occupants: Iterable<Occupant>, beforeMs: number): readonly Occupant[] {
+function longestFirst(
+  occupants: Iterable<Occupant>,
+  beforeMs: number,
+  sinceOf: (occupant: Occupant) => number | undefined = ({ waitingSinceMs }) => waitingSinceMs,
+): readonly Occupant[] {
   const waiting: { readonly occupant: Occupant; readonly sinceMs: number }[] = [];
   for (const occupant of occupants) {
-    const sinceMs = occupant.waitingSinceMs;
+    const sinceMs = sinceOf(occupant);
     if (sinceMs !== undefined && sinceMs <= beforeMs) waiting.push({ occupant, sinceMs });
   }
   return waiting.toSorted((left, right) => left.sinceMs - right.sinceMs).map(({ occupant }) => occupant);

@@ -34,6 +34,16 @@ const MOST_CERTIFICATE_BYTES = 16_384;
  */
 const MOST_PIPELINED = 8;
 
+export interface OpenResponse {
+  /** Nothing more is to be written. */
+  readonly finished: boolean;
+  /**
+   * Its client has only to read it, or to send the rest of the request, and no API server has to do with it. Nothing is
+   * lost if the connection ends now.
+   */
+  readonly awaitsClient: boolean;
+}
+
 export interface ClientConnection {
   /** IP address of the client: of the peer, or as a trusted proxy states it. */
   readonly address: string;
@@ -84,11 +94,11 @@ export interface ClientConnection {
    * An attacker pipelines writes behind a watch and then asks for an upgrade: Node lets go of the socket, and no
    * queued response ever gets an event that its connection has closed. Writes that were executed would never be
    * audited. So no response is trusted to announce its own end.
-   * @param response tells whether all of it has been written
+   * @param response tells whether all of it has been written, and whether only its client is waited for
    * @param onClose called once
    * @returns a function to be called when the response closes
    */
-  responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void;
+  responseOpened(response: OpenResponse, onClose: () => void): () => void;
 }
 
 /** A TCP connection, and what the limit has to know of it before and after its TLS handshake. */
@@ -99,7 +109,7 @@ class RawConnection implements Occupant {
   /** Set after the handshake. */
   tls: TlsConnection | undefined;
   #sinceMs = performance.now();
-  #isHandshaking = false;
+  #phase: 'hello' | 'handshake' | 'awaited' = 'hello';
 
   constructor(socket: Socket, address: string, limit: ConnectionLimit) {
     this.socket = socket;
@@ -108,14 +118,29 @@ class RawConnection implements Occupant {
   }
 
   handshakeBegun(): void {
-    this.#isHandshaking = true;
+    this.#phase = 'handshake';
+  }
+
+  clientAwaited(): void {
+    if (this.#phase !== 'handshake') return;
+    this.#phase = 'awaited';
     this.#sinceMs = performance.now();
   }
 
   get waitingSinceMs(): number | undefined {
     if (this.tls !== undefined) return this.tls.idleSinceMs;
-    // It waits for us where its first bytes have come and many handshakes are before it.
-    return this.#isHandshaking || this.socket.readableLength === 0 ? this.#sinceMs : undefined;
+    // It waits for us where its ClientHello is whole and many are before it, and again until its first turn to be read
+    // (`second-flights.ts`): it must not give way to those that come later and send less.
+    const isOurs = this.#phase === 'hello' ? this.socket.readableLength > 0 : this.#phase === 'handshake';
+    return isOurs ? undefined : this.#sinceMs;
+  }
+
+  get isSilent(): boolean {
+    return this.#phase === 'hello';
+  }
+
+  get heldSinceMs(): number | undefined {
+    return this.tls?.heldSinceMs();
   }
 
   giveWay(): void {
@@ -152,9 +177,14 @@ export class ConnectionTable {
     });
   }
 
-  /** Notes that its TLS handshake begins: from now on it waits for its client. */
+  /** Notes that its TLS handshake begins: it does not wait for its client before it is read again. */
   handshakeBegun(socket: Socket): void {
     this.#raw.get(addressOf(socket))?.handshakeBegun();
+  }
+
+  /** Notes that what comes next in its TLS handshake can be read: from now on it waits for its client. */
+  clientAwaited(socket: Socket): void {
+    this.#raw.get(addressOf(socket))?.clientAwaited();
   }
 
   /**
@@ -217,7 +247,8 @@ class TlsConnection implements ClientConnection {
   readonly #raw: RawConnection;
   readonly #socket: TLSSocket;
   /** In the order of their requests. */
-  readonly #open: { readonly response: { readonly finished: boolean }; readonly close: () => void }[] = [];
+  readonly #open: { readonly response: OpenResponse; readonly close: () => void }[] = [];
+  #heldSinceMs: number | undefined;
 
   readonly #reader: Reader;
   readonly #readings: Readings;
@@ -276,12 +307,21 @@ class TlsConnection implements ClientConnection {
     return this.#open.length === 0 ? this.#idleSinceMs : undefined;
   }
 
+  /** Since when it was first asked whether all that is open on it only awaits its client; undefined while not. */
+  heldSinceMs(): number | undefined {
+    const isHeld = this.#open.length > 0 && this.#open.every(({ response }) => response.awaitsClient);
+    this.#heldSinceMs = isHeld ? (this.#heldSinceMs ?? performance.now()) : undefined;
+    return this.#heldSinceMs;
+  }
+
   closesBy(close: () => void): void {
     this.#closeIdle = close;
   }
 
   close(): void {
-    this.#closeIdle();
+    // What is held open would keep it from closing in any other way.
+    if (this.#open.length > 0) this.reset();
+    else this.#closeIdle();
   }
 
   get openResponses(): number {
@@ -303,7 +343,7 @@ class TlsConnection implements ClientConnection {
     process.nextTick(() => this.#close());
   }
 
-  responseOpened(response: { readonly finished: boolean }, onClose: () => void): () => void {
+  responseOpened(response: OpenResponse, onClose: () => void): () => void {
     const open = {
       response,
       close: (): void => {

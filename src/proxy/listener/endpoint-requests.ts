@@ -69,10 +69,11 @@ export class EndpointRequests {
       close();
       reject(rejection);
     };
+    const awaitsClient = (): boolean => missesBody || response.finished;
     const slot = this.#pending.add({
       connection,
       address: connection.address,
-      waitsForClient: () => missesBody || response.finished,
+      waitsForClient: awaitsClient,
       // A response that is only to be read takes little, and has limits of its own (`unread-responses.ts`).
       giveWay: (level) => {
         if (missesBody) end(tooManyPending(level));
@@ -86,7 +87,15 @@ export class EndpointRequests {
     }
     const unreadClosed = unread.add(response, connection, unreadMs);
     const late = missesBody ? setTimeout(() => end(bodyTooSlow()), bodyMs) : undefined;
-    const close = connection.responseOpened(response, () => {
+    const open = {
+      get finished() {
+        return response.finished;
+      },
+      get awaitsClient() {
+        return awaitsClient();
+      },
+    };
+    const close = connection.responseOpened(open, () => {
       clearTimeout(late);
       unreadClosed();
       slot.value();

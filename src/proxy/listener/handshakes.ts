@@ -8,35 +8,38 @@
  *
  * OpenSSL takes a ClientHello of 131 kB and holds 190 kB for it, and each connection that waits for its turn would be
  * read 64 kB ahead: 9,000 of them took 1.7 GB within two seconds. So one that is longer than any user's is not begun.
+ *
+ * Nor is one before its ClientHello is whole (`client-hello.ts`). 15 bytes that begin one cost an attacker nothing, and
+ * had their turn here, 70 kB, and a place among those whose second flight is awaited: a thousand in a second, and new
+ * users waited three seconds or were reset.
  */
 import type { Server, Socket } from 'node:net';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
+import { judgeClientHello } from './client-hello.ts';
 import { readerOf } from './shared-reading.ts';
 
 const HANDSHAKES_PER_TURN = 16;
-/** All that a client sends before it has a response. A browser's has 2 kB, with keys that withstand quantum computers. */
-const MOST_FIRST_FLIGHT_BYTES = 16_384;
+/** A client writes its ClientHello at once, in segments of 500 bytes at least. Each piece costs a call of ours. */
+const MOST_PIECES = 32;
+
+type HandshakeDrop = 'connection_silent' | 'handshake_late' | 'handshake_failed' | 'handshake_too_large';
 
 /**
  * @param startTls Node's own listener for new connections of a TLS server
- * @param firstByteMs how long a client may be silent; after that the server's own limit applies
+ * @param helloMs how long a client may take for its ClientHello; after that the server's own limit applies
  * @param onDropped called with a connection before it is closed
  * @returns a function for a connection that nothing has read from yet; the handshake starts in a turn after its
- *   first byte
+ *   ClientHello. Until then nothing of that is in the socket's buffer, and all of it is once it waits for its turn
  */
 export function handshakesInTurns(
   startTls: (socket: Socket) => void,
-  firstByteMs: number,
-  onDropped: (reason: 'connection_silent' | 'handshake_too_large', socket: Socket) => void = () => undefined,
+  helloMs: number,
+  onDropped: (reason: HandshakeDrop, socket: Socket) => void = () => undefined,
 ): (socket: Socket) => void {
   const turns = createTurns(HANDSHAKES_PER_TURN);
   const begin = (socket: Socket): void => {
     const reader = readerOf(socket);
     reader.stopReading();
-    if (socket.readableLength > MOST_FIRST_FLIGHT_BYTES) {
-      onDropped('handshake_too_large', socket);
-      return void socket.destroy();
-    }
     turns.do(() => {
       if (socket.destroyed) return;
       reader.goOnReading();
@@ -44,29 +47,45 @@ export function handshakesInTurns(
     });
   };
   return (socket) => {
+    let hello: Buffer = Buffer.alloc(0);
+    let pieces = 0;
+    const drop = (reason: HandshakeDrop): void => {
+      release();
+      onDropped(reason, socket);
+      socket.destroy();
+    };
+    const leave = (): void => void socket.destroy();
+    const read = (): void => {
+      const piece = socket.read() as Buffer | null;
+      if (piece === null) return;
+      pieces += 1;
+      hello = pieces === 1 ? piece : Buffer.concat([hello, piece]);
+      const state = judgeClientHello(hello);
+      if (state === 'whole') {
+        release();
+        socket.unshift(hello);
+        begin(socket);
+      } else if (state !== 'partial') drop(state === 'invalid' ? 'handshake_failed' : 'handshake_too_large');
+      else if (pieces === MOST_PIECES) drop('handshake_too_large');
+    };
+    const stop = timeLimit(helloMs, () => drop(pieces === 0 ? 'connection_silent' : 'handshake_late'));
+    const release = (): void => {
+      stop();
+      socket.off('readable', read).off('end', leave).off('close', release);
+    };
     // Until there is TLS over it nothing else listens, and an RST would end the process.
     socket.on('error', () => undefined);
-    if (socket.readableLength > 0) return begin(socket);
-    // In the kernel's queue it would take a turn all the same, and a silent connection could not be told from one
-    // whose turn it is.
-    const stop = timeLimit(firstByteMs, () => {
-      onDropped('connection_silent', socket);
-      socket.destroy();
-    });
-    socket.once('close', stop);
-    socket.once('readable', () => {
-      stop();
-      socket.off('close', stop);
-      // An end without a byte.
-      if (socket.readableLength === 0) socket.destroy();
-      else begin(socket);
-    });
+    // An end in the middle of it: Node leaves such a connection half open.
+    socket.once('end', leave);
+    socket.once('close', release);
+    socket.on('readable', read);
+    read();
   };
 }
 
 /** Shares out the handshakes of a TLS server that has no other listener for its connections than Node's own. */
-export function shareHandshakes(server: Server, firstByteMs: number): void {
-  server.on('connection', handshakesInTurns(takeOver(server, 'connection'), firstByteMs));
+export function shareHandshakes(server: Server, helloMs: number): void {
+  server.on('connection', handshakesInTurns(takeOver(server, 'connection'), helloMs));
 }
 
 /** Removes and returns the one listener that Node itself has added. */

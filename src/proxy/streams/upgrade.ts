@@ -103,6 +103,9 @@ export class UpgradeSide implements ClientSide {
     return this.#socket.writableEnded;
   }
 
+  /** A rejected one has a time limit of its own, and a tunnel is in flight. */
+  readonly awaitsClient = false;
+
   get waiting(): number {
     return this.#socket.writableLength;
   }

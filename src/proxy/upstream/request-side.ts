@@ -29,7 +29,7 @@ export class RequestSide implements ClientSide {
     this.#options = options;
     this.#open = { exchange, request };
     exchange.attachClient(this);
-    response.onClose(exchange.facts.connection.responseOpened(response, () => this.#closed()));
+    response.onClose(exchange.facts.connection.responseOpened(this, () => this.#closed()));
   }
 
   get gone(): boolean {
@@ -38,6 +38,15 @@ export class RequestSide implements ClientSide {
 
   get waiting(): number {
     return this.response.waiting;
+  }
+
+  get finished(): boolean {
+    return this.response.finished;
+  }
+
+  /** A rejection that is to be read. A response of an API server has its client's request in flight. */
+  get awaitsClient(): boolean {
+    return this.#open === undefined;
   }
 
   discard(): void {

@@ -1,9 +1,12 @@
+import type { Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import {
   ConnectionLimit,
   connectionsOfAccount,
   type Occupant,
 } from '../../../../src/proxy/listener/connection-limit.ts';
+
+import { ConnectionTable } from '../../../../src/proxy/listener/connection.ts';
 
 const MOST = 160;
 const WAIT_MS = 2_000;
@@ -15,12 +18,19 @@ afterEach(() => void vi.useRealTimers());
 
 function occupantsOf(
   limit: ConnectionLimit,
-): (count: number, isUsers?: boolean, account?: string, isOpen?: boolean) => { readonly open: number } {
-  return (count, isUsers = false, account?, isOpen = false) => {
+): (
+  count: number,
+  isUsers?: boolean,
+  account?: string,
+  isOpen?: boolean,
+  isHeld?: boolean,
+) => { readonly open: number } {
+  return (count, isUsers = false, account?, isOpen = false, isHeld = false) => {
     const open = new Set<Occupant>();
     for (let each = 0; each < count; each += 1) {
       const occupant: Occupant = {
         waitingSinceMs: isOpen ? undefined : performance.now(),
+        heldSinceMs: isHeld ? performance.now() : undefined,
         giveWay: () => void open.delete(occupant),
       };
       open.add(occupant);
@@ -46,6 +56,21 @@ it('closes no connection of a user for those that an attacker opens in a moment,
     attackers.push(add(MOST - total()));
   }
   expect(users.open).toBe(USERS);
+});
+
+it('closes those that have sent no ClientHello before older ones that have', () => {
+  const limit = new ConnectionLimit({ most: MOST, waitMs: WAIT_MS, onClosed: () => undefined });
+  const open = { begun: 0, silent: 0 };
+  const add = (kind: keyof typeof open): void => {
+    open[kind] += 1;
+    const giveWay = (): void => void (open[kind] -= 1);
+    limit.add({ waitingSinceMs: performance.now(), isSilent: kind === 'silent', giveWay });
+  };
+  for (let each = 0; each < 20; each += 1) add('begun');
+  vi.advanceTimersByTime(1_000);
+  for (let each = 0; each < 30; each += 1) add('silent');
+  vi.advanceTimersByTime(WAIT_MS);
+  expect(open).toEqual({ begun: 20, silent: MOST / 5 - 20 });
 });
 
 it('closes those of users where there are few others', () => {
@@ -84,6 +109,17 @@ it('closes the idle ones of an account beyond its share, however many connection
   expect(alice.open).toBe(most - 201);
 });
 
+it('closes those that an account holds open by what it does not finish or read, for its own share only', () => {
+  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, onClosed: () => undefined });
+  const add = occupantsOf(limit);
+  const [held, watches] = [add(300, true, 'alice', true, true), add(100, true, 'alice', true)];
+  // So many that others must give way: no request of another account that is under way does.
+  const bob = add(200, true, 'bob', true, true);
+  const others = add(400, true, 'carol', true);
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect([held.open, watches.open, bob.open, others.open]).toEqual([156, 100, 200, 400]);
+});
+
 it('leaves an account hundreds of connections where there are few in all, and a place again for each that has gone', () => {
   const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, onClosed: () => undefined });
   const gone: Occupant[] = [];
@@ -97,4 +133,24 @@ it('leaves an account hundreds of connections where there are few in all, and a 
   const alice = occupantsOf(limit)(256, true, 'alice');
   vi.advanceTimersByTime(2 * WAIT_MS);
   expect(alice.open).toBe(256);
+});
+
+it('a handshake that has begun does not wait for its client before it is read again', () => {
+  const occupants: Occupant[] = [];
+  const limit = { add: (occupant: Occupant) => void occupants.push(occupant) } as ConnectionLimit;
+  const connections = new ConnectionTable(limit, () => false);
+  // Whose ClientHello is whole, and waits for its turn.
+  const socket = { readableLength: 300, once: () => undefined } as unknown as Socket;
+  connections.remember(socket);
+  const since = (): number | undefined => occupants[0]?.waitingSinceMs;
+  const states = [since()];
+  connections.handshakeBegun(socket);
+  Object.assign(socket, { readableLength: 0 });
+  states.push(since());
+  vi.advanceTimersByTime(3_000);
+  const turnMs = performance.now();
+  connections.clientAwaited(socket);
+  vi.advanceTimersByTime(1_000);
+  connections.clientAwaited(socket);
+  expect([...states, since()]).toEqual([undefined, undefined, turnMs]);
 });

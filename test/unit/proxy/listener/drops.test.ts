@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:https';
 import { connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { acceptOn } from '../../../../src/proxy/listener/accept.ts';
@@ -93,6 +94,33 @@ describe('a connection that ends without a response', () => {
     const { port, dropped } = await listening(100);
     await closing(connect(port, '127.0.0.1'));
     expect(dropped).toEqual([['connection_silent', '127.0.0.1']]);
+  });
+
+  it.each([
+    ['begins a ClientHello and does not go on', [0x16, 3, 1, 0, 10, 1, 0, 1, 44, 3, 3, 0, 0, 0, 0], 'handshake_late'],
+    ['sends something else', [0x15, 3, 1, 0, 2, 1, 90], 'handshake_failed'],
+    ['announces more than any other', [0x16, 3, 1, 0, 4, 1, 1, 0, 0], 'handshake_too_large'],
+  ])('has one where its client %s, and no TLS is begun', async (_what, bytes, reason) => {
+    const { port, connections, dropped } = await listening(100);
+    connections.handshakeBegun = () => expect.unreachable();
+    const client = connect(port, '127.0.0.1');
+    client.write(Buffer.from(bytes));
+    await closing(client);
+    expect(dropped).toEqual([[reason, '127.0.0.1']]);
+  });
+
+  it('has one where its ClientHello comes in more pieces than any client’s', async () => {
+    const { port, dropped } = await listening(60_000);
+    const client = connect(port, '127.0.0.1').setNoDelay(true);
+    const closed = closing(client);
+    // As long as it may be, so that it is never whole.
+    const head = [0x16, 3, 1, 62, 0, 1, 0, 61, 0];
+    for (let at = 0; !client.destroyed && at < 1_000; at += 1) {
+      client.write(Buffer.from([head[at] ?? 7]));
+      await pause(5);
+    }
+    await closed;
+    expect(dropped).toEqual([['handshake_too_large', '127.0.0.1']]);
   });
 
   it('has one where it cannot be reset', async () => {

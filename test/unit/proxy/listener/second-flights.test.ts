@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { SecondFlights, type Flight } from '../../../../src/proxy/listener/second-flights.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -54,6 +54,30 @@ it('reads those that have just begun before a thousand that are never gone on wi
   expect(user?.turns).toBeGreaterThanOrEqual(5);
   expect(never.reduce((sum, { turns }) => sum + turns, 0) - before).toBeGreaterThanOrEqual(15);
 });
+
+it.each([
+  { bytes: 0, made: 19, of: 'other work' },
+  { bytes: 20_000, made: 10, of: 'their certificates' },
+])(
+  'after ten turns were missed because of $of, $made are made in the time for ten, few read in each',
+  ({ bytes, made }) => {
+    const flights = new SecondFlights();
+    const each = Array.from({ length: 200 }, () => flightOf(flights, bytes));
+    const now = performance.now.bind(performance);
+    const late = vi.spyOn(performance, 'now').mockImplementation(() => now() + 20);
+    onTestFinished(() => late.mockRestore());
+    for (const { arrive } of each) arrive();
+    burn();
+    const begun = Date.now();
+    let turns = 0;
+    // The next poll of the sockets, a millisecond later here, or the next timer.
+    for (vi.advanceTimersToNextTimer(); Date.now() - begun <= 20; vi.advanceTimersToNextTimer()) {
+      turns += 1;
+      expect(each.filter(({ isRead }) => isRead).length).toBeLessThanOrEqual(4);
+    }
+    expect(turns).toBe(made);
+  },
+);
 
 it('ends those that have sent more than a handshake may have, when their turn is over, and no others', () => {
   const flights = new SecondFlights();
