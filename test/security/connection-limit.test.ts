@@ -3,12 +3,11 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { connectionsOfAccount } from '../../src/proxy/listener/connection-limit.ts';
 import { call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
 import { clientHello } from '../support/client-hello.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
-import { END_HEADERS, END_STREAM, PREFACE, SETTINGS, frame, headersFrame } from '../support/http2-frames.ts';
+import { END_STREAM, PREFACE } from '../support/http2-frames.ts';
 import { headers } from './http2-frames.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -123,43 +122,4 @@ it('connections that must give way are closed here, whatever they have begun, an
   const open = (): Promise<number> =>
     new Promise((resolve) => void plane.listener.server.getConnections((_error, count) => resolve(count)));
   await expect.poll(open, { timeout: 20_000 }).toBeLessThanOrEqual(MOST - MOST / 16);
-});
-
-it('an account has its share of the connections, whatever it leaves unfinished or does not read', async () => {
-  await plane.close();
-  plane = await startPlane({ limits: { connections: 2_000 }, timing: { giveWayMs: WAIT_MS } });
-  alice = await signIn(plane);
-  const origin = { ':scheme': 'https', ':authority': HOST };
-  const held = [
-    // A rejection, for a client whose window has no place for it.
-    [
-      frame(SETTINGS, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0])),
-      headersFrame(3, { ':method': 'GET', ':path': '/api/v1//pods', ...origin }, END_HEADERS | END_STREAM),
-    ],
-    [headersFrame(3, { ':method': 'POST', ':path': '/-/oauth/token', ...origin, 'content-length': '9' })],
-  ];
-  const share = connectionsOfAccount(2_000);
-  const sockets: Socket[] = [];
-  const hold = async (each: number): Promise<void> => {
-    const socket = await http2Socket(plane, alice.certificate);
-    sockets.push(socket);
-    ends.push(() => socket.destroy());
-    let received = '';
-    socket.on('data', (bytes: Buffer) => (received += bytes.toString('latin1')));
-    const [path, authorization] = [PODS, `Bearer ${alice.token}`];
-    const first = headersFrame(
-      1,
-      { ':method': 'GET', ':path': path, ...origin, authorization },
-      END_HEADERS | END_STREAM,
-    );
-    socket.write(Buffer.concat([PREFACE, first]));
-    await until(() => received.includes('{}'), 'the response');
-    socket.write(Buffer.concat(held[each % 2] ?? []));
-  };
-  plane.upstream.answer = (_req, res) => void res.end('{}');
-  for (let each = 0; each < share + 20; each += 10)
-    await Promise.all(Array.from({ length: 10 }, (_, index) => hold(each + index)));
-  await until(() => sockets.filter(({ destroyed }) => !destroyed).length <= share, 'those beyond the share closed');
-  await pause(WAIT_MS + 2 * SWEEP_MS);
-  expect(sockets.filter(({ destroyed }) => !destroyed)).toHaveLength(share);
 });

@@ -9,7 +9,6 @@ import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html } from '../page/html.ts';
 import { mark } from '../page/layout.ts';
-import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import { record, requestFacts, type AuditedAct } from '../../http/audit-events.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 import { revokeAudited } from '../../revocation/revocation.ts';

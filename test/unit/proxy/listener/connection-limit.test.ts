@@ -138,7 +138,7 @@ it('leaves an account hundreds of connections where there are few in all, and a 
 it('a handshake that has begun does not wait for its client before it is read again', () => {
   const occupants: Occupant[] = [];
   const limit = { add: (occupant: Occupant) => void occupants.push(occupant) } as ConnectionLimit;
-  const connections = new ConnectionTable(limit, () => false);
+  const connections = new ConnectionTable(limit, { isBehind: () => false, isHeldBack: () => false });
   // Whose ClientHello is whole, and waits for its turn.
   const socket = { readableLength: 300, once: () => undefined } as unknown as Socket;
   connections.remember(socket);
