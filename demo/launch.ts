@@ -7,6 +7,7 @@ import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles, type DemoFiles
 import { DemoError, USERS, demoPorts } from './demo.ts';
 import { takenPorts } from './ports.ts';
 import { startDemoCluster, type DemoCluster } from './upstream.ts';
+import { defined } from '../src/core/defined.ts';
 
 export interface DemoOptions {
   readonly directory: string;
@@ -46,9 +47,7 @@ export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
     const cluster = await startDemoCluster({
       port: ports.cluster,
       certificates,
-      ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
-      ...(options.embedded === undefined ? {} : { embedded: options.embedded }),
-      ...(options.apiServerAuditLog === undefined ? {} : { auditLog: options.apiServerAuditLog }),
+      ...defined({ kubeconfig: options.kubeconfig, embedded: options.embedded, auditLog: options.apiServerAuditLog }),
     });
     stops.push(() => cluster.close());
     const files = await writeDemoFiles({
@@ -56,7 +55,7 @@ export async function startDemo(options: DemoOptions): Promise<RunningDemo> {
       ports,
       certificates,
       upstream: cluster.upstream,
-      ...(options.redis === undefined ? {} : { redis: options.redis }),
+      ...defined({ redis: options.redis }),
     });
     const urls = demoUrls(ports);
     const identityProvider = await startIdentityProvider({

@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { parse, parseAllDocuments, stringify } from 'yaml';
 import { DEMO_ROLE, USERS } from './demo.ts';
 import type { DemoUpstream } from './files.ts';
+import { defined } from '../src/core/defined.ts';
 
 const run = promisify(execFile);
 /** As the guide has it: of the account, its role and binding, and the namespace. */
@@ -43,7 +44,7 @@ export async function prepareRealCluster(kubeconfig: string, thrownAway: boolean
     server: first.cluster.server,
     ca: Buffer.from(first.cluster['certificate-authority-data'] ?? '', 'base64').toString(),
     token: token.trim(),
-    ...(groups === undefined ? {} : { groups }),
+    ...defined({ groups }),
   };
 }
 
@@ -118,7 +119,7 @@ const group = (name: string) => ({ kind: 'Group', apiGroup: 'rbac.authorization.
 const binding = (name: string, role: string, subject: ReturnType<typeof group>, namespace?: string) => ({
   apiVersion: 'rbac.authorization.k8s.io/v1',
   kind: namespace === undefined ? 'ClusterRoleBinding' : 'RoleBinding',
-  metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+  metadata: { name, ...defined({ namespace }) },
   roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
   subjects: [subject],
 });

@@ -13,6 +13,7 @@ import { secondAct } from './tour/second-act.ts';
 import { ClaimFailed, Story } from './tour/story.ts';
 import { tour } from './tour/tour.ts';
 import { welcome } from './welcome.ts';
+import { defined } from '../src/core/defined.ts';
 
 export interface DemoArguments {
   readonly dir?: string;
@@ -47,8 +48,7 @@ export async function runDemo(args: DemoArguments): Promise<number> {
   const options: DemoOptions = {
     directory: args.dir ?? DEFAULT_DIRECTORY,
     portBase,
-    ...(args.redis === undefined ? {} : { redis: args.redis }),
-    ...(args.kubeconfig === undefined ? {} : { kubeconfig: args.kubeconfig }),
+    ...defined({ redis: args.redis, kubeconfig: args.kubeconfig }),
   };
   try {
     if (typeof lesson === 'object') return await teach(options, lesson, args.answer);

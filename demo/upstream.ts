@@ -10,6 +10,7 @@ import { startCluster } from './cluster/cluster.ts';
 import type { DemoUpstream } from './files.ts';
 import { prepareRealCluster, removalCommand } from './real-cluster.ts';
 import { startApiServer } from './api-server.ts';
+import { defined } from '../src/core/defined.ts';
 
 export interface DemoCluster {
   readonly upstream: DemoUpstream;
@@ -41,7 +42,7 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
       assets,
       port,
       certificates,
-      ...(auditLog === undefined ? {} : { auditLog }),
+      ...defined({ auditLog }),
     });
     try {
       const upstream = await prepareRealCluster(apiServer.kubeconfig, true);

@@ -18,6 +18,7 @@ import {
 import { revocationStatus } from '../services/admin/admin.ts';
 import type { Call, Handlers } from './call.ts';
 import { ownApi, type OwnSessionsDeps } from './own-sessions.ts';
+import { defined } from '../core/defined.ts';
 
 /** Of one's own requests, in a list. */
 const MINE = 50;
@@ -44,7 +45,7 @@ export const accessApi = (deps: AccessApiDeps, requests: AccessRequests): Reques
     },
     // Not even to read: what waits for approval is no business of a script.
     assertMay: ({ credential, delegation }) =>
-      assertOwnSession(deps, { account: credential.account, ...(delegation === undefined ? {} : { delegation }) }),
+      assertOwnSession(deps, { account: credential.account, ...defined({ delegation }) }),
     handlers: handlersOf(deps, requests),
     live: {},
   });
@@ -56,12 +57,11 @@ const offeredView = ({ role, needsFreshSignIn }: OfferedRole) => ({
   name: role.name,
   description: role.description,
   groups: role.groups,
-  ...(role.clusters === undefined ? {} : { clusters: role.clusters }),
+  ...defined({ clusters: role.clusters }),
   needed: approvalsNeeded(role),
   approvers: role.approval === 'none' ? [] : role.approval.groups,
   longestSeconds: role.longest,
-  ...(role.reason === undefined ? {} : { reason: role.reason }),
-  ...(role.freshness === undefined ? {} : { freshnessSeconds: role.freshness }),
+  ...defined({ reason: role.reason, freshnessSeconds: role.freshness }),
   needsFreshSignIn,
 });
 
@@ -85,7 +85,7 @@ function handlersOf(deps: AccessApiDeps, requests: AccessRequests): Handlers<typ
           roles: isFirst ? requests.roles(call).map(offeredView) : [],
           mine: views(mine.requests),
           queue: views(queue),
-          ...(cursor === undefined ? {} : { cursor }),
+          ...defined({ cursor }),
         },
       };
     },

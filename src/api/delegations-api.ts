@@ -16,6 +16,7 @@ import type { SessionRecord } from '../store/store.ts';
 import type { Call, Handlers } from './call.ts';
 import { delegatedView, listedView } from './delegation-view.ts';
 import { callerOf, ownApi, type OwnSessionsDeps } from './own-sessions.ts';
+import { defined } from '../core/defined.ts';
 
 /** Latest requests of one session. */
 const RECENT = 10;
@@ -88,7 +89,7 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
   const servers = new Map(deps.config.clusters.map(({ name, publicUrl }) => [name, publicUrl]));
   const serverOf = (cluster: string): { readonly server?: string } => {
     const server = servers.get(cluster);
-    return server === undefined ? {} : { server };
+    return defined({ server });
   };
 
   /** Returns the caller's own session, as it is now. */
@@ -108,7 +109,7 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
           return [listedView({ ...session, delegation }, recent)];
         }),
       );
-      return { body: { delegations: views.flat(), ...(cursor === undefined ? {} : { cursor }) } };
+      return { body: { delegations: views.flat(), ...defined({ cursor }) } };
     },
     async createDelegation(call) {
       const { name, limits, ...asked } = call.body;
@@ -127,7 +128,7 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
       const clusters = session.delegation.clusters.map((cluster) => ({
         name: cluster,
         ...serverOf(cluster),
-        ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),
+        ...defined({ caData: deps.apiCa }),
       }));
       return { status: 201, body: { delegation: delegatedView({ ...session, address }), refreshToken, clusters } };
     },

@@ -10,6 +10,7 @@ import {
   type Operation,
   type OperationResponse,
 } from '../core/api/operation.ts';
+import { defined } from '../core/defined.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
@@ -42,7 +43,7 @@ export function queryParameters(query: z.ZodType): readonly JsonSchema[] {
       name,
       in: 'query',
       required: needed.has(name),
-      ...(description === undefined ? {} : { description }),
+      ...defined({ description }),
       schema: rest,
     };
   });
@@ -157,7 +158,7 @@ function operationOf(api: ApiDescription, name: string, row: Operation): JsonSch
   return {
     operationId: name,
     summary,
-    ...(notes === undefined ? {} : { description: notes }),
+    ...defined({ description: notes }),
     security: securityOf(api, row),
     parameters: parametersOf(row),
     ...(body === undefined

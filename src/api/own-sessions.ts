@@ -19,6 +19,7 @@ import type { Actor, RequestContext } from '../http/request-context.ts';
 import { contextOf } from '../http/request-context.ts';
 import { registerFor, type FlightGuard } from '../http/revocable-response.ts';
 import { apiRouter, type Api } from './pipeline.ts';
+import { defined } from '../core/defined.ts';
 
 export interface OwnSessionsDeps {
   readonly config: {
@@ -98,7 +99,7 @@ async function identifyOwn(deps: OwnSessionsDeps, req: Request, what: string): P
     identity,
     account,
     session,
-    proof: { provider, ...(authTime === undefined ? {} : { authTime }) },
+    proof: { provider, ...defined({ authTime }) },
     assertValid: () => assertCredential(guard, credential),
     register: registerFor(guard, credential, { expiresAt: sessionExpiresAt, idleAt: sessionIdleAt }),
   };
@@ -114,6 +115,6 @@ const spenderOf = ({ credential, delegation }: Caller): string =>
 
 function aboutCaller({ credential, identity, delegation }: Caller): Pick<AuditedAct, 'about' | 'provider' | 'details'> {
   const { account, provider, session: id } = credential;
-  const { session, details } = auditedSession({ id, ...(delegation === undefined ? {} : { delegation }) });
+  const { session, details } = auditedSession({ id, ...defined({ delegation }) });
   return { about: { identity, account, session }, provider, details };
 }

@@ -8,6 +8,7 @@ import { lastUseOf, type RecentRequest, type SessionRecord } from '../store/stor
 import { actorText, type Delegation } from '../core/delegation/delegation.ts';
 import { describeLimits } from '../core/delegation/describe.ts';
 import { rfc3339 } from '../core/time.ts';
+import { defined } from '../core/defined.ts';
 
 type DelegationView = NonNullable<z.output<typeof sessionSchema>['delegation']>;
 
@@ -22,7 +23,7 @@ export function delegationView(delegation: Delegation): DelegationView {
     clusters,
     limits,
     rights: describeLimits(limits),
-    ...(sourceCidrs === undefined ? {} : { sourceCidrs }),
+    ...defined({ sourceCidrs }),
   };
 }
 
@@ -42,7 +43,7 @@ export function sessionView(session: SessionRecord): SessionView {
     expiresAt: rfc3339(session.expiresAt),
     address: session.address,
     userAgent: session.userAgent,
-    ...(session.deviceName === undefined ? {} : { deviceName: session.deviceName }),
+    ...defined({ deviceName: session.deviceName }),
     bound: session.thumbprint !== undefined,
     device: session.device === true,
     ...(session.delegation === undefined ? {} : { delegation: delegationView(session.delegation) }),

@@ -4,6 +4,7 @@ import { STEP_UP_API, stepUpIdSchema } from '../core/api/step-up-operations.ts';
 import { POLL_SECONDS, type Challenges, type StepUpDeps, type StepUpState } from '../services/step-up/step-up.ts';
 import type { Call, Handlers } from './call.ts';
 import { callerOf, ownApi, type OwnSessionsDeps } from './own-sessions.ts';
+import { defined } from '../core/defined.ts';
 
 const PATH = STEP_UP_API.root;
 
@@ -44,7 +45,7 @@ function viewOf({ config }: StepUpApiDeps, { state, description, authTime }: Ste
   const ages = config.stepUp.map(({ maxAge }) => maxAge);
   return {
     state,
-    ...(description === undefined ? {} : { detail: description }),
+    ...defined({ detail: description }),
     ...(authTime === undefined ? {} : { authenticatedAt: timeText(authTime) }),
     ...(authTime === undefined || ages.length === 0 ? {} : { freshUntil: timeText(authTime + Math.min(...ages)) }),
   };

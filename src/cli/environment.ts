@@ -2,6 +2,7 @@
 import { homedir, hostname } from 'node:os';
 import { posix, win32 } from 'node:path';
 import { proxyVariables, type ProxyVariables } from '../core/http/proxy-url.ts';
+import { defined } from '../core/defined.ts';
 
 /** Versions of `client.authentication.k8s.io`. Older clients, Python's and Ruby's among them, know only the second. */
 export type ExecVersion = 'v1' | 'v1beta1';
@@ -87,11 +88,9 @@ export function readEnvironment(
   const credentialStore = unlessDelegated(env['PORTCULLIS_CREDENTIAL_STORE']);
   return {
     cacheDir: delegatedDir ?? cacheDirectory(env, platform, home),
-    ...(delegatedDir === undefined ? {} : { delegatedDir }),
-    ...(server === undefined ? {} : { server }),
+    ...defined({ delegatedDir, server }),
     noBrowser: delegatedDir !== undefined || (forbidden !== undefined && !['', '0', 'false'].includes(forbidden)),
-    ...(tokenFile === undefined ? {} : { tokenFile }),
-    ...(browser === undefined ? {} : { browser }),
+    ...defined({ tokenFile, browser }),
     remote: Boolean(env['SSH_CONNECTION']) && !env['DISPLAY'] && !env['WAYLAND_DISPLAY'] && browser === undefined,
     kubeconfigs: kubeconfigsOf(env, platform) ?? [pathsOf(platform).join(home, '.kube', 'config')],
     execVersion: execVersionOf(env['KUBERNETES_EXEC_INFO']),
@@ -99,7 +98,7 @@ export function readEnvironment(
     ...(platform === 'win32' ? { systemRoot: env['SystemRoot'] || String.raw`C:\Windows` } : {}),
     hostName,
     wsl: platform === 'linux' && Boolean(env['WSL_DISTRO_NAME']),
-    ...(credentialStore === undefined ? {} : { credentialStore }),
+    ...defined({ credentialStore }),
     bus: sessionBusOf(env, platform),
   };
 }
@@ -111,7 +110,7 @@ function sessionBusOf(env: Readonly<NodeJS.ProcessEnv>, platform: NodeJS.Platfor
   const address = env['DBUS_SESSION_BUS_ADDRESS'] || undefined;
   const runtimeDir = env['XDG_RUNTIME_DIR'] || undefined;
   return {
-    ...(address === undefined ? {} : { address }),
+    ...defined({ address }),
     ...(runtimeDir === undefined || !pathsOf(platform).isAbsolute(runtimeDir) ? {} : { runtimeDir }),
   };
 }
@@ -132,7 +131,7 @@ export function readNetwork(
   const certFile = env['SSL_CERT_FILE'] || undefined;
   return {
     ...proxyVariables(env),
-    ...(certFile === undefined ? {} : { certFile }),
+    ...defined({ certFile }),
     certDirs: (env['SSL_CERT_DIR'] ?? '').split(platform === 'win32' ? ';' : ':').filter((dir) => dir !== ''),
   };
 }

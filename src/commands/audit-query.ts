@@ -9,6 +9,7 @@ import { escapeUnsafe, plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
 import { isPortcullisEventName } from '../core/audit/catalogue.ts';
 import { no, ok, type Result } from '../core/result.ts';
+import { defined } from '../core/defined.ts';
 
 const FAILED = 1;
 const WRONG_USE = 2;
@@ -89,8 +90,7 @@ function questionOf(files: readonly string[], options: QueryOptions, now: number
   }
   return ok({
     ...rest,
-    ...(from === undefined ? {} : { since: from }),
-    ...(before === undefined ? {} : { until: before }),
+    ...defined({ since: from, until: before }),
     ...(refused === true ? { refused: 'true' } : {}),
   });
 }

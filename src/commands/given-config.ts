@@ -1,5 +1,6 @@
 /** The configuration that a command is given: a file, or variables. */
 import { formatErrors, loadConfig, type LoadedConfig, type LoadOptions } from '../config/load.ts';
+import { defined } from '../core/defined.ts';
 
 /** Exit status of wrong use or configuration (docs/reference/cli.md#exit-codes). */
 export const MISCONFIGURED = 2;
@@ -23,7 +24,7 @@ export async function readGiven(
   env: Environment,
   options: Pick<LoadOptions, 'files'> = {},
 ): Promise<LoadedConfig | undefined> {
-  const loaded = await loadConfig({ ...(file === undefined ? {} : { file }), env, ...options });
+  const loaded = await loadConfig({ ...defined({ file }), env, ...options });
   if (loaded.ok) return loaded.value;
   console.error(formatErrors(loaded.reason));
   return undefined;

@@ -7,6 +7,7 @@ import { parseDuration } from '../config/values.ts';
 import { inClusterApi } from './cluster-api.ts';
 import { parseSecretsName, rotateSecrets } from './key-secrets.ts';
 import type { Environment } from './given-config.ts';
+import { defined } from '../core/defined.ts';
 
 const FAILED = 1;
 const MISCONFIGURED = 2;
@@ -60,7 +61,7 @@ export async function rotate(options: RotateOptions, environment: Environment): 
     return wrongUse('--kubernetes-secret needs NAMESPACE/NAME, such as portcullis/portcullis');
   }
   const now = Math.floor(Date.now() / 1000);
-  const times = { now, ...(seconds === undefined ? {} : { retireAfter: seconds }) };
+  const times = { now, ...defined({ retireAfter: seconds }) };
   return attempt(async () => {
     if (secrets === undefined) printRotation(await rotateKeys({ ...directoriesIn(dir), ...times }));
     else {

@@ -15,6 +15,7 @@ import type { Operator } from '../idp/probe/operator.ts';
 import { probeSignIn, type SignInProbe } from '../idp/probe/sign-in.ts';
 import { providerParts, type ProviderParts } from '../server/dependencies.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
+import { defined } from '../core/defined.ts';
 
 /**
  * @param name the provider's; may be left out where there is one
@@ -56,7 +57,7 @@ export async function probeBySignIn(
   return ok({
     ...reportOf(config, provider, signIn.rows),
     claims: { idToken: bounded(idToken), userInfo: bounded(userInfo) },
-    ...(verdict === undefined ? {} : { verdict }),
+    ...defined({ verdict }),
   });
 }
 

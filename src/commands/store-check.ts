@@ -10,6 +10,7 @@ import { no, ok, type Result } from '../core/result.ts';
 import { checkStore, type CheckRow } from '../store/redis/check/check.ts';
 import type { RedisSettings } from '../store/redis/settings.ts';
 import { loadGiven, MISCONFIGURED, type Environment } from './given-config.ts';
+import { defined } from '../core/defined.ts';
 
 const FAILED = 1;
 
@@ -91,7 +92,7 @@ function givenSettings(
   const section = storeSection.safeParse({
     redis: {
       url,
-      ...(prefix === undefined ? {} : { prefix }),
+      ...defined({ prefix }),
       ...(nodes === undefined ? {} : { nodes: Number(nodes) }),
     },
   });

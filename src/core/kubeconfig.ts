@@ -3,6 +3,7 @@
  * write the same, so that either may replace what the other wrote.
  */
 
+import { defined } from './defined.ts';
 export interface KubeconfigCluster {
   readonly name: string;
   /** https URL that kubectl connects to. */
@@ -85,13 +86,13 @@ export function kubeconfigEntries(request: KubeconfigRequest): readonly Kubeconf
 export function newKubeconfig(request: KubeconfigRequest): Readonly<Record<string, unknown>> {
   const entries = kubeconfigEntries(request);
   const [first] = entries;
-  const namespace = request.namespace === undefined ? {} : { namespace: request.namespace };
+  const namespace = defined({ namespace: request.namespace });
   return {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: entries.map(({ name, cluster }) => ({ name, cluster })),
     users: entries.map(({ name, exec }) => ({ name, user: { exec } })),
     contexts: entries.map(({ name }) => ({ name, context: { cluster: name, user: name, ...namespace } })),
-    ...(first === undefined ? {} : { 'current-context': first.name }),
+    ...defined({ 'current-context': first?.name }),
   };
 }

@@ -15,6 +15,7 @@ import type { Clock } from '../contracts/clock.ts';
 import { appErrorOf } from './error-status.ts';
 import { ProblemError } from './problem.ts';
 import { contextOf, type RequestContext } from './request-context.ts';
+import { defined } from '../core/defined.ts';
 
 interface Audited {
   readonly audit: Pick<AuditTrail, 'record' | 'blocked'>;
@@ -87,10 +88,13 @@ export function requestFacts(
     requestUri: path,
     sourceIps: context.address === '' ? [] : [context.address],
     ...(context.userAgent === '' ? {} : { userAgent: context.userAgent }),
-    ...(subject === undefined ? {} : { identity: subject.identity, account: subject.account }),
-    ...(subject?.session === undefined ? {} : { session: subject.session }),
-    ...(provider === undefined ? {} : { provider }),
-    ...(reason === undefined ? {} : { reason }),
-    ...(details === undefined ? {} : { details }),
+    ...defined({
+      identity: subject?.identity,
+      account: subject?.account,
+      session: subject?.session,
+      provider,
+      reason,
+      details,
+    }),
   };
 }

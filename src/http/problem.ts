@@ -5,6 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import { AppError, type ErrorCode } from '../core/errors.ts';
 import { appErrorOf, retryAfterSeconds } from './error-status.ts';
+import { defined } from '../core/defined.ts';
 
 export interface ProblemErrorOptions {
   readonly cause?: unknown;
@@ -36,7 +37,7 @@ export class ProblemError extends AppError {
     options: ProblemErrorOptions = {},
   ) {
     const { reason = problem, cause } = options;
-    super(code, message, { reason, ...(cause === undefined ? {} : { cause }) });
+    super(code, message, { reason, ...defined({ cause }) });
     this.problem = problem;
     this.status = status;
     this.members = options.members ?? {};

@@ -11,6 +11,7 @@ import { formEncoded } from './form-encoding.ts';
 import { createOutbound, type CertificatePair, type Outbound, type OutboundOptions } from './outbound.ts';
 import { noteTries } from './provider-response.ts';
 import { limitedToStep } from './step-limit.ts';
+import { defined } from '../core/defined.ts';
 
 /** A method that the configuration names. No weaker one is ever tried in its place. */
 export type ChosenMethod =
@@ -70,7 +71,7 @@ export function createClientAuthentication(
         method: oidc.TlsClientAuth(),
         at: (metadata) => {
           const token_endpoint = metadata.mtls_endpoint_aliases?.token_endpoint ?? metadata.token_endpoint;
-          return { ...metadata, ...(token_endpoint === undefined ? {} : { token_endpoint }) };
+          return { ...metadata, ...defined({ token_endpoint }) };
         },
         // The certificate identifies the client. UserInfo and the keys do not need it, so they are requested
         // without it.
@@ -188,7 +189,7 @@ function byAssertion(key: () => ClientKey, audience: 'issuer' | 'token_endpoint'
     const alg = algs.find((each) => takes?.includes(each)) ?? algs[0];
     const signs = {
       key: own.key.toCryptoKey(ALGORITHMS[alg], false, ['sign']),
-      ...(kid === undefined ? {} : { kid }),
+      ...defined({ kid }),
     };
     const proof = oidc.PrivateKeyJwt(signs, {
       [oidc.modifyAssertion]: (header, payload) => {

@@ -23,6 +23,7 @@ import { keepingResponse, keptResponses, type KeptResponse } from './kept-respon
 import { readErrorResponse } from './provider-response.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
 import { limitedToStep } from './step-limit.ts';
+import { defined } from '../core/defined.ts';
 
 /** For how long metadata that cannot be read again is used. */
 const DISCOVERY_TTL_MS = 60 * 60 * 1000;
@@ -80,7 +81,7 @@ export function cachedDiscovery(options: DiscoveryOptions, observed: (outbound: 
     issuer: new URL(options.issuer),
     hosts: options.hosts,
     ...reachOf(options),
-    ...(options.onResponse === undefined ? {} : { onResponse: options.onResponse }),
+    ...defined({ onResponse: options.onResponse }),
   };
   const outbound = limitedToStep(createOutbound(outboundOptions));
   // One for the lifetime of the provider: it remembers how the provider takes the secret.

@@ -10,6 +10,7 @@ import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTPayload, t
 import { textProblem } from '../core/identity/names.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { isRecent } from '../core/time.ts';
+import { defined } from '../core/defined.ts';
 
 /** Logout tokens have a few hundred bytes; a larger token is not one. */
 const MAX_TOKEN_LENGTH = 8192;
@@ -133,7 +134,7 @@ function clockFacts(
   { nowMs }: ExpectedLogout,
 ): Omit<LogoutRejection, 'reason'> {
   if (typeof iat !== 'number') return {};
-  return { clockSkew: Math.round(iat - nowMs / 1000), ...(subject === undefined ? {} : { subject }) };
+  return { clockSkew: Math.round(iat - nowMs / 1000), ...defined({ subject }) };
 }
 
 function unverifiedClaims(token: string): Result<JWTPayload, LogoutTokenRejection> {

@@ -12,6 +12,7 @@ import { createIssuerKeys } from './issuer-keys.ts';
 import { verifyLogoutToken } from './logout-token.ts';
 import { assertProviderUrl, reachOf, type Reach } from './outbound.ts';
 import { DEFAULT_CLOCK_SKEW_SECONDS } from './provider-clock.ts';
+import { defined } from '../core/defined.ts';
 
 /** A token with many groups makes a URL that servers reject. Without it the provider asks the user to confirm. */
 const MAX_HINT_LENGTH = 4096;
@@ -66,7 +67,7 @@ export function createProviderLogout(options: ProviderLogoutOptions): ProviderLo
       return oidc.buildEndSessionUrl(config, {
         post_logout_redirect_uri: returnTo,
         state,
-        ...(idToken === undefined ? {} : { id_token_hint: idToken }),
+        ...defined({ id_token_hint: idToken }),
       });
     },
   };

@@ -33,6 +33,7 @@ import { createRefreshObserver } from './refresh-observer.ts';
 import { refreshTokens, rejectionStreak } from './refresh.ts';
 import { inOneStep } from './step-limit.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
+import { defined } from '../core/defined.ts';
 
 export interface OidcProviderOptions extends DiscoveryOptions {
   /** As configured; absent: the vendor's. */
@@ -218,7 +219,7 @@ async function signInOf(deps: SignInDeps, { tokens, idToken, subject }: TokenRes
     subject,
     identity: mapped.value,
     knownAs: knownAsOf(mapping, claims, mapped.value),
-    ...(tokens.refresh_token === undefined ? {} : { refreshToken: tokens.refresh_token }),
+    ...defined({ refreshToken: tokens.refresh_token }),
   };
 }
 

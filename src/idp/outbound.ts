@@ -15,6 +15,7 @@ import { fetch } from 'undici';
 import { plainAddress } from '../core/http/address.ts';
 import { createEgress, type Egress, type EgressOptions, type EgressProxy } from '../egress/egress.ts';
 import { timeoutSignal } from '../timing/timing.ts';
+import { defined } from '../core/defined.ts';
 
 /** Of one request. A provider that has sent nothing for so long hangs. */
 const TIMEOUT_MS = 5_000;
@@ -30,10 +31,7 @@ export interface Reach {
 }
 
 /** Returns how a provider is reached, and nothing else of its options. */
-export const reachOf = ({ ca, proxy }: Reach): Reach => ({
-  ...(ca === undefined ? {} : { ca }),
-  ...(proxy === undefined ? {} : { proxy }),
-});
+export const reachOf = ({ ca, proxy }: Reach): Reach => defined({ ca, proxy });
 
 export interface OutboundOptions extends Reach {
   readonly issuer: URL;
@@ -163,7 +161,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
   const connections = connectionsUnder(options.proxy, ({ ca, cert, key }) => ({
     timeout: 5_000,
     lookup: guardedLookup(issuerIsLoopback),
-    ...(ca === undefined ? {} : { ca }),
+    ...defined({ ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
   }));
   return async (value, request) => {

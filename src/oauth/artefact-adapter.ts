@@ -9,6 +9,7 @@
 import { errors, type Adapter, type AdapterFactory } from 'oidc-provider';
 import type { ArtefactKind, ArtefactStore } from '../store/store.ts';
 import { DEVICE_CODE_KEPT_SECONDS } from './device-grant.ts';
+import { defined } from '../core/defined.ts';
 
 /** The TTL of kinds that the library saves without an expiry. We use none of them; the bound is a precaution. */
 const NEVER_SECONDS = 24 * 60 * 60;
@@ -39,10 +40,7 @@ export function artefactAdapter(options: ArtefactAdapterOptions): AdapterFactory
         const site = from?.();
         await artefacts.save(kind, id, payload, {
           ttlSeconds: (expiresIn ?? NEVER_SECONDS) + (kind === 'DeviceCode' ? DEVICE_CODE_KEPT_SECONDS : 0),
-          ...(session === undefined ? {} : { session }),
-          ...(payload.uid === undefined ? {} : { uid: payload.uid }),
-          ...(payload.userCode === undefined ? {} : { userCode: payload.userCode }),
-          ...(site === undefined ? {} : { from: site }),
+          ...defined({ session, uid: payload.uid, userCode: payload.userCode, from: site }),
         });
       },
       async find(id) {

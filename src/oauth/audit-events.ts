@@ -9,6 +9,7 @@ import type { RevocationFacts } from '../revocation/revocation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { clientAddress } from './client-address.ts';
 import { DEVICE_CODE_GRANT, exchangeOf, type TokenFacts } from './token-facts.ts';
+import { defined } from '../core/defined.ts';
 
 export interface TokenAudit {
   minted(ctx: KoaContextWithOIDC, facts: TokenFacts): void;
@@ -115,10 +116,10 @@ function rejectionFacts(ctx: KoaContextWithOIDC, facts: TokenFacts, error?: stri
   const reason = facts.rejection ?? error;
   return {
     ...requestFacts(ctx),
-    ...(facts.rule === undefined ? {} : { provider: facts.rule }),
+    ...defined({ provider: facts.rule }),
     ...facts.owner,
     ...about(record),
-    ...(reason === undefined ? {} : { reason }),
+    ...defined({ reason }),
     details: { ...delegated(record), ...clientOf(ctx) },
   };
 }
@@ -131,7 +132,7 @@ const REFUSED = { workload: 'workload-refused', delegation: 'delegation-refused'
  */
 const clientOf = (ctx: KoaContextWithOIDC): Readonly<Record<string, string>> => {
   const client = ctx.oidc.entities.Client;
-  return client === undefined ? {} : { client: client.clientId };
+  return defined({ client: client?.clientId });
 };
 
 /**
@@ -145,7 +146,7 @@ export const requestFacts = ({
   auditId: String(res.getHeader('x-request-id')),
   requestUri: (req.url ?? '').split('?', 1)[0] ?? '',
   sourceIps: [clientAddress(req)].filter((address) => address !== ''),
-  ...(req.headers['user-agent'] === undefined ? {} : { userAgent: req.headers['user-agent'] }),
+  ...defined({ userAgent: req.headers['user-agent'] }),
 });
 
 const about = (

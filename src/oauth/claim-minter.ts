@@ -14,6 +14,7 @@ import type { RefreshRotation } from './refresh-rotation.ts';
 import type { SessionEnding } from './audit-events.ts';
 import { exchangeOf, type TokenFacts } from './token-facts.ts';
 import { sessionOverMessage } from './workload/messages.ts';
+import { defined } from '../core/defined.ts';
 
 export interface ClaimMinterDeps {
   readonly sessions: Pick<SessionStore, 'mint'>;
@@ -54,7 +55,7 @@ export function claimMinter(deps: ClaimMinterDeps) {
     const decision = await mint(deps, {
       session: grantId,
       audience,
-      ...(thumbprint === undefined ? {} : { thumbprint }),
+      ...defined({ thumbprint }),
     });
     const facts = deps.factsOf(ctx);
     await consumeCode(deps, ctx, grantId);
@@ -72,7 +73,7 @@ export function claimMinter(deps: ClaimMinterDeps) {
  */
 function adminClaims({ audiences }: ClaimMinterDeps, audience: string, record: SessionRecord): object {
   if (audience !== ADMIN_AUDIENCE || !audiences.isAdmin(record)) return {};
-  return { roles: [ADMIN_ROLE], ...(record.authTime === undefined ? {} : { auth_time: record.authTime }) };
+  return { roles: [ADMIN_ROLE], ...defined({ auth_time: record.authTime }) };
 }
 
 /**

@@ -10,6 +10,7 @@ import type { GrantDelegation } from '../contracts/authorization.ts';
 import type { Clock } from '../contracts/clock.ts';
 import { clusterAudience, PLUGIN_CLIENT_ID, SELF_AUDIENCE } from '../core/core.ts';
 import { SCOPE, type Audiences } from './audiences.ts';
+import { defined } from '../core/defined.ts';
 
 /** In a refresh token: the grant that it comes from. */
 const GRANT = 'delegation';
@@ -41,7 +42,7 @@ export function createDelegatedGrants(
       resource: audiences,
       expiresWithSession: false,
       expiresIn: Math.max(1, expiresAt - Math.floor(clock.nowMs() / 1000)),
-      ...(thumbprint === undefined ? {} : { 'x5t#S256': thumbprint }),
+      ...defined({ 'x5t#S256': thumbprint }),
     });
     return token.save();
   };

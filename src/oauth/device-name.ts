@@ -8,6 +8,7 @@
  */
 import { errors } from 'oidc-provider';
 import { deviceName, DEVICE_NAME_RULE } from '../core/identity/device-name.ts';
+import { defined } from '../core/defined.ts';
 
 export const DEVICE_NAME = 'device_name';
 
@@ -24,5 +25,5 @@ export function assertDeviceName(_ctx: unknown, value: string | undefined): void
 export function deviceNameIn(params: Readonly<Record<string, unknown>> | undefined): { readonly deviceName?: string } {
   const value = params?.[DEVICE_NAME];
   const name = typeof value === 'string' ? deviceName(value) : undefined;
-  return name === undefined ? {} : { deviceName: name };
+  return defined({ deviceName: name });
 }

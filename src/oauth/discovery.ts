@@ -2,6 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { RIGHTS_DETAIL } from './delegation/authorization-details.ts';
 import { deviceAuthorizationEndpoint } from './device-grant.ts';
+import { defined } from '../core/defined.ts';
 
 /** The oldest plugin that this server still works with; an older one tells its user how to upgrade. */
 const MINIMUM_CLI = '0.1.0';
@@ -29,7 +30,7 @@ export function discoveryDocument(
       minimumCli: MINIMUM_CLI,
       api,
       adminApi: `${api}/-/admin/api/v1`,
-      ...(apiCa === undefined ? {} : { apiCa }),
+      ...defined({ apiCa }),
     },
   };
 }

@@ -12,6 +12,7 @@ import { coveringKeys } from '../core/credential/revocation.ts';
 import type { RevocationGuard, GuardRejection } from '../revocation/revocation.ts';
 import type { MintRejection, SessionRecord, SessionStore } from '../store/store.ts';
 import type { Audiences, DelegationOver } from './audiences.ts';
+import { defined } from '../core/defined.ts';
 
 /** Our claims in the access token, in addition to those of RFC 9068. */
 export interface MintedClaims {
@@ -61,10 +62,7 @@ export async function mint(
   },
   request: MintRequest,
 ): Promise<MintDecision> {
-  const outcome = await deps.sessions.mint(
-    request.session,
-    request.thumbprint === undefined ? {} : { thumbprint: request.thumbprint },
-  );
+  const outcome = await deps.sessions.mint(request.session, defined({ thumbprint: request.thumbprint }));
   if (!outcome.ok) return { ok: false, reason: 'session_over', detail: outcome.reason };
   const { position, record } = outcome;
   const ancestors = record.delegation?.ancestors;
@@ -84,8 +82,8 @@ export async function mint(
 function delegationClaims({ delegation }: SessionRecord): Pick<MintedClaims, 'psid' | 'act'> {
   if (delegation === undefined) return {};
   const act = delegation.actors.reduce<ActClaim | undefined>(
-    (before, { name }) => ({ sub: name, ...(before === undefined ? {} : { act: before }) }),
+    (before, { name }) => ({ sub: name, ...defined({ act: before }) }),
     undefined,
   );
-  return { psid: delegation.ancestors, ...(act === undefined ? {} : { act }) };
+  return { psid: delegation.ancestors, ...defined({ act }) };
 }

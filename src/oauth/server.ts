@@ -51,6 +51,7 @@ import { delegationGrant } from './delegation/grant.ts';
 import { registerTokenExchange } from './token-exchange.ts';
 import type { ExchangeWorkloadToken } from './workload/exchange.ts';
 import { workloadGrant } from './workload/grant.ts';
+import { defined } from '../core/defined.ts';
 
 export interface AuthorizationServerDeps extends RotatingKeys {
   readonly config: Pick<
@@ -229,7 +230,7 @@ export function createAuthorizationServer(deps: AuthorizationServerDeps): Author
     const { apiCa } = deps;
     const { contact } = deps.config;
     const shared = { config: deps.config, audiences: allowedAudiences, factsOf, tokenAudit, endingMessage, contact };
-    provider.use(tokenResponse({ ...shared, ...(apiCa === undefined ? {} : { apiCa }) }));
+    provider.use(tokenResponse({ ...shared, ...defined({ apiCa }) }));
     provider.use(deviceResponse(deps.config, { limits: limits.device, tokenAudit }));
     provider.use(publicKeysResponse(deps));
     const seams = { provider, store: deps.store, audiences: allowedAudiences, publicClients: thirdParties };

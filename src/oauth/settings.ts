@@ -21,6 +21,7 @@ import { DEVICE_CODE_GRANT } from './token-facts.ts';
 import { assertShortParameters } from './parameter-limits.ts';
 import type { PublicClients } from './public-clients.ts';
 import { TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './grant-type.ts';
+import { defined } from '../core/defined.ts';
 
 /** Seconds. Each is no longer than the step that it covers. */
 const LIFETIME = {
@@ -81,7 +82,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
       id_token_signed_response_alg: 'ES256',
       ...(deps.clientMetadata === undefined ? {} : { token_endpoint_auth_method: 'none', application_type: 'native' }),
     },
-    ...(deps.clientMetadata === undefined ? {} : { fetch: deps.clientMetadata.fetch }),
+    ...defined({ fetch: deps.clientMetadata?.fetch }),
     clientAuthMethods: deps.clientAuthMethods,
     enabledJWA: {
       idTokenSigningAlgValues: ['ES256'],
@@ -120,7 +121,7 @@ export function providerSettings(deps: SettingsDeps): Configuration {
     },
     features: {
       claimsParameter: { enabled: false },
-      ...(deps.clientMetadata === undefined ? {} : { clientIdMetadataDocument: deps.clientMetadata.feature }),
+      ...defined({ clientIdMetadataDocument: deps.clientMetadata?.feature }),
       devInteractions: { enabled: false },
       // 20^8 codes, without vowels and without letters that look alike.
       deviceFlow: { enabled: deviceFlow, charset: 'base-20', mask: '****-****', deviceInfo },

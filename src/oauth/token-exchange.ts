@@ -16,6 +16,7 @@ import { SCOPE } from './audiences.ts';
 import { clientAddress } from './client-address.ts';
 import { ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, WORKLOAD_CLIENT } from './grant-type.ts';
 import type { TokenFacts } from './token-facts.ts';
+import { defined } from '../core/defined.ts';
 
 const PARAMETERS = [
   'subject_token',
@@ -151,7 +152,7 @@ export async function respondWithToken(
     grantId: session.id,
     gty: TOKEN_EXCHANGE,
     scope: SCOPE,
-    ...(expiresIn === undefined ? {} : { expiresIn }),
+    ...defined({ expiresIn }),
   });
   token.resourceServer = new provider.ResourceServer(audience, resourceServer(audience));
   if (certificate !== undefined) token.setThumbprint('x5t', certificate);

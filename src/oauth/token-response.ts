@@ -13,6 +13,7 @@ import { isDelegated } from './delegated-grants.ts';
 import { isWaiting } from './device-grant.ts';
 import type { TokenAudit } from './audit-events.ts';
 import type { TokenFacts } from './token-facts.ts';
+import { defined } from '../core/defined.ts';
 
 export interface TokenResponseDeps {
   readonly config: FreshnessConfig;
@@ -99,16 +100,16 @@ function member(deps: TokenResponseDeps, facts: TokenFacts): PortcullisMember | 
     session: {
       id: record.id,
       expiresAt: new Date(record.expiresAt * 1000).toISOString(),
-      ...(record.deviceName === undefined ? {} : { deviceName: record.deviceName }),
+      ...defined({ deviceName: record.deviceName }),
     },
     account: record.account,
     username: record.identity.username,
     groups: record.identity.groups,
-    ...(cluster === undefined ? {} : { cluster: cluster.name }),
+    ...defined({ cluster: cluster?.name }),
     clusters: deps.audiences.clustersOf(record).map(({ name, publicUrl }) => ({
       name,
       server: publicUrl,
-      ...(deps.apiCa === undefined ? {} : { caData: deps.apiCa }),
+      ...defined({ caData: deps.apiCa }),
     })),
     ...(warning === undefined ? {} : { warning: `${warning} Find out now: portcullis step-up` }),
   };

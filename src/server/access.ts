@@ -18,6 +18,7 @@ import type { Recheck } from '../oauth/recheck.ts';
 import type { Authenticate } from '../proxy/proxy.ts';
 import { reachBy } from './dependencies.ts';
 import type { ServerContext } from './server-context.ts';
+import { defined } from '../core/defined.ts';
 
 export interface ServerAccess extends Access {
   readonly notices: AccessNotices;
@@ -81,8 +82,7 @@ function accessNotices(
       url: urlFile === undefined ? () => url ?? '' : reloading.secret(urlFile, assertWebhookUrl),
       ...(secretFile === undefined ? {} : { secrets: reloading.secret(secretFile, check) }),
       ...reachBy(receiver, reloading),
-      ...(events === undefined ? {} : { events }),
-      ...(roles === undefined ? {} : { roles }),
+      ...defined({ events, roles }),
     };
   });
   const countNotice = (...counted: Parameters<typeof metrics.accessNotice>): void => metrics.accessNotice(...counted);

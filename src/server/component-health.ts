@@ -8,6 +8,7 @@ import type { Metrics } from '../telemetry/telemetry.ts';
 import type { Health } from '../contracts/health.ts';
 import { createHealth, type HealthProbe } from './health.ts';
 import type { Reloading } from './reload.ts';
+import { defined } from '../core/defined.ts';
 
 interface ComponentHealthDeps {
   readonly clock: Clock;
@@ -22,7 +23,7 @@ export function componentHealth(
 ): Health {
   const providerProbes = providers.map((provider): [string, HealthProbe] => {
     const { name, type, issuer, host } = provider;
-    const named = { type, issuer, ...(host === undefined ? {} : { host }) };
+    const named = { type, issuer, ...defined({ host }) };
     return [name, createProviderProbe({ ...named, ...reachBy(provider, reloading) })];
   });
   return createHealth({

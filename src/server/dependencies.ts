@@ -28,6 +28,7 @@ import { createRedisStore, type EpochEvent, type RedisSettings } from '../store/
 import type { Store } from '../store/store.ts';
 import type { Logger } from '../telemetry/telemetry.ts';
 import type { Console } from '../web/consoles/dependencies.ts';
+import { defined } from '../core/defined.ts';
 
 type Following = Pick<Reloading, 'caBundle' | 'secret'>;
 type ProvidersFollowing = Pick<Reloading, 'caBundle' | 'certificate' | 'secret'>;
@@ -196,7 +197,7 @@ export function providerParts(
     ...(clientSecret === undefined ? {} : { clientSecret: () => clientSecret() }),
     ...reachBy(provider, following),
     hosts: provider.hosts,
-    ...(provider.scopes === undefined ? {} : { scopes: provider.scopes }),
+    ...defined({ scopes: provider.scopes }),
     redirectUri: `${config.publicUrl}/callback/${provider.name}`,
     mapping: mapping.value,
     clock: { nowMs: Date.now },

@@ -11,6 +11,7 @@ import {
   type PortcullisEventName,
 } from '../core/audit/event.ts';
 import type { EndedSession } from '../revocation/revocation.ts';
+import { defined } from '../core/defined.ts';
 
 export interface EventContext {
   readonly audit: Pick<AuditTrail, 'record'>;
@@ -25,7 +26,7 @@ export type ServerEvent = readonly [event: PortcullisEventName, facts?: AuditFac
 
 /** Records an audit event about this process itself. */
 export function recordServerEvent(context: EventContext, ...[event, { reason, ...details } = {}]: ServerEvent): void {
-  record(context, event, reason === undefined ? {} : { reason }, details);
+  record(context, event, defined({ reason }), details);
 }
 
 /** Records a session that ended by itself while something of it was open here. */

@@ -31,6 +31,7 @@ import { costlyRules, observedProviders, prepare, refusedSignIns } from './serve
 import { createStepUps, type StepUpOutcome } from '../services/step-up/step-up.ts';
 import { createWeb, errorDocument, type Web } from '../web/web.ts';
 import type { ServerContext } from './server-context.ts';
+import { defined } from '../core/defined.ts';
 
 /**
  * Creates our authorization server, the pages and the admin API, and the route from `/-/` on the api listener to
@@ -97,7 +98,7 @@ export async function createSignIn(
     signingKeys: keys.signing,
     cookieKeys: keys.cookieKeys,
     mayUse: allows,
-    ...(apiCa === undefined ? {} : { apiCa }),
+    ...defined({ apiCa }),
     clock,
     log: logger,
     countRefresh: (outcome) => metrics.refresh(outcome),
@@ -117,7 +118,7 @@ export async function createSignIn(
     {
       ...delegationDeps,
       authenticate: async (request) => authenticate(request),
-      ...(apiCa === undefined ? {} : { apiCa }),
+      ...defined({ apiCa }),
     },
     delegations,
   );
@@ -157,7 +158,7 @@ export async function createSignIn(
     apiCa: () => apiCa,
     consoles: { consoles: consolesOf(config, reloading), guard, mayUse: allows, mintToken },
     tails: context.tails,
-    ...(context.history === undefined ? {} : { history: context.history }),
+    ...defined({ history: context.history }),
     endings,
     health: componentHealth(config, clusters, context),
     isTrustedProxy: addressSet(config.listen.trustedProxies),

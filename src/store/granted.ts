@@ -6,6 +6,7 @@ import {
   type GrantPeriod,
   type SessionGrant,
 } from '../core/access/request.ts';
+import { defined } from '../core/defined.ts';
 
 /** A grant as it is kept in a session. */
 export type GrantInSession = Omit<SessionGrant, 'leftMs'>;
@@ -26,7 +27,7 @@ export const grantInSession = ({ id, terms, grant }: AccessRequest): GrantInSess
         id,
         role: terms.name,
         groups: terms.groups,
-        ...(terms.clusters === undefined ? {} : { clusters: terms.clusters }),
+        ...defined({ clusters: terms.clusters }),
         endsAt: grant.endsAt,
       };
 
@@ -68,9 +69,7 @@ export const endedWith = (
         grant: {
           ...request.grant,
           endedAt,
-          ...(ending === undefined ? {} : { ending }),
-          ...(endedBy === undefined ? {} : { endedBy }),
-          ...(revocation === undefined ? {} : { revocation }),
+          ...defined({ ending, endedBy, revocation }),
         },
       };
 

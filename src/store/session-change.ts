@@ -1,6 +1,7 @@
 /** What the result of a re-check changes in a session. */
 import { sameIdentity } from '../core/identity/identity.ts';
 import type { SessionChange, SessionRecord } from './store.ts';
+import { defined } from '../core/defined.ts';
 
 /**
  * @returns undefined where nothing changes: a delegated session has neither of its own. Otherwise the parts that are
@@ -13,6 +14,6 @@ export function changesBy(
   const isIdentity = !sameIdentity(before, identity);
   const isRenamed = knownAs !== undefined && JSON.stringify(knownAs) !== JSON.stringify(names);
   if (delegation !== undefined || (!isIdentity && !isRenamed)) return undefined;
-  const parts = { identity, ...(knownAs === undefined ? {} : { knownAs }), version: version + 1 };
+  const parts = { identity, ...defined({ knownAs }), version: version + 1 };
   return { parts, isIdentity };
 }

@@ -3,6 +3,7 @@ import { Histogram, type Counter } from 'prom-client';
 import { counter, gauge, type MetricsRegistry } from './instruments.ts';
 import { boundedLabel, codeLabel, verbLabel } from './labels.ts';
 import { SENSITIVE_KINDS, type EndedRequest, type Metrics } from './types.ts';
+import { defined } from '../core/defined.ts';
 
 /**
  * Seconds. The proxy's own share is below a millisecond; an API server responds within milliseconds to its timeout
@@ -101,7 +102,7 @@ function exemplarsDue(): (seconds: number) => boolean {
 const TRACE_ID = /^[0-9a-f]{32}$/;
 
 const exemplarOf = ({ auditId, traceId }: EndedRequest): Record<string, string> => ({
-  ...(auditId === undefined ? {} : { audit_id: auditId }),
+  ...defined({ audit_id: auditId }),
   ...(traceId === undefined || !TRACE_ID.test(traceId) ? {} : { trace_id: traceId }),
 });
 

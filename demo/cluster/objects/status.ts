@@ -1,5 +1,6 @@
 /** Kubernetes' error body (metav1.Status), with its reasons, numbers and wording. */
 import type { JsonObject } from './json.ts';
+import { defined } from '../../../src/core/defined.ts';
 
 export interface StatusCause extends JsonObject {
   reason: string;
@@ -40,7 +41,7 @@ export class StatusError extends Error {
       status: 'Failure',
       message,
       reason,
-      ...(details === undefined ? {} : { details }),
+      ...defined({ details }),
       code,
     };
   }
@@ -57,7 +58,7 @@ export const qualified = (group: string, resource: string): string =>
   group === '' ? resource : `${resource}.${group}`;
 
 const detailsOf = (what: Named): StatusDetails => ({
-  ...(what.name === undefined ? {} : { name: what.name }),
+  ...defined({ name: what.name }),
   ...(what.group === '' ? {} : { group: what.group }),
   kind: what.resource,
 });

@@ -1,6 +1,7 @@
 /** Roles and bindings that the cluster is born with. Names without `demo` are those of a real cluster. */
 import type { JsonObject } from '../objects/json.ts';
 import type { KubeObject } from '../objects/kube-object.ts';
+import { defined } from '../../../src/core/defined.ts';
 
 const RBAC = 'rbac.authorization.k8s.io';
 const READ = ['get', 'list', 'watch'];
@@ -11,7 +12,7 @@ type Reference = readonly [kind: 'User' | 'Group' | 'ServiceAccount', name: stri
 const role = (name: string, rules: JsonObject[], namespace?: string): KubeObject => ({
   apiVersion: `${RBAC}/v1`,
   kind: namespace === undefined ? 'ClusterRole' : 'Role',
-  metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+  metadata: { name, ...defined({ namespace }) },
   rules,
 });
 
@@ -20,7 +21,7 @@ function binding(name: string, roleName: string, to: readonly Reference[], names
   return {
     apiVersion: `${RBAC}/v1`,
     kind: `${scope}RoleBinding`,
-    metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+    metadata: { name, ...defined({ namespace }) },
     roleRef: { apiGroup: RBAC, kind: `${scope}Role`, name: roleName },
     subjects: to.map(([kind, subject, at]) =>
       at === undefined ? { kind, apiGroup: RBAC, name: subject } : { kind, name: subject, namespace: at },

@@ -7,6 +7,7 @@ import type { Call } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
 import type { AdminHandlers } from './handlers.ts';
 import { filterDetails } from './admin-reads.ts';
+import { defined } from '../../core/defined.ts';
 
 const notFound = (): AdminError =>
   new AdminError('access_request_not_found', 'not_found', 'There is no access request of this id.');
@@ -54,7 +55,7 @@ export function accessHandlers(deps: AdminApiDeps): Pick<AdminHandlers, 'listAcc
           requests: requests.map((request) =>
             accessRequestView(request, { publicUrl, nowMs, may: service.may(call, request) }),
           ),
-          ...(cursor === undefined ? {} : { cursor }),
+          ...defined({ cursor }),
         },
         read: { reason: 'access_requests', details: filterDetails(call) },
       };

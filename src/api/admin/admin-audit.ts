@@ -16,6 +16,7 @@ import type { LiveView } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
 import { EventStreams, frame, type EventStream } from '../event-stream.ts';
 import type { AdminCall } from './handlers.ts';
+import { defined } from '../../core/defined.ts';
 
 const RETRY_AFTER_SECONDS = 5;
 
@@ -50,7 +51,7 @@ export function tailAudit(deps: AdminApiDeps): LiveView<AdminCall<'tailAudit'>> 
       // The stream ends instead of being rejected, because a client that reconnects after an end keeps its position in
       // the log.
       if (signal.aborted || tails === undefined) return { read, events: async () => undefined };
-      const items = await openTail(tails, { filter, signal, ...(after === undefined ? {} : { after }) });
+      const items = await openTail(tails, { filter, signal, ...defined({ after }) });
       return { read, events: () => sendItems(stream, items) };
     },
   };

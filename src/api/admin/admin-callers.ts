@@ -6,6 +6,7 @@ import { SessionUnread, type Caller } from '../../core/credential/credential.ts'
 import type { IdentifyCaller } from '../pipeline.ts';
 import type { Actor } from '../../http/request-context.ts';
 import { registerFor } from '../../http/revocable-response.ts';
+import { defined } from '../../core/defined.ts';
 
 type Program = Pick<Caller, 'credential' | 'identity' | 'authTime' | 'sessionExpiresAt' | 'sessionIdleAt'> &
   Pick<Actor, 'unread'>;
@@ -20,7 +21,7 @@ function unreadAdmin(thrown: unknown): Program {
   const { account, authTime, expiresAt } = credential;
   const identity = { username: account, uid: account, groups: [], extra: {} };
   const ends = { sessionExpiresAt: expiresAt, sessionIdleAt: expiresAt };
-  return { credential, identity, ...ends, unread: thrown, ...(authTime === undefined ? {} : { authTime }) };
+  return { credential, identity, ...ends, unread: thrown, ...defined({ authTime }) };
 }
 
 function actorFrom(deps: AdminApiDeps, caller: Program): Actor {
@@ -31,7 +32,7 @@ function actorFrom(deps: AdminApiDeps, caller: Program): Actor {
     // Read together with the identity, so that a known admin can have a target held here while the store does not
     // respond.
     proof: authTime === undefined ? { provider } : { provider, authTime },
-    ...(unread === undefined ? {} : { unread }),
+    ...defined({ unread }),
     account: credential.account,
     session: credential.session,
     expiresAt: credential.expiresAt,

@@ -6,6 +6,7 @@ import { auditFilter, pastQuery, replicaOf, searchHistory } from '../../services
 import type { Call } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
 import type { AdminHandlers } from './handlers.ts';
+import { defined } from '../../core/defined.ts';
 
 const EVENTS = 100;
 const MOST_EXPORTED = 10_000;
@@ -30,7 +31,7 @@ export function historyHandlers(deps: AdminApiDeps): Pick<AdminHandlers, 'search
         replica: replicaOf(deps),
         events: hits.map(({ event }) => ({ ...event })),
         complete: stopped === undefined,
-        ...(stopped === undefined ? {} : { stopped }),
+        ...defined({ stopped }),
         unreadable,
       };
       return { body, read: { reason: 'audit_events', details: { filter: JSON.stringify(filter) } } };

@@ -21,6 +21,7 @@ import { openApiDocument } from '../openapi.ts';
 import { requestView, sessionView } from '../session-view.ts';
 import type { AdminHandlers } from './handlers.ts';
 import { accountOfPath, sessionIdOf } from './admin-changes.ts';
+import { defined } from '../../core/defined.ts';
 
 /** Returns the filter of a query for the audit event, without the page: all pages of a search have the same filter. */
 export function filterDetails({ rawQuery }: Call): { readonly filter?: string } {
@@ -76,7 +77,7 @@ export function readHandlers({ deps, results }: AdminApiService): Reads {
       const { sessions, cursor } = await list(query);
       const target = query.account === undefined ? {} : { target: `account:${query.account}` };
       return {
-        body: { sessions: sessions.map(sessionView), ...(cursor === undefined ? {} : { cursor }) },
+        body: { sessions: sessions.map(sessionView), ...defined({ cursor }) },
         read: { reason: 'sessions', details: { ...target, ...filterDetails(call) } },
       };
     },

@@ -21,6 +21,7 @@ import { plainText } from '../terminal/plain-text.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { parseResponse } from './admin-response.ts';
 import { replicaLines } from './revocation-progress.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface AccessOptions extends ServerOptions, OutputOptions {
   readonly reason?: string;
@@ -115,7 +116,7 @@ async function decide(
   decision: 'approve' | 'deny',
   { reason }: AccessOptions,
 ): Promise<RequestItem> {
-  const json = reason === undefined ? {} : { reason };
+  const json = defined({ reason });
   const name = decision === 'approve' ? 'approveAccess' : 'denyAccess';
   return parseResponse(requestSchema, (await sendAccess(api, name, { params: { id }, json })).body);
 }

@@ -13,6 +13,7 @@ import type { CliContext } from '../context.ts';
 import type { OutputOptions } from '../terminal/output.ts';
 import { escapeUnsafe } from '../terminal/plain-text.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface TailOptions extends ServerOptions, OutputOptions {
   readonly user?: string;
@@ -115,7 +116,7 @@ async function connection(tail: Tail): Promise<Connected> {
   try {
     const signal = AbortSignal.any([tail.stop, silent.signal]);
     const events = { signal, consume: (stream: AsyncIterable<Buffer>) => (clearTimeout(timer), consume(stream)) };
-    const after = tail.after === undefined ? {} : { after: tail.after };
+    const after = defined({ after: tail.after });
     await sendAdminRequest(tail.context, tail.entry, {
       method: 'GET',
       path: tail.path,

@@ -12,6 +12,7 @@ import type { CachedSession } from '../session/session.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
+import { defined } from '../../core/defined.ts';
 
 /** Where a session is kept, for scripts. */
 export interface KeptIn {
@@ -22,7 +23,7 @@ export interface KeptIn {
 
 export function storeOf({ refreshToken, notInKeyring }: CachedSession): KeptIn {
   if (refreshToken === undefined) return { credentialStore: 'keyring' };
-  return { credentialStore: 'file', ...(notInKeyring === undefined ? {} : { notInKeyring }) };
+  return { credentialStore: 'file', ...defined({ notInKeyring }) };
 }
 
 /** Returns a line as `whoami` has them. */
@@ -37,7 +38,7 @@ export async function credentialStore(
   store: CredentialStore | undefined,
   options: ServerOptions & OutputOptions,
 ): Promise<void> {
-  const given = store === undefined ? {} : { credentialStore: store };
+  const given = defined({ credentialStore: store });
   const server = whichServer(context.environment, options, given);
   if (store !== undefined) refuseDelegated(context, server, 'be moved');
   const entry = locateEntry(context.environment.cacheDir, server);
@@ -45,7 +46,7 @@ export async function credentialStore(
   const session = store === undefined ? before : await moved(context, entry, store);
   const choice = chosenStore(context, entry, store);
   const noKeyring = whyNoKeyring(context.environment);
-  const facts = { server: server.url, choice, ...storeOf(session), ...(noKeyring === undefined ? {} : { noKeyring }) };
+  const facts = { server: server.url, choice, ...storeOf(session), ...defined({ noKeyring }) };
   await printResult(context, options, facts, () =>
     [`  server    ${server.url}`, `  choice    ${choice}`, describeStore(storeOf(session)), ''].join('\n'),
   );

@@ -7,6 +7,7 @@ import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeDrill, describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface DrillOptions extends ServerOptions, OutputOptions {
   readonly cluster?: string;
@@ -19,7 +20,7 @@ export interface DrillOptions extends ServerOptions, OutputOptions {
 export async function drill(context: CliContext, options: DrillOptions): Promise<void> {
   const { cluster, path, reason, tokenFile } = options;
   const server = whichServer(context.environment, options);
-  const json = { reason, ...(cluster === undefined ? {} : { cluster }), ...(path === undefined ? {} : { path }) };
+  const json = { reason, ...defined({ cluster, path }) };
   const response = await callAdmin(adminClient(context, server, tokenFile), 'createDrill', { json });
   await printResult(context, options, response, () => described(response, context.columns));
   if (response.verdict === 'passed') return;

@@ -8,6 +8,7 @@ import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import type { Receipt } from './admin-response.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface LockOptions extends OutputOptions {
   readonly reason?: string;
@@ -44,7 +45,7 @@ export function revokeTarget(options: RevokeOptions): Target {
   if ((workload === undefined) !== (subject === undefined)) {
     throw incomplete('A workload needs its rule and its subject', 'give --workload RULE --subject S', options);
   }
-  return { ...Object.fromEntries(given), ...(subject === undefined ? {} : { subject }), ...(lock && { lock }) };
+  return { ...Object.fromEntries(given), ...defined({ subject }), ...(lock && { lock }) };
 }
 
 /** @throws AppError `bad_request` where the account is missing */

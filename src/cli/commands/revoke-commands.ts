@@ -19,6 +19,7 @@ import {
   type RevokeOptions,
   type Target,
 } from './revocation-request.ts';
+import { defined } from '../../core/defined.ts';
 
 /**
  * Revokes and shows the receipt. Polls a revocation that is not complete for a while.
@@ -62,7 +63,7 @@ async function end(context: CliContext, options: ServerOptions & RevokeOptions, 
   }
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
   const requestId = randomUUID();
-  const given = { ...(approval === undefined ? {} : { approval }), ...(force && { force }) };
+  const given = { ...defined({ approval }), ...(force && { force }) };
   const json = { ...target, reason, requestId, ...given };
   const tracked = {
     context,

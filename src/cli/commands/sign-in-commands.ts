@@ -30,6 +30,7 @@ import type { CachedSession, SignedInUser } from '../session/session.ts';
 import { signIn } from '../session/sign-in.ts';
 import { revokeRefreshToken } from '../session/token-endpoint.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface LoginOptions extends ServerOptions {
   readonly provider?: string;
@@ -44,10 +45,7 @@ export interface LoginOptions extends ServerOptions {
 export async function login(context: CliContext, options: LoginOptions): Promise<void> {
   const named = options.deviceName === undefined ? undefined : parseDeviceName(options.deviceName);
   const store = options.credentialStore;
-  const given = {
-    ...(named === undefined ? {} : { deviceName: named }),
-    ...(store === undefined ? {} : { credentialStore: store }),
-  };
+  const given = defined({ deviceName: named, credentialStore: store });
   const server = whichServer(context.environment, options, given);
   refuseDelegated(context, server, 'sign a user in');
   if (context.environment.noBrowser && options.device !== true) {
@@ -59,10 +57,7 @@ export async function login(context: CliContext, options: LoginOptions): Promise
   const { user } = await signIn(context, {
     entry,
     attended: true,
-    ...(previous === undefined ? {} : { previous }),
-    ...(options.provider === undefined ? {} : { provider: options.provider }),
-    ...(options.device === undefined ? {} : { device: options.device }),
-    ...(store === undefined ? {} : { store }),
+    ...defined({ previous, provider: options.provider, device: options.device, store }),
   });
   context.notify(`signed in to ${hostOf(server.url)}\n${describe(user, context.nowMs())}`);
   context.notify(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
@@ -121,7 +116,7 @@ async function takeSession(context: CliContext, entry: CacheEntry): Promise<Take
       }
       dropEntry(entry);
       const left = await forgetAll(context, entry, session);
-      return { taken: { session, open, ...(left === undefined ? {} : { leftInKeyring: left }) } };
+      return { taken: { session, open, ...defined({ leftInKeyring: left }) } };
     },
   });
   return taken;
@@ -170,7 +165,7 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
   const { account, username, groups, sessionId, sessionExpiresAt, deviceName: named } = session.user;
   const clusters = session.user.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
-  const device = named === undefined ? {} : { deviceName: named };
+  const device = defined({ deviceName: named });
   const { delegated } = server;
   // The renewed one has its secrets, wherever they are kept.
   const store = storeOf(readSession(entry) ?? session);

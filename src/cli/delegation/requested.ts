@@ -8,6 +8,7 @@ import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { cliError } from '../errors.ts';
 import { codeOf } from '../session/private-files.ts';
 import { plainText } from '../terminal/plain-text.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface LimitOptions {
   readonly readOnly?: true;
@@ -56,7 +57,7 @@ export function limitOf(options: LimitOptions): RightsLimit {
   const preset = withSecrets === true ? 'read-only-with-secrets' : 'read-only';
   const whole = {
     ...(readOnly === true ? { preset } : {}),
-    ...(namespaces === undefined ? {} : { namespaces }),
+    ...defined({ namespaces }),
     ...fromFile,
   };
   // What the file has was parsed already, but for the bytes of all together.

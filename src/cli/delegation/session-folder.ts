@@ -23,6 +23,7 @@ import { knownServers, locateEntry, writePins, writeSession } from '../session/c
 import { ensurePrivateDirectory, isMissing, unwritable, writePrivateFile } from '../session/private-files.ts';
 import type { DelegatedMark } from '../session/delegated.ts';
 import type { OpenSession } from '../session/secrets.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A session that was made, and what its files need. */
 export interface NewChild {
@@ -72,7 +73,7 @@ function kubeconfigText({ session, namespace, command }: NewChild, dir: string):
     clusters: session.user.clusters,
     command,
     env: { [DELEGATED_DIR]: dir },
-    ...(namespace === undefined ? {} : { namespace }),
+    ...defined({ namespace }),
   };
   return stringify(newKubeconfig(request), { lineWidth: 0 });
 }

@@ -11,6 +11,7 @@ import type { CliContext } from '../context.ts';
 import { codeOfProblem, problem } from './problem-response.ts';
 import { renew } from '../session/renewal.ts';
 import { isFresh, tokenId, type Binding, type Endpoints } from '../session/session.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface AdminRequest {
   readonly method: HttpRequest['method'];
@@ -99,9 +100,9 @@ function send(context: CliContext, credential: AdminCredential, request: AdminRe
     url: `${adminApi}${request.path}`,
     bearer: credential.token,
     binding: credential.binding,
-    ...(apiCa === undefined ? {} : { ca: apiCa }),
+    ...defined({ ca: apiCa }),
     ...(request.json === undefined ? {} : { body: { json: request.json } }),
-    ...(request.events === undefined ? {} : { events: request.events }),
+    ...defined({ events: request.events }),
   });
 }
 

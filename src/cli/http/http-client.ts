@@ -19,6 +19,7 @@ import { isOpenable } from './server-url.ts';
 import type { Binding } from '../session/session.ts';
 import { insideTunnel, openTunnel } from './tunnel.ts';
 import { USER_AGENT } from './version.ts';
+import { defined } from '../../core/defined.ts';
 
 /**
  * Longest wait for a whole response, and its longest body. An attacker sends a response without an end, a byte at a
@@ -113,8 +114,7 @@ export async function sendRequest(
   return {
     status,
     body: record ?? {},
-    ...(clockSkewMs === undefined ? {} : { clockSkewMs }),
-    ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    ...defined({ clockSkewMs, retryAfterSeconds }),
   };
 }
 
@@ -177,7 +177,7 @@ async function send(route: Route, sendRequest: HttpRequest): Promise<IncomingMes
     signal,
     headers: {
       accept: sendRequest.accept ?? (sendRequest.events === undefined ? ACCEPT : `text/event-stream, ${ACCEPT}`),
-      ...(sendRequest.events?.after === undefined ? {} : { 'last-event-id': sendRequest.events.after }),
+      ...defined({ 'last-event-id': sendRequest.events?.after }),
       'user-agent': USER_AGENT,
       ...(sendRequest.bearer === undefined ? {} : { authorization: `Bearer ${sendRequest.bearer}` }),
       ...(body === undefined ? {} : { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),

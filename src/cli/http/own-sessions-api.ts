@@ -13,6 +13,7 @@ import { isFresh, tokenId } from '../session/session.ts';
 import { LIMITS, sendRequest, type HttpResponse } from './http-client.ts';
 import { stringAt, type JsonRecord } from './json-shape.ts';
 import { problem } from './problem-response.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface OwnSessionsRequest {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -102,7 +103,7 @@ function send(context: CliContext, { session, token }: Credential, request: OwnS
   const { endpoints, binding } = session;
   const { href } = new URL(path, endpoints.token);
   context.detail(`${method} ${href}`);
-  const ca = endpoints.apiCa === undefined ? {} : { ca: endpoints.apiCa };
+  const ca = defined({ ca: endpoints.apiCa });
   const body = json === undefined ? {} : { body: { json } };
   const limits = { ...LIMITS, timeoutMs: LIMITS.timeoutMs + waits * 1000 };
   return sendRequest({ method, url: href, bearer: token.token, binding, ...ca, ...body }, readNetwork(), limits);

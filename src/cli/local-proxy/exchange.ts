@@ -12,6 +12,7 @@ import { codeOf } from '../session/private-files.ts';
 import type { CredentialKeeper, HeldCredential } from './credential-keeper.ts';
 import { bodyOf, towardsServer } from './headers.ts';
 import { localResponse, type LocalResponse } from './status.ts';
+import { defined } from '../../core/defined.ts';
 
 /** The response, or a connection that was upgraded to another protocol. */
 export interface UpstreamResponse {
@@ -107,7 +108,7 @@ export class Exchange {
   #send({ token, pool }: HeldCredential): Promise<UpstreamResponse> {
     const { method = 'GET', url: target = '/', rawHeaders } = this.#req;
     const body = bodyOf(rawHeaders);
-    const upgrade = this.#upgrade === undefined ? {} : { upgrade: this.#upgrade };
+    const upgrade = defined({ upgrade: this.#upgrade });
     const headers = towardsServer(rawHeaders, { method, host: pool.url.host, token: token.token, body, ...upgrade });
     return new Promise((resolve, reject) => {
       if (this.#clientClosed) return reject(new Error('the client has gone'));

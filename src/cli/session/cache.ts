@@ -22,6 +22,7 @@ import { checkPrivateDirectory, ensurePrivateDirectory, readPrivateFile, writePr
 import { dropReadyFiles, writeReadyFiles } from '../plugin/ready-file.ts';
 import { noDelegatedSession, type DelegatedMark } from './delegated.ts';
 import { formatSession, parseSession, type CachedSession } from './session.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A server, and what was given for it. */
 export interface Server {
@@ -65,7 +66,7 @@ export function locateEntry(cacheDir: string, server: Server): CacheEntry {
   const parts = JSON.stringify([server.url, ca ?? '', server.url, PLUGIN_CLIENT_ID]);
   const dir = join(cacheDir, createHash('sha256').update(parts).digest('hex').slice(0, 32));
   const paths = { cacheDir, dir, lockPath: `${dir}.lock`, signInLockPath: `${dir}.sign-in.lock` };
-  return { server, ...(ca === undefined ? {} : { ca }), ...paths };
+  return { server, ...defined({ ca }), ...paths };
 }
 
 function readCa(file: string): string {
@@ -163,8 +164,7 @@ function parseKnownServer(text: string): KnownServer | undefined {
     pins: { web, api },
     ...(delegated === undefined ? {} : { delegated: parseMark(delegated) }),
     ...(store === 'keyring' || store === 'file' ? { credentialStore: store } : {}),
-    ...(caFile === undefined ? {} : { caFile }),
-    ...(deviceName === undefined ? {} : { deviceName }),
+    ...defined({ caFile, deviceName }),
   };
 }
 

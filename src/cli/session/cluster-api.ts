@@ -7,6 +7,7 @@ import { sendRequest, type HttpResponse } from '../http/http-client.ts';
 import type { CliContext } from '../context.ts';
 import { renew } from './renewal.ts';
 import { isFresh, tokenId, type SignedInUser, type ReachableCluster } from './session.ts';
+import { defined } from '../../core/defined.ts';
 
 /** Limits of one page: the longest wait, and the longest text. */
 const PAGE_LIMITS = { timeoutMs: 60_000, responseBytes: 16 * 1024 * 1024 };
@@ -69,7 +70,7 @@ async function getOnce(
     bearer: token.token,
     binding: session.binding,
     accept,
-    ...(cluster.caData === undefined ? {} : { ca: cluster.caData }),
+    ...defined({ ca: cluster.caData }),
   } as const;
   return { response: await sendRequest(request, readNetwork(), PAGE_LIMITS), used: tokenId(token) };
 }

@@ -6,6 +6,7 @@ import { deviceName, deviceNameOfHost, DEVICE_NAME_RULE } from '../../core/ident
 import type { CliContext } from '../context.ts';
 import { cliError } from '../errors.ts';
 import type { Server } from './cache.ts';
+import { defined } from '../../core/defined.ts';
 
 /** The parameter of an authorization request, a device's included; without a member where no name is sent. */
 export interface DeviceNameParameter {
@@ -16,7 +17,7 @@ export interface DeviceNameParameter {
 export function deviceNameParameter({ environment }: CliContext, server: Server): DeviceNameParameter {
   const given = server.deviceName;
   const name = given === undefined ? deviceNameOfHost(environment.hostName) : deviceName(given);
-  return name === undefined ? {} : { device_name: name };
+  return defined({ device_name: name });
 }
 
 /**

@@ -13,6 +13,7 @@ import { recordAt, stringAt, type JsonRecord } from '../http/json-shape.ts';
 import { isPlainPath, openableUrl } from '../http/server-url.ts';
 import type { Endpoints } from './session.ts';
 import { checkMinimumVersion } from '../http/version.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface Discovery {
   readonly issuer: string;
@@ -34,7 +35,7 @@ export interface Discovery {
 export async function discover(entry: CacheEntry, pinned: Pins | undefined): Promise<Discovery> {
   const server = entry.server.url;
   const url = `${server}/.well-known/openid-configuration`;
-  const response = await sendRequest({ method: 'GET', url, ...(entry.ca === undefined ? {} : { ca: entry.ca }) });
+  const response = await sendRequest({ method: 'GET', url, ...defined({ ca: entry.ca }) });
   if (response.status !== 200) {
     throw cliError(
       'upstream_unavailable',
@@ -72,7 +73,7 @@ export function checkDiscovery(document: JsonRecord, server: string, pinned: Pin
     token: onApiHost(aliases['token_endpoint'], api, server),
     revocation: onApiHost(aliases['revocation_endpoint'], api, server),
     adminApi: onApiHost(extension['adminApi'], api, server),
-    ...(apiCa === undefined ? {} : { apiCa }),
+    ...defined({ apiCa }),
   };
   const device = aliases['device_authorization_endpoint'];
   return {

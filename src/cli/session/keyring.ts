@@ -14,6 +14,7 @@ import { parseRecord, stringAt } from '../http/json-shape.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { commandOfThisProgram } from '../this-program.ts';
 import { KEYRING_COMMAND } from './credential-store.ts';
+import { defined } from '../../core/defined.ts';
 
 /** What all entries are filed under; users see it in the keyring's own program. */
 export const KEYRING_SERVICE = 'portcullis';
@@ -74,7 +75,7 @@ export async function accessKeyring(
   }
   const record = parseRecord(printed.trimStart());
   const secret = record && stringAt(record, 'secret');
-  if (record?.['ok'] === true) return { ok: true, ...(secret === undefined ? {} : { secret }) };
+  if (record?.['ok'] === true) return { ok: true, ...defined({ secret }) };
   return { ok: false, why: plainText((record && stringAt(record, 'why')) ?? '', 300) || 'the keyring cannot be used' };
 }
 

@@ -13,6 +13,7 @@ import {
   type JsonRecord,
 } from '../http/json-shape.ts';
 import { isClusterName } from '../http/server-url.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A cluster that the user may use, for a kubeconfig. */
 export interface ReachableCluster {
@@ -141,8 +142,7 @@ export function parseSession(text: string): CachedSession | undefined {
     server,
     endpoints,
     user,
-    ...(refreshToken === undefined ? {} : { refreshToken }),
-    ...(notInKeyring === undefined ? {} : { notInKeyring }),
+    ...defined({ refreshToken, notInKeyring }),
     binding: { certificate, privateKey },
     tokens,
     ...(record['device'] === true ? { device: true } : {}),
@@ -189,7 +189,7 @@ function parseEndpoints(record: JsonRecord | undefined): Endpoints | undefined {
   const adminApi = stringAt(record, 'adminApi');
   const apiCa = stringAt(record, 'apiCa');
   if (token === undefined || revocation === undefined || adminApi === undefined) return undefined;
-  return { token, revocation, adminApi, ...(apiCa === undefined ? {} : { apiCa }) };
+  return { token, revocation, adminApi, ...defined({ apiCa }) };
 }
 
 /** Returns the user of a session, or undefined where a part is missing. */
@@ -205,12 +205,12 @@ export function parseUser(record: JsonRecord | undefined): SignedInUser | undefi
   return {
     sessionId,
     sessionExpiresAt,
-    ...(deviceName === undefined ? {} : { deviceName }),
+    ...defined({ deviceName }),
     account,
     username,
     groups: stringsAt(record, 'groups'),
     clusters: parseClusters(arrayAt(record, 'clusters')),
-    ...(warning === undefined ? {} : { warning }),
+    ...defined({ warning }),
   };
 }
 
@@ -223,6 +223,6 @@ export function parseClusters(values: readonly unknown[]): readonly ReachableClu
     const caData = stringAt(value, 'caData');
     if (name === undefined || server === undefined || !isClusterName(name)) return [];
     if (!URL.canParse(server) || new URL(server).protocol !== 'https:') return [];
-    return [{ name, server, ...(caData === undefined ? {} : { caData }) }];
+    return [{ name, server, ...defined({ caData }) }];
   });
 }

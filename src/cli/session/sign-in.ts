@@ -35,6 +35,7 @@ import type { CredentialStore } from './credential-store.ts';
 import { checkStore, chosenStore, forgetSecrets, storeSecrets, type OpenSession } from './secrets.ts';
 import type { CachedSession } from './session.ts';
 import { redeemCode } from './token-endpoint.ts';
+import { defined } from '../../core/defined.ts';
 
 /**
  * Two browser tabs are worse than a wait: twenty kubectls at once on a busy machine keep the holder from renewing
@@ -192,7 +193,7 @@ function authorizationUrl(
     state: parts.state,
     code_challenge: createHash('sha256').update(parts.codeVerifier).digest('base64url'),
     code_challenge_method: 'S256',
-    ...(parts.provider === undefined ? {} : { provider: parts.provider }),
+    ...defined({ provider: parts.provider }),
     // OpenID Connect Core §3.1.2.1: the server passes it on to the provider; `max_age` is for clients that request
     // an ID token.
     ...(parts.fresh === true ? { prompt: 'login' } : {}),

@@ -19,6 +19,7 @@ import {
   type SignedInUser,
   parseUser,
 } from './session.ts';
+import { defined } from '../../core/defined.ts';
 
 /** `client_id` under which workloads exchange their tokens. */
 const WORKLOAD_CLIENT_ID = 'workload';
@@ -70,7 +71,7 @@ export function refresh(client: TokenClient, refreshToken: string, audience?: st
     grant_type: 'refresh_token',
     client_id: PLUGIN_CLIENT_ID,
     refresh_token: refreshToken,
-    ...(audience === undefined ? {} : { resource: audience }),
+    ...defined({ resource: audience }),
   });
 }
 
@@ -86,7 +87,7 @@ export function exchange(client: TokenClient, subjectToken: string, audience?: s
     client_id: WORKLOAD_CLIENT_ID,
     subject_token: subjectToken,
     subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
-    ...(audience === undefined ? {} : { resource: audience }),
+    ...defined({ resource: audience }),
   });
 }
 
@@ -178,7 +179,7 @@ export async function revokeRefreshToken(client: TokenClient, refreshToken: stri
 
 function addressed(client: TokenClient, url: string): HttpRequest {
   const ca = client.endpoints.apiCa;
-  return { method: 'POST', url, binding: client.binding, ...(ca === undefined ? {} : { ca }) };
+  return { method: 'POST', url, binding: client.binding, ...defined({ ca }) };
 }
 
 async function requestToken(client: TokenClient, form: Readonly<Record<string, string>>): Promise<TokenResponse> {
@@ -224,9 +225,7 @@ export function parseTokenResponse(body: JsonRecord, receivedAt: number): TokenR
   const cluster = extension && stringAt(extension, 'cluster');
   return {
     token: { token, receivedAt, expiresAt },
-    ...(refreshToken === undefined ? {} : { refreshToken }),
-    ...(user === undefined ? {} : { user }),
-    ...(cluster === undefined ? {} : { cluster }),
+    ...defined({ refreshToken, user, cluster }),
   };
 }
 

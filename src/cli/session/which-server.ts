@@ -6,6 +6,7 @@ import { cliError } from '../errors.ts';
 import { parseServer } from '../http/server-url.ts';
 import type { CredentialStore } from './credential-store.ts';
 import { noDelegatedSession } from './delegated.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface ServerOptions {
   readonly server?: string;
@@ -27,7 +28,7 @@ export function whichServer(environment: Environment, options: ServerOptions, no
   const text = options.server ?? environment.server;
   const given = {
     ...(options.caFile === undefined ? {} : { caFile: resolve(options.caFile) }),
-    ...(now.deviceName === undefined ? {} : { deviceName: now.deviceName }),
+    ...defined({ deviceName: now.deviceName }),
   };
   const withStore = (server: Server): Server => {
     if (now.credentialStore === undefined) return server;

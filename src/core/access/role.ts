@@ -5,6 +5,7 @@
  * means no one and nothing, never all.
  */
 import type { Identity } from '../identity/identity.ts';
+import { defined } from '../defined.ts';
 
 /** One of `access.roles`. */
 export interface AccessRole {
@@ -40,7 +41,7 @@ export const termsOf = ({ name, description, groups, clusters, requesters, appro
   name,
   description,
   groups,
-  ...(clusters === undefined ? {} : { clusters }),
+  ...defined({ clusters }),
   requesters,
   approval,
 });

@@ -13,6 +13,7 @@ import type { Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
 import { responseError, limitedUntil, rateLimited, unavailable, type GithubResponse } from './errors.ts';
+import { defined } from '../../core/defined.ts';
 
 const PAGE_SIZE = 100;
 /** `limits.groups` is at most 10 000. */
@@ -133,7 +134,7 @@ class Client {
           'x-github-api-version': '2022-11-28',
           // GitHub rejects requests without one.
           'user-agent': 'portcullis',
-          ...(etag === undefined ? {} : { 'if-none-match': etag }),
+          ...defined({ 'if-none-match': etag }),
         },
         signal,
       });

@@ -25,6 +25,7 @@ import { refreshRejected, rejected } from './errors.ts';
 import type { OrganizationName } from './organizations.ts';
 import { createUserReader, type GithubUser } from './user.ts';
 import { createTokenEndpoint, isExpiring, packTokens, unpackTokens, type GithubTokens } from './tokens.ts';
+import { defined } from '../../core/defined.ts';
 
 /** For all requests of one sign-in or re-check; shorter than a re-check's claim on its session (30 s). */
 const DEADLINE_MS = 25_000;
@@ -54,7 +55,7 @@ export function createGithubProvider(options: GithubProviderOptions): IdentityPr
     issuer: endpoints.origin,
     hosts: [new URL(endpoints.api).hostname],
     ...reachOf(options),
-    ...(options.onResponse === undefined ? {} : { onResponse: options.onResponse }),
+    ...defined({ onResponse: options.onResponse }),
   });
   const api = createGithubApi({ provider: name, base: endpoints.api, outbound, clock: options.clock });
   const { mapping, organizations } = options;

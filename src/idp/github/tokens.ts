@@ -14,6 +14,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Outbound } from '../outbound.ts';
 import { misconfigured } from '../errors.ts';
 import { refreshRejected, rejected, unavailable } from './errors.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A token that expires within this is refreshed before it is used. */
 const SPARE_SECONDS = 60;
@@ -77,7 +78,7 @@ export function createTokenEndpoint(options: TokenEndpointOptions): TokenEndpoin
     const { access_token: accessToken, refresh_token: refreshToken, expires_in: life } = grant.data;
     return {
       accessToken,
-      ...(refreshToken === undefined ? {} : { refreshToken }),
+      ...defined({ refreshToken }),
       ...(life === undefined ? {} : { expiresAt: Math.floor(options.clock.nowMs() / 1000) + life }),
     };
   };

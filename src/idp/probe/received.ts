@@ -6,6 +6,7 @@ import { decodeJwt, decodeProtectedHeader } from 'jose';
 import type { Listener, RecordedResponse } from './listener.ts';
 import { metadataOf, textIn, type Metadata } from './metadata.ts';
 import { short } from './row.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A successful response of the token endpoint (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3). */
 export interface ReceivedTokens {
@@ -35,8 +36,7 @@ export async function tokensIn(
     const idToken = partsOf(textIn(body, 'id_token') ?? '', listener);
     const refreshToken = textIn(body, 'refresh_token');
     return {
-      ...(idToken === undefined ? {} : { idToken }),
-      ...(refreshToken === undefined ? {} : { refreshToken }),
+      ...defined({ idToken, refreshToken }),
       proof,
       at,
     };

@@ -9,6 +9,7 @@ import type { Listener } from './listener.ts';
 import { metadataOf, textIn, type Metadata } from './metadata.ts';
 import { tokenEndpointOf, WELL_KNOWN } from './probe.ts';
 import { tokensIn, userInfoIn } from './received.ts';
+import { defined } from '../../core/defined.ts';
 
 export type ProbedProvider =
   | { readonly kind: 'github'; readonly options: GithubProviderOptions }
@@ -52,8 +53,7 @@ export function createRecorder(listener: Listener, probed: ProbedProvider, { cli
             ? await userInfoIn(profile, listener)
             : undefined;
       return {
-        ...(tokens === undefined ? {} : { tokens }),
-        ...(userInfo === undefined ? {} : { userInfo }),
+        ...defined({ tokens, userInfo }),
         askedUserInfo: profile !== undefined,
       };
     },

@@ -9,6 +9,7 @@ import { hostErrors } from './advertised.ts';
 import { connectionMessage } from './connection.ts';
 import { textIn, type Metadata } from './metadata.ts';
 import { optional, short, type ProbeRow } from './row.ts';
+import { defined } from '../../core/defined.ts';
 
 const CHECK = 'tokens revoked';
 
@@ -64,7 +65,7 @@ function endpointOf(metadata: Metadata, mutualTls: boolean): string | undefined 
 function clientAt(endpoint: string, { options, outboundOptions, metadata }: RevocationRequest): oidc.Configuration {
   const audience = assertionAudienceOf(options);
   const client = createClientAuthentication(
-    { ...options, ...(audience === undefined ? {} : { assertionAudience: audience }) },
+    { ...options, ...defined({ assertionAudience: audience }) },
     outboundOptions,
   );
   const server = {
@@ -88,8 +89,8 @@ function listsOf(metadata: Metadata): Partial<oidc.ServerMetadata> {
   };
   const methods = list('endpoint_auth_methods_supported');
   const algorithms = list('endpoint_auth_signing_alg_values_supported');
-  return {
-    ...(methods === undefined ? {} : { token_endpoint_auth_methods_supported: methods }),
-    ...(algorithms === undefined ? {} : { token_endpoint_auth_signing_alg_values_supported: algorithms }),
-  };
+  return defined({
+    token_endpoint_auth_methods_supported: methods,
+    token_endpoint_auth_signing_alg_values_supported: algorithms,
+  });
 }

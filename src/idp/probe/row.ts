@@ -1,5 +1,6 @@
 /** The results of `config probe`, one row for each thing that a sign-in, a re-check or a sign-out needs. */
 import type { ProviderConfig } from '../../config/config.ts';
+import { defined } from '../../core/defined.ts';
 
 /** `unknown`: it cannot be determined before a user signs in. */
 export type ProbeOutcome = 'works' | 'fails' | 'unknown';
@@ -38,7 +39,7 @@ const row =
     outcome,
     ...rest,
     seen,
-    ...(action === undefined ? {} : { action }),
+    ...defined({ action }),
   });
 
 /** Rows of what a sign-in needs. */

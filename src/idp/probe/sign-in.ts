@@ -22,6 +22,7 @@ import { createRecorder, type ProbedProvider, type Recorder } from './recorder.t
 import { revocationRow } from './revocation.ts';
 import { optional, type ProbeRow } from './row.ts';
 import { signInRows } from './sign-in-rows.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface SignInProbe {
   readonly rows: readonly ProbeRow[];
@@ -59,10 +60,10 @@ export async function probeSignIn(
   const error = begun ?? last?.error;
   const claims = {
     ...(last?.tokens?.idToken === undefined ? {} : { idToken: last.tokens.idToken.claims }),
-    ...(last?.userInfo === undefined ? {} : { userInfo: last.userInfo }),
+    ...defined({ userInfo: last?.userInfo }),
   };
   const user = last?.user === undefined ? {} : { user: { subject: last.user.subject, identity: last.user.identity } };
-  return { ...withoutSecrets({ rows, claims, ...user }, redacted), ...(error === undefined ? {} : { error }) };
+  return { ...withoutSecrets({ rows, claims, ...user }, redacted), ...defined({ error }) };
 }
 
 /** A hostile provider gives a claim, a group or a user the name of a token that it has just issued. */
@@ -157,7 +158,7 @@ async function refreshed(
   const refresh = await once(newest);
   const isTested = refresh.user !== undefined && operator.attended && (await isDisabledNow(operator));
   const disabled = isTested ? await once(newest) : undefined;
-  return { refresh, ...(disabled === undefined ? {} : { disabled }), refreshTokens: [...earlier, newest] };
+  return { refresh, ...defined({ disabled }), refreshTokens: [...earlier, newest] };
 }
 
 async function revocation(

@@ -12,6 +12,7 @@ import { AppError } from '../../core/errors.ts';
 import { isRecent } from '../../core/time.ts';
 import { createOutbound, reachOf, type Outbound, type Reach } from '../outbound.ts';
 import { allPages, type Page } from './api.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface DirectoryOptions extends Reach {
   readonly name: string;
@@ -123,7 +124,7 @@ async function redeem(options: DirectoryOptions, outbound: Outbound, key: string
       .setProtectedHeader({
         alg: 'RS256',
         typ: 'JWT',
-        ...(private_key_id === undefined ? {} : { kid: private_key_id }),
+        ...defined({ kid: private_key_id }),
       })
       .setIssuer(client_email)
       .setSubject(admin)

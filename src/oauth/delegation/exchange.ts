@@ -20,6 +20,7 @@ import type { SessionRecord, SessionStore } from '../../store/store.ts';
 import type { Audiences } from '../audiences.ts';
 import { askedRights, type AskedRights } from './authorization-details.ts';
 import { verifyUserToken, type UserTokenRejection } from './subject-token.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface DelegationExchangeDeps {
   /** Issuer of our tokens. */
@@ -105,8 +106,7 @@ export function createDelegationExchange(deps: DelegationExchangeDeps): Exchange
       clusters,
       limits,
       seconds: client.lifetime,
-      ...(request.thumbprint === undefined ? {} : { thumbprint: request.thumbprint }),
-      ...(client.sourceCidrs === undefined ? {} : { sourceCidrs: client.sourceCidrs }),
+      ...defined({ thumbprint: request.thumbprint, sourceCidrs: client.sourceCidrs }),
     } as const;
     const key = JSON.stringify(order);
     const open = async (): Promise<Opened> => {
@@ -218,7 +218,7 @@ function beyondOne(above: readonly RightsLimit[], asked: RightsLimit | undefined
     const { namespaces, ...what } = limit;
     const isAboutVerbs = asked.preset !== undefined || asked.rules !== undefined;
     const whole = {
-      ...(namespaces === undefined ? {} : { namespaces }),
+      ...defined({ namespaces }),
       ...(isAboutVerbs ? {} : what),
       ...asked,
     };

@@ -7,6 +7,7 @@ import { accountOf, type Account, type Identity } from '../../core/identity/iden
 import { no, ok, type Result } from '../../core/result.ts';
 import { createTurns } from '../../timing/timing.ts';
 import { claimedIssuer, verifySubjectToken, type SubjectToken, type SubjectTokenRejection } from './subject-token.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A rule with everything that it needs to decide. */
 export interface CompiledRule {
@@ -47,7 +48,7 @@ export function compileRules(
       usernamePrefix: config.usernamePrefix,
       groupsPrefix: config.groupsPrefix,
       username: config.username,
-      ...(config.groups === undefined ? {} : { groups: config.groups }),
+      ...defined({ groups: config.groups }),
       extra: {},
       emailVerified: 'claim',
       rules: [{ expression: config.match, message: NO_RULE }],

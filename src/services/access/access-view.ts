@@ -5,6 +5,7 @@ import type { AccessRequest, GrantPeriod } from '../../core/access/request.ts';
 import { approvalsNeeded } from '../../core/access/role.ts';
 import { rfc3339 } from '../../core/time.ts';
 import type { AccessAction } from './access-requests.ts';
+import { defined } from '../../core/defined.ts';
 
 export type AccessRequestView = z.output<typeof accessRequestSchema>;
 
@@ -36,10 +37,10 @@ export function requestFields(
     role: terms.name,
     description: terms.description,
     groups: terms.groups,
-    ...(terms.clusters === undefined ? {} : { clusters: terms.clusters }),
+    ...defined({ clusters: terms.clusters }),
     user: username,
     account,
-    ...(deviceName === undefined ? {} : { device: deviceName }),
+    ...defined({ device: deviceName }),
     address,
     reason,
     seconds,
@@ -51,8 +52,7 @@ export function requestFields(
       user: decision.username,
       at: rfc3339(decision.at),
       approved: decision.approved,
-      ...(decision.reason === undefined ? {} : { reason: decision.reason }),
-      ...(decision.lapsed === undefined ? {} : { lapsed: decision.lapsed }),
+      ...defined({ reason: decision.reason, lapsed: decision.lapsed }),
     })),
     ...(grant === undefined ? {} : { grant: grantFields(grant) }),
     link: `${publicUrl}/access/${id}`,
@@ -71,8 +71,6 @@ function grantFields({
     beganAt: rfc3339(Math.floor(beganAt / 1000)),
     endsAt: rfc3339(Math.floor(endsAt / 1000)),
     ...(endedAt === undefined ? {} : { endedAt: rfc3339(endedAt) }),
-    ...(ending === undefined ? {} : { ending }),
-    ...(endedBy === undefined ? {} : { endedBy }),
-    ...(revocation === undefined ? {} : { revocation }),
+    ...defined({ ending, endedBy, revocation }),
   };
 }

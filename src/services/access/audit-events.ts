@@ -17,6 +17,7 @@ import { record, type AuditedAct } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
 import type { AccessDeps } from './dependencies.ts';
+import { defined } from '../../core/defined.ts';
 
 type Events = Pick<AccessDeps, 'audit' | 'clock'>;
 
@@ -121,7 +122,7 @@ export function auditLapsed(
     event: 'access-approval-lapsed',
     path: '',
     code: 200,
-    about: { identity: named(username), account, ...(session === undefined ? {} : { session }) },
+    about: { identity: named(username), account, ...defined({ session }) },
     provider: account.split('/', 1)[0] ?? '',
     reason: lapsed,
     details: { ...aboutRequest(request), ...askedBy(request) },

@@ -15,6 +15,7 @@ import type { RevocationResult } from '../../revocation/revocation.ts';
 import { auditEnded, type GrantEnd } from './audit-events.ts';
 import { auditIfFound } from './begun.ts';
 import type { AccessDeps } from './dependencies.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A claim whose holder has died lapses after this time: longer than the store may hang, and a proof may take. */
 export const CLAIM_SECONDS = 30;
@@ -69,19 +70,18 @@ async function endOnce(
   const first = firstEnd(meant, end);
   // Its user or an admin waits for the result, whoever writes the rest.
   const result = first.ending === 'session' ? undefined : await revoke(deps, results, { request: meant, end: first });
-  if (!mine || isOver) return { request: meant, ...(result === undefined ? {} : { result }) };
+  if (!mine || isOver) return { request: meant, ...defined({ result }) };
   await auditIfFound(deps, meant);
   auditEnded(deps, request, first, result);
   const { ending, by } = first;
   const how = {
     ending,
-    ...(by === undefined ? {} : { endedBy: by }),
-    ...(result === undefined ? {} : { revocation: result.id }),
+    ...defined({ endedBy: by, revocation: result?.id }),
   };
   const noted = await store.access.ended(request.id, how);
   const ended = noted?.request ?? (end.isLost === true ? lostRequest(deps, request, how) : undefined);
-  if (ended !== undefined) deps.notify?.({ kind: 'ended', request: ended, ...(by === undefined ? {} : { by }) });
-  return { request: ended ?? request, ...(result === undefined ? {} : { result }) };
+  if (ended !== undefined) deps.notify?.({ kind: 'ended', request: ended, ...defined({ by }) });
+  return { request: ended ?? request, ...defined({ result }) };
 }
 
 /** As it would be stored. */
@@ -107,7 +107,7 @@ async function noteEnding(
 ): Promise<AccessRequest> {
   try {
     const { id } = request;
-    const note = { ending, revocation: randomUUID(), ...(by === undefined ? {} : { endedBy: by }) };
+    const note = { ending, revocation: randomUUID(), ...defined({ endedBy: by }) };
     // The end of a session needs no note, because whoever looks next finds it again.
     const stored = await (ending === 'session' ? store.access.find(id) : store.access.note(id, note));
     return stored?.request ?? request;
@@ -122,7 +122,7 @@ function firstEnd({ grant }: AccessRequest, end: GrantEnd): GrantEnd {
   const { ending, endedBy } = grant ?? {};
   if (ending === undefined || (ending === end.ending && endedBy === end.by)) return end;
   const { context, path } = end;
-  return { ending, ...(endedBy === undefined ? {} : { by: endedBy }), reason: '', context, path };
+  return { ending, ...defined({ by: endedBy }), reason: '', context, path };
 }
 
 async function revoke(

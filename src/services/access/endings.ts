@@ -17,6 +17,7 @@ import { CLAIM_SECONDS, type EndGrant } from './end-grant.ts';
 import { roleNamed } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
 import { LostGrants } from './lost-grants.ts';
+import { defined } from '../../core/defined.ts';
 
 const EVERY_MS = 2000;
 /** Whether a user is still in the groups that may ask is read from their session: at once where it changed, else this often. */
@@ -235,7 +236,7 @@ class Sweeper implements Endings {
     const where = (request: AccessRequest): boolean => isLate(request) || approvalsOf(request).length > 0;
     let cursor: string | undefined;
     do {
-      const query = { open: true, where, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) } as const;
+      const query = { open: true, where, limit: PAGE, ...defined({ cursor }) } as const;
       const page = await access.list(query);
       for (const stored of page.requests) await (isLate(stored.request) ? this.#expire(stored) : this.#lapse(stored));
       ({ cursor } = page);

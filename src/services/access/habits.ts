@@ -7,6 +7,7 @@ import type { AccessHabit } from '../../core/access/habit.ts';
 import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AccessStore } from '../../store/store.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface HabitDeps {
   readonly store: Pick<AccessStore, 'list'>;
@@ -75,7 +76,7 @@ async function ofLastWeek(store: HabitDeps['store'], since: number): Promise<rea
   const requests: AccessRequest[] = [];
   let cursor: string | undefined;
   do {
-    const page = await store.list({ limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    const page = await store.list({ limit: PAGE, ...defined({ cursor }) });
     requests.push(...page.requests.map(({ request }) => request));
     ({ cursor } = page);
     if ((requests.at(-1)?.requestedAt ?? 0) < since - DAY_SECONDS) break;

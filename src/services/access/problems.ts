@@ -10,6 +10,7 @@ import { appErrorOf, statusOfCode } from '../../http/error-status.ts';
 import { ProblemError, rejectionProblem } from '../../http/problem.ts';
 import { SHORTEST_SECONDS } from './judge.ts';
 import type { AccessRejection, Judgement } from './rejections.ts';
+import { defined } from '../../core/defined.ts';
 
 type Of<R> = Extract<AccessRejection, { readonly reason: R }>;
 
@@ -104,8 +105,7 @@ export function auditedError(thrown: unknown): ProblemError {
       reason,
       cause: thrown.cause,
       audited: true,
-      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
-      ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }),
+      ...defined({ retryAfterSeconds, maxAgeSeconds }),
     });
   }
   const { error } = appErrorOf(thrown);

@@ -25,6 +25,7 @@ import { accessProblem, auditedError, passed } from './problems.ts';
 import { cleanReason, judgeReason } from './reason.ts';
 import { ofWrite } from './rejections.ts';
 import { assertCanAct, freshness, judgeFreshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
+import { defined } from '../../core/defined.ts';
 
 /** Requests of one page that is read from the store, where all of them are needed. */
 const PAGE = 200;
@@ -94,7 +95,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
     async history({ actor }, { account, role, state, ...page }) {
       const query = {
         ...page,
-        ...(account === undefined ? {} : { account }),
+        ...defined({ account }),
         where: ({ terms, ...request }: AccessRequest) =>
           (role === undefined || terms.name === role) && (state === undefined || request.state === state),
       };
@@ -112,7 +113,7 @@ const pageOf = ({
   readonly cursor?: string;
 }): AccessPage => ({
   requests: requests.map(({ request }) => request),
-  ...(cursor === undefined ? {} : { cursor }),
+  ...defined({ cursor }),
 });
 
 function needsFreshSignIn(
@@ -138,7 +139,7 @@ async function all({ store }: AccessDeps, query: Omit<AccessQuery, 'cursor' | 'l
   const found: AccessRequest[] = [];
   let cursor: string | undefined;
   do {
-    const page = await store.access.list({ ...query, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    const page = await store.access.list({ ...query, limit: PAGE, ...defined({ cursor }) });
     found.push(...page.requests.map(({ request }) => request));
     ({ cursor } = page);
   } while (cursor !== undefined);
@@ -190,7 +191,7 @@ async function queueOf(
       actionsOf(deps, caller, request).length > 0,
     mostExamined: MOST_EXAMINED,
     limit,
-    ...(cursor === undefined ? {} : { cursor }),
+    ...defined({ cursor }),
   });
   const { requests, cursor: next } = pageOf(waits);
   if (next !== undefined) return { requests, cursor: next };
@@ -310,7 +311,7 @@ function requestOf(
     requestedAt,
     openUntil: requestedAt + OPEN_SECONDS,
     address,
-    ...(record.deviceName === undefined ? {} : { deviceName: record.deviceName }),
+    ...defined({ deviceName: record.deviceName }),
     state: role.approval === 'none' ? 'granted' : 'open',
     decisions: [],
   };

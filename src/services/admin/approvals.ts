@@ -19,6 +19,7 @@ import { targetName } from '../../core/credential/revocation.ts';
 import type { RevocationPlan } from './revocation-request.ts';
 import { roleOf, workloadRule } from './roles.ts';
 import type { Actor, RequestContext } from '../../http/request-context.ts';
+import { defined } from '../../core/defined.ts';
 
 const TTL_SECONDS = 900;
 const LIST_PAGE = 200;
@@ -70,7 +71,7 @@ async function mayBeAdmin(deps: AdminDeps, account: Account): Promise<boolean> {
   let cursor: string | undefined;
   let seen = 0;
   do {
-    const query = { account, limit: LIST_PAGE, ...(cursor === undefined ? {} : { cursor }) };
+    const query = { account, limit: LIST_PAGE, ...defined({ cursor }) };
     const page = await deps.store.sessions.list(query);
     if (page.sessions.some((session) => roleOf(session, deps.config) === 'admin')) return true;
     seen += page.sessions.length;

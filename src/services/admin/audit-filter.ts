@@ -5,6 +5,7 @@ import { AppError } from '../../core/errors.ts';
 import type { AdminConfig } from './dependencies.ts';
 import type { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from '../../core/api/audit.ts';
 import { parseQuery } from './session-query.ts';
+import { defined } from '../../core/defined.ts';
 
 const malformed = (message: string): AppError => new AppError('bad_request', message, { reason: 'query_malformed' });
 
@@ -38,7 +39,6 @@ export function pastQuery(filter: Readonly<Record<string, string>>, now: number)
   const [from, before] = [momentOf(since, now), until === undefined ? undefined : momentOf(until, now)];
   return {
     ...rest,
-    ...(from === undefined ? {} : { since: from }),
-    ...(before === undefined ? {} : { until: before }),
+    ...defined({ since: from, until: before }),
   };
 }

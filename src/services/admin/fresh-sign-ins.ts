@@ -10,6 +10,7 @@ import type { Account } from '../../core/identity/identity.ts';
 import type { AdminDeps, AdminContext } from './dependencies.ts';
 import { record } from '../../http/audit-events.ts';
 import { AdminError } from './problem.ts';
+import { defined } from '../../core/defined.ts';
 
 const OUTCOMES = {
   lifted: { code: 200, outcome: undefined },
@@ -32,7 +33,7 @@ export async function liftFreshSignIn(
   actor.assertValid();
   const result = await deps.store.freshSignIns.lift(account, upTo);
   const { code, outcome } = OUTCOMES[result];
-  const details = { target: `account:${account}`, ...(outcome === undefined ? {} : { outcome }) };
+  const details = { target: `account:${account}`, ...defined({ outcome }) };
   record(deps, context, { event: 'fresh-sign-in-lifted', path, code, reason, details });
   if (result === 'lifted') return;
   if (result === 'newer') {

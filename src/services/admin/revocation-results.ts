@@ -12,6 +12,7 @@ import type { AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
+import { defined } from '../../core/defined.ts';
 
 const RECEIPT_SECONDS = 30 * 86_400;
 /**
@@ -173,7 +174,7 @@ export function createRevocationResults(deps: ResultDeps): RevocationResults {
     const { id } = result;
     const receipt = receiptOf(result);
     const { fingerprint, ttlSeconds = RESULT_KEPT_SECONDS } = expected.get(id) ?? {};
-    const payload = { answer: receipt, ...(fingerprint === undefined ? {} : { fingerprint }) };
+    const payload = { answer: receipt, ...defined({ fingerprint }) };
     const turn = (saving.get(id) ?? Promise.resolve()).then(() => write(payload, ttlSeconds));
     saving.set(id, turn);
     await turn;

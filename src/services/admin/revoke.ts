@@ -31,6 +31,7 @@ import {
   type RevocationPlan,
   type RevocationRequest,
 } from './revocation-request.ts';
+import { defined } from '../../core/defined.ts';
 
 /** The service that the admin pages and the admin API share. */
 export interface AdminService {
@@ -91,10 +92,8 @@ const namesOf = (revoker: Revoker, consent: Consent | undefined): string =>
  * Returns the facts of two admins for the audit event. The approval id leads to the event `approval-asked` of the
  * first.
  */
-const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts => ({
-  ...(approval === undefined ? {} : { approval }),
-  ...(first === undefined ? {} : { 'asked-by': first.username, 'asked-by-account': first.account }),
-});
+const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts =>
+  defined({ approval, 'asked-by': first?.username, 'asked-by-account': first?.account });
 
 /** Returns 200 for a proven revocation, and 202 for one that is written and still being proven. */
 export const revocationStatus = (result: RevocationResult): 200 | 202 => (result.complete ? 200 : 202);

@@ -16,6 +16,7 @@ import { type AdminConfig, type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
 import { workloadRule } from './roles.ts';
+import { defined } from '../../core/defined.ts';
 
 /** `idle` in seconds. */
 export type SessionQuery = z.output<typeof sessionsQuerySchema>;
@@ -118,7 +119,7 @@ function indexed({ ancestor, account, username, delegated }: SessionQuery): Part
     return { account, only: delegated === 'true' ? 'delegated' : 'own' };
   }
   if (account !== undefined) return { account };
-  return username === undefined ? {} : { username };
+  return defined({ username });
 }
 
 function storedQuery(query: SessionQuery, parts: FilterContext): StoredQuery {
@@ -128,8 +129,7 @@ function storedQuery(query: SessionQuery, parts: FilterContext): StoredQuery {
     limit,
     order: sort,
     ...indexed(query),
-    ...(cursor === undefined ? {} : { cursor }),
-    ...(where === undefined ? {} : { where }),
+    ...defined({ cursor, where }),
   };
 }
 

@@ -22,6 +22,7 @@ import type { SessionRecord } from '../../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { rejected, type Rejection } from './rejections.ts';
 import { distinctLimits, mayDelegate, mostLimits } from '../../core/delegation/bounds.ts';
+import { defined } from '../../core/defined.ts';
 
 export interface Judged {
   readonly delegation: Delegation;
@@ -75,7 +76,7 @@ export function judge(
       actors: [...(parent.delegation?.actors ?? []), order.actor],
       clusters: clusters.value,
       limits: limits.value,
-      ...(sources.value === undefined ? {} : { sourceCidrs: sources.value }),
+      ...defined({ sourceCidrs: sources.value }),
     },
   });
 }

@@ -20,6 +20,7 @@ import { createDelegationAudit, PATH, type DelegationAudit } from './audit-event
 import type { DelegationDeps } from './dependencies.ts';
 import { judge, parentOver, type Judged } from './judge.ts';
 import { rejected, type Rejection } from './rejections.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A delegated session, and what its holder refreshes with. */
 export interface Delegated {
@@ -108,7 +109,7 @@ const grantOf = (
   session: { id, account },
   clusters: delegation.clusters,
   expiresAt,
-  ...(thumbprint === undefined ? {} : { thumbprint }),
+  ...defined({ thumbprint }),
 });
 
 /** @param makeCredential makes what the holder gets; it is given the order without what counts for nothing here */
@@ -222,7 +223,7 @@ function sessionOf(
     userAgent,
     startedAt,
     delegation: judged.delegation,
-    ...(thumbprint === undefined ? {} : { thumbprint }),
+    ...defined({ thumbprint }),
   };
 }
 

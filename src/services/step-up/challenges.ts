@@ -17,6 +17,7 @@ import { record } from '../../http/audit-events.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { StepUpDeps } from './dependencies.ts';
 import * as rejections from './rejections.ts';
+import { defined } from '../../core/defined.ts';
 
 /** Lifetime in seconds, as that of a login transaction and of a device code. */
 const STEP_UP_SECONDS = 600;
@@ -127,7 +128,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       session,
       address,
       userAgent,
-      ...(deviceName === undefined ? {} : { deviceName }),
+      ...defined({ deviceName }),
       by: redirect === undefined ? 'code' : 'loopback',
     };
   }
@@ -135,7 +136,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
   async function save(id: string, challenge: Challenge, userCode?: string): Promise<void> {
     const ttlSeconds = Math.max(1, challenge.expiresAt - nowSeconds(deps));
     // With its session it ends, and it counts against no budget of those who have not signed in.
-    const kept = { ttlSeconds, session: challenge.session, ...(userCode === undefined ? {} : { userCode }) };
+    const kept = { ttlSeconds, session: challenge.session, ...defined({ userCode }) };
     await artefacts.save('StepUp', id, challenge, kept);
   }
 
@@ -203,7 +204,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       provider,
       details: {
         ...(device === true ? { device: address } : {}),
-        ...(deviceName === undefined ? {} : { 'device-name': deviceName }),
+        ...defined({ 'device-name': deviceName }),
       },
       about: { identity, account, session },
     });
@@ -215,7 +216,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     const url = new URL(redirect);
     url.search = new URLSearchParams({
       ...parameters,
-      ...(state === undefined ? {} : { state }),
+      ...defined({ state }),
       iss: deps.config.publicUrl,
     }).toString();
     return url.href;
@@ -236,7 +237,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
 
   const stateOf = ({ outcome, description }: Challenge): StepUpState => ({
     state: outcome ?? 'pending',
-    ...(description === undefined ? {} : { description }),
+    ...defined({ description }),
   });
 
   return {
@@ -261,14 +262,12 @@ export function createStepUps(deps: StepUpDeps): Challenges {
         address,
         userAgent,
         expiresAt,
-        ...(thumbprint === undefined ? {} : { thumbprint }),
-        ...(deviceName === undefined ? {} : { deviceName }),
+        ...defined({ thumbprint, deviceName }),
         ...(redirect === undefined ? { id } : { redirect }),
-        ...(userCode === undefined ? {} : { userCode }),
-        ...(state === undefined ? {} : { state }),
+        ...defined({ userCode, state }),
       };
       await save(id, challenge, userCode);
-      return { id, expiresAt, ...(userCode === undefined ? {} : { userCode }) };
+      return { id, expiresAt, ...defined({ userCode }) };
     },
 
     async stateOf(caller, id) {

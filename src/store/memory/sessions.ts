@@ -30,6 +30,7 @@ import type { FreshMarks } from './fresh-marks.ts';
 import { createJanitor } from './janitor.ts';
 import type { MemoryLocks } from './locks.ts';
 import type { MemoryLog } from './log.ts';
+import { defined } from '../../core/defined.ts';
 
 interface Session {
   record: SessionRecord;
@@ -121,7 +122,7 @@ export class MemorySessions implements SessionStore {
     // A binding is permanent: a client without the certificate is rejected like one with another certificate.
     if (bound !== undefined && bound !== thumbprint) return { ok: false, reason: 'certificate_mismatch' };
     if (this.#parts.locks.has(session.record.account)) return { ok: false, reason: 'account_locked' };
-    const binding = thumbprint === undefined ? {} : { thumbprint };
+    const binding = defined({ thumbprint });
     session.record = { ...session.record, lastUsedAt: this.#seconds(), ...binding };
     return this.#granted(session.record);
   }

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 
 import type { RedisOptions } from 'ioredis';
+import { defined } from '../../core/defined.ts';
 
 /**
  * The Redis part of the configuration, with its files read. Names, passwords and CAs are read at each connection,
@@ -124,8 +125,7 @@ function credentials(settings: RedisSettings): Credentials {
   return {
     ...(username === '' ? {} : { username }),
     ...(password === '' ? {} : { password }),
-    ...(sentinel?.username === undefined ? {} : { sentinelUsername: sentinel.username }),
-    ...(sentinel?.password === undefined ? {} : { sentinelPassword: sentinel.password }),
+    ...defined({ sentinelUsername: sentinel?.username, sentinelPassword: sentinel?.password }),
   };
 }
 

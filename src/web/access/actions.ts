@@ -21,6 +21,7 @@ import {
   type Freshness,
   type Rejected,
 } from './context.ts';
+import { defined } from '../../core/defined.ts';
 
 interface Actions {
   readonly request: AccessRequest;
@@ -89,7 +90,7 @@ export function actionCard(actions: Actions): Html | false {
   if (may.length === 0) return false;
   const decides = may.includes('approve') || may.includes('deny');
   const why = isOwn ? undefined : ({ label: 'Why', required: true } as const);
-  const withReason = why === undefined ? {} : { reason: why };
+  const withReason = defined({ reason: why });
   return html`<section class="card" aria-labelledby="actions">
     <h2 id="actions">${decides ? 'Decide' : may.includes('end') ? 'End it' : 'Withdraw it'}</h2>
     ${decides && decisionForms(actions)}

@@ -22,6 +22,7 @@ import {
   type RequestForm,
 } from './request-form.ts';
 import { plainUser, requestTable } from './request-table.ts';
+import { defined } from '../../core/defined.ts';
 
 const MOST_MINE = 15;
 /** Of what waits for the user and what they may end, about so many. */
@@ -134,26 +135,25 @@ async function show(
   const cursor = parameter(req.query['cursor']);
   const queueFrom = parameter(req.query['queue']);
   const roles = access.roles(caller);
-  const mine = await access.mine(caller, { limit: MOST_MINE, ...(cursor === undefined ? {} : { cursor }) });
-  const queue = await access.queue(caller, { limit: QUEUE, ...(queueFrom === undefined ? {} : { cursor: queueFrom }) });
+  const mine = await access.mine(caller, { limit: MOST_MINE, ...defined({ cursor }) });
+  const queue = await access.queue(caller, { limit: QUEUE, ...defined({ cursor: queueFrom }) });
   const offered = roles.find(({ role }) => role.name === chosen);
   const { given, rejected } = again;
   const form = offered && {
     offered,
     sessions: await eligibleSessions(context),
     user,
-    ...(given === undefined ? {} : { given }),
+    ...defined({ given }),
   };
   const body = listBody({
     roles,
     mine: mine.requests,
-    ...(mine.cursor === undefined ? {} : { cursor: mine.cursor }),
+    ...defined({ cursor: mine.cursor }),
     later: cursor !== undefined,
     queue: queue.requests,
-    ...(queue.cursor === undefined ? {} : { queueCursor: queue.cursor }),
+    ...defined({ queueCursor: queue.cursor }),
     queueLater: queueFrom !== undefined,
-    ...(form === undefined ? {} : { form }),
-    ...(rejected === undefined ? {} : { rejected }),
+    ...defined({ form, rejected }),
     nowMs: deps.clock.nowMs(),
   });
   sendAccessPage(context, { title: 'Access', body, status: rejected?.status ?? 200 });

@@ -41,6 +41,7 @@ import {
 } from './context.ts';
 import { actionCard } from './actions.ts';
 import { requestTable } from './request-table.ts';
+import { defined } from '../../core/defined.ts';
 
 interface RequestPage {
   readonly context: AccessContext;
@@ -214,7 +215,7 @@ export async function showRequest(context: AccessContext, rejected?: Rejected): 
   const nowMs = deps.clock.nowMs();
   const may = access.may(caller, request);
   const content = { context, request, may, freshness: freshnessOf(context), isOwn, background, ended, nowMs };
-  const body = pageBody({ ...content, ...(rejected === undefined ? {} : { rejected }) });
+  const body = pageBody({ ...content, ...defined({ rejected }) });
   const status = rejected?.status ?? 200;
   auditRead(context, request, status);
   const waits = isOwn && rejected === undefined && isOpen(request, nowMs / 1000);

@@ -13,6 +13,7 @@ import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { searchField, selectField } from './form-fields.ts';
 import { accountHref, queryString } from './links.ts';
 import { cursorPager } from './pager.ts';
+import { defined } from '../../core/defined.ts';
 
 const FILTERS = ['account', 'role', 'state', 'cursor'] as const;
 
@@ -81,10 +82,7 @@ export async function showAccess(context: AdminPageContext): Promise<void> {
   const caller = { actor: user, context: contextOf(req), path: req.path };
   const page = await deps.access.history(caller, {
     limit: PAGE_SIZE,
-    ...(parsed.data === undefined ? {} : { account: parsed.data }),
-    ...(role === undefined ? {} : { role }),
-    ...(state === undefined ? {} : { state }),
-    ...(cursor === undefined ? {} : { cursor }),
+    ...defined({ account: parsed.data, role, state, cursor }),
   });
   const roles = deps.config.access.roles.map(({ name }) => name);
   const { cursor: _cursor, ...filter } = shown;

@@ -23,6 +23,7 @@ import {
   type RunDrill,
   assertRole,
 } from '../../services/admin/admin.ts';
+import { defined } from '../../core/defined.ts';
 
 /** The dependencies that the admin pages share with the admin API, and those that only they need. */
 export interface AdminPageService extends AdminService {
@@ -154,6 +155,6 @@ export function sendAdminPage(context: Omit<AdminPageContext, 'service'>, page: 
     navigation: navigationFor(deps, user, 'admin'),
     styles: ['admin.css'],
     scripts: scripts ?? [],
-    ...(refreshSeconds === undefined ? {} : { refreshSeconds }),
+    ...defined({ refreshSeconds }),
   });
 }

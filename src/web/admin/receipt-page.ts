@@ -17,6 +17,7 @@ import { contextOf } from '../../http/request-context.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { defined } from '../../core/defined.ts';
 
 type State = ReplicaReceipt['state'];
 
@@ -271,7 +272,7 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
     section: 'sessions',
     read: { reason: 'revocation', details: { revocation: result.id } },
     body: receiptBody(result, {
-      ...(granted === undefined ? {} : { granted }),
+      ...defined({ granted }),
       live,
       followed,
       mayAct: context.mayAct,

@@ -17,6 +17,7 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import type { OpenedSession } from '../sign-in/sign-in.ts';
 import type { Actor } from '../../http/request-context.ts';
 import { registerFor } from '../../http/revocable-response.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A user who is signed in at these pages. */
 export interface SignedIn extends Actor {
@@ -117,7 +118,7 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       const value = newCookieValue();
       const csrf = randomBytes(16).toString('base64url');
       const { id, idToken, position } = session;
-      const payload = { session: id, csrf, position: { ...position }, ...(idToken === undefined ? {} : { idToken }) };
+      const payload = { session: id, csrf, position: { ...position }, ...defined({ idToken }) };
       const ttlSeconds = Math.max(1, session.expiresAt - nowSeconds(deps));
       await artefacts.save('BrowserCookie', value, payload, { ttlSeconds, session: session.id });
       // Expires by its own time: the other artefact ends with the session, and the browser could not be told why.

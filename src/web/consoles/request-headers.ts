@@ -7,6 +7,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { withoutBearerProtocol } from '../../core/credential/bearer-token.ts';
 import { asBytes, headerFilter, pairs, type RawHeaders } from '../../core/http/header-names.ts';
 import { cookiesForConsole } from './cookie-jar.ts';
+import { defined } from '../../core/defined.ts';
 
 /**
  * An attacker could claim another identity or address with these headers, so only we set them; others concern this
@@ -92,5 +93,4 @@ function websocket(headers: IncomingHttpHeaders): IncomingHttpHeaders {
   };
 }
 
-const optional = (name: string, value: string | undefined): IncomingHttpHeaders =>
-  value === undefined ? {} : { [name]: value };
+const optional = (name: string, value: string | undefined): IncomingHttpHeaders => defined({ [name]: value });

@@ -14,6 +14,7 @@ import { navigationFor } from '../page/navigation.ts';
 import { receipt } from '../page/receipt.ts';
 import { record, requestFacts } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
+import { defined } from '../../core/defined.ts';
 
 const PAGE_SIZE = 100;
 /** How many of a user's sessions are ended at the same time. */
@@ -68,7 +69,7 @@ async function topmostOthers({ store }: WebDeps, user: SignedIn): Promise<readon
       const page = await store.sessions.list({
         ...which,
         limit: PAGE_SIZE,
-        ...(cursor === undefined ? {} : { cursor }),
+        ...defined({ cursor }),
       });
       found.push(...page.sessions);
       cursor = page.cursor;

@@ -27,6 +27,7 @@ import { showOwnSession } from './session-page.ts';
 import { sessionsCard, type SessionsContent } from './session-table.ts';
 import { stringify } from 'yaml';
 import { newKubeconfig } from '../../core/kubeconfig.ts';
+import { defined } from '../../core/defined.ts';
 
 interface PageContent extends SessionsContent {
   readonly config: Pick<WebConfig, 'installUrl' | 'contact'>;
@@ -134,7 +135,7 @@ export function kubeconfigFor(
   const reached = clusters.map(({ name, publicUrl }) => ({
     name,
     server: publicUrl,
-    ...(ca === undefined ? {} : { caData: ca }),
+    ...defined({ caData: ca }),
   }));
   return stringify(
     newKubeconfig({ server, clusters: reached, command: 'portcullis', ...(installUrl && { installUrl }) }),

@@ -7,6 +7,7 @@ import { actorText, MOST_LEVELS, type Delegation } from '../../core/delegation/d
 import { describeLimits } from '../../core/delegation/describe.ts';
 import type { SessionPage, SessionRecord } from '../../store/store.ts';
 import { html, type Html } from './html.ts';
+import { defined } from '../../core/defined.ts';
 
 /** A row of a list of sessions. */
 export interface NestedSession {
@@ -59,7 +60,7 @@ export function nestedPage(own: SessionPage, delegated: SessionPage): NestedPage
   const children = delegated.sessions.filter(({ delegation }) => shown.has(delegation?.ancestors[0] ?? ''));
   return {
     rows: nested([...own.sessions, ...children]),
-    ...(own.cursor === undefined ? {} : { cursor: own.cursor }),
+    ...defined({ cursor: own.cursor }),
     delegated: children.length,
     moreDelegated: delegated.cursor !== undefined,
   };

@@ -24,6 +24,7 @@ import { createRateLimiter, createTally, type RateLimiter, type Tally } from '..
 import { record, requestFacts } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { revokeAudited } from '../../revocation/revocation.ts';
+import { defined } from '../../core/defined.ts';
 
 /** Invalid tokens from one address. */
 const REJECTED_PER_MINUTE = 120;
@@ -53,7 +54,7 @@ async function listAll({ store }: WebDeps, query: SessionQuery): Promise<readonl
   const found: SessionRecord[] = [];
   let cursor: string | undefined;
   do {
-    const page = await store.sessions.list({ ...query, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+    const page = await store.sessions.list({ ...query, limit: PAGE, ...defined({ cursor }) });
     found.push(...page.sessions);
     cursor = page.cursor;
   } while (cursor !== undefined);

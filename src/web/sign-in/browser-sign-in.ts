@@ -31,6 +31,7 @@ import { limitSignIns } from './sign-in-limit.ts';
 import { endSession, SIGNED_OUT } from './sign-out.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
+import { defined } from '../../core/defined.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
 
@@ -90,7 +91,7 @@ async function redirectToProvider(deps: WebDeps, cookie: BrowserCookie, start: L
   const { req, res, provider, to, back } = start;
   // An existing value is kept, so that a second tab does not break the sign-in of the first.
   const value = cookie.read(req) ?? newCookieValue();
-  const purpose: LoginPurpose = { for: 'browser', browser: hashOf(value), to, ...(back === undefined ? {} : { back }) };
+  const purpose: LoginPurpose = { for: 'browser', browser: hashOf(value), to, ...defined({ back }) };
   const url = await beginLogin(deps, contextOf(req), { provider, purpose, fresh: back !== undefined });
   cookie.set(res, value, LOGIN_SECONDS);
   seeOther(res, url.href);

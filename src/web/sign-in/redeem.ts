@@ -9,6 +9,7 @@ import type { ProviderSignIn, SignInChallenge } from '../../idp/idp.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { beginLogin, providerNamed, type LoginTransaction } from './login-transaction.ts';
+import { defined } from '../../core/defined.ts';
 
 /** Returns what a login transaction asks for a fresh sign-in for. */
 function freshPurposeOf({ revoked, purpose }: Pick<LoginTransaction, 'revoked' | 'purpose'>): FreshPurpose {
@@ -50,8 +51,7 @@ export const beginAgain = (
   context: RequestContext,
   { provider, purpose, revoked }: Pick<LoginTransaction, 'provider' | 'purpose' | 'revoked'>,
   after?: SignInChallenge,
-): Promise<URL> =>
-  beginLogin(deps, context, { provider, purpose, revoked, fresh: true, ...(after === undefined ? {} : { after }) });
+): Promise<URL> => beginLogin(deps, context, { provider, purpose, revoked, fresh: true, ...defined({ after }) });
 
 /**
  * @param callback.query of the callback, unchanged, with its `?`

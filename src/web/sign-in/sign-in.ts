@@ -34,6 +34,7 @@ import { beginAgain, redeemCallback, unprovenSignIn } from './redeem.ts';
 import { record, requestFacts } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { revokeAudited } from '../../revocation/revocation.ts';
+import { defined } from '../../core/defined.ts';
 
 /**
  * Without a refresh token the provider cannot be asked again whether the user is still active, so the session ends
@@ -114,11 +115,9 @@ function newSession(
     address: (device ?? login).address,
     userAgent: (device ?? login).userAgent,
     ...(device === undefined ? {} : { device: true }),
-    ...(deviceName === undefined ? {} : { deviceName }),
+    ...defined({ deviceName }),
     startedAt: login.startedAt,
-    ...(authTime === undefined ? {} : { authTime }),
-    ...(user.knownAs === undefined ? {} : { knownAs: user.knownAs }),
-    ...(user.providerSid === undefined ? {} : { providerSid: user.providerSid }),
+    ...defined({ authTime, knownAs: user.knownAs, providerSid: user.providerSid }),
     // The session of another user at a shared browser is not touched.
     ...(browser?.account === account ? { via: browser.session } : {}),
   };
@@ -185,7 +184,7 @@ async function persist(
   { login }: ReturnedLogin,
   { user, session, unproven }: JudgedLogin,
 ): Promise<{ readonly session: OpenedSession } | Again> {
-  const secret = user.refreshToken === undefined ? {} : { refreshToken: user.refreshToken };
+  const secret = defined({ refreshToken: user.refreshToken });
   const opened = await deps.store.sessions.open(session, secret);
   if (!opened.ok) {
     if (opened.reason !== 'fresh_sign_in_needed') throw openingRejected(opened.reason);
@@ -266,9 +265,7 @@ function auditSignIn(deps: WebDeps, context: RequestContext, session: OpenedSess
     details: {
       client: returned.client,
       fresh: String(returned.login.fresh),
-      ...(unproven === undefined ? {} : { 'auth-time': unproven }),
-      ...(returned.device === undefined ? {} : { device: returned.device.address }),
-      ...(returned.deviceName === undefined ? {} : { 'device-name': returned.deviceName }),
+      ...defined({ 'auth-time': unproven, device: returned.device?.address, 'device-name': returned.deviceName }),
     },
     about: { identity: session.identity, account: session.account, session: session.id },
   });
@@ -301,7 +298,7 @@ function auditRejectedSignIn(
   if (status < 500 && (error.cause !== undefined || error.code === 'sign_in_refused')) {
     const { requestId } = context;
     const authTime = authTimeIn(error)['auth-time'];
-    const seen = authTime === undefined ? {} : { authTime };
+    const seen = defined({ authTime });
     deps.logger.info({ requestId, provider: known, reason: error.reason, ...seen, err: error }, 'sign-in rejected');
   }
   record(deps, context, {
@@ -309,7 +306,7 @@ function auditRejectedSignIn(
     path,
     code: status,
     reason: error.reason,
-    ...(known === undefined ? {} : { provider: known }),
+    ...defined({ provider: known }),
     details: { ...clockSkewOf(error), ...authTimeIn(error) },
   });
 }

@@ -40,6 +40,7 @@ import { auditTooMany } from '../sign-in/sign-in.ts';
 import { limitSignIns } from '../sign-in/sign-in-limit.ts';
 import { codePage, deniedPage, donePage } from './step-up-page.ts';
 import { confirmOf, nameOf, sessionOf, type Subject } from './subject.ts';
+import { defined } from '../../core/defined.ts';
 
 interface Service {
   readonly deps: WebDeps;
@@ -86,7 +87,7 @@ async function auditRejected(deps: WebDeps, context: RequestContext, { path, sub
     path,
     code: status,
     reason: error.reason,
-    ...(provider === undefined ? {} : { provider }),
+    ...defined({ provider }),
     details: { ...clockSkewOf(error), ...authTimeIn(error) },
     ...(who === undefined || session === undefined
       ? {}
@@ -297,7 +298,7 @@ function proofOf(context: RequestContext, login: LoginTransaction, user: Provide
   context.user = { identity: user.identity, account };
   const { authTime } = user;
   const { groups } = user.identity;
-  return { account, groups, startedAt: login.startedAt, ...(authTime === undefined ? {} : { authTime }) };
+  return { account, groups, startedAt: login.startedAt, ...defined({ authTime }) };
 }
 
 /** Tells the program that waits why its user was rejected. @returns whether that has sent the response, too */

@@ -8,6 +8,7 @@ import type { WebDeps } from '../dependencies.ts';
 import { locationOf } from '../device/nearby.ts';
 import type { Html } from '../page/html.ts';
 import { confirmPage, type ConfirmContent } from './step-up-page.ts';
+import { defined } from '../../core/defined.ts';
 
 /** What is proven: a step-up of a program, or the session of this browser. */
 export type Subject = { readonly pending: PendingStepUp } | { readonly own: SignedIn };
@@ -29,7 +30,7 @@ export function confirmOf(
   { subject, value, userCode }: { readonly subject: Subject; readonly value: string; readonly userCode?: string },
 ): Html {
   const ticket = encodeURIComponent(cookie.ticketOf(value, nameOf(subject)));
-  const shared = userCode === undefined ? {} : { userCode };
+  const shared = defined({ userCode });
   const startAt = (path: string): string => `${path}/start?ticket=${ticket}&provider=`;
   if ('own' in subject) {
     const pending = ownFacts(subject.own);

@@ -3,6 +3,7 @@ import type { NoticeFormat } from '../../../config/config.ts';
 import type { AccessNotice } from '../../../core/access/notice.ts';
 import { requestFields } from '../access-view.ts';
 import { noticeText } from './texts.ts';
+import { defined } from '../../../core/defined.ts';
 
 /** @param nowMs when it happened, for programs */
 export function noticeBody(
@@ -30,7 +31,7 @@ function eventOf({ kind, request, by }: AccessNotice, publicUrl: string, nowMs: 
     data: {
       ...requestFields(request, publicUrl),
       approvers: approval === 'none' ? [] : approval.groups,
-      ...(by === undefined ? {} : { by }),
+      ...defined({ by }),
     },
   };
 }

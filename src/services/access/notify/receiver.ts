@@ -7,6 +7,7 @@ import type { Logger } from '../../../contracts/logger.ts';
 import { webhookHeaders, webhookSecretsIn } from '../../../core/access/webhook-signature.ts';
 import { createEgress, type Egress, type EgressProxy } from '../../../egress/egress.ts';
 import { callWebhook, isAccepted, retryDelay, webhookFailure, type RetryLimits } from '../../../egress/webhook.ts';
+import { defined } from '../../../core/defined.ts';
 
 /** One of `access.notify`, with what its files hold now. */
 export interface ReceiverSettings {
@@ -216,7 +217,7 @@ export class Receiver {
     const ca = caNow?.();
     if (this.#held !== undefined && this.#held.ca === ca) return this.#held.egress;
     void this.#held?.egress.dispatcher.close();
-    const connect = { ...(ca === undefined ? {} : { ca }), allowH2: false, timeout: timeout * 1000 };
+    const connect = { ...defined({ ca }), allowH2: false, timeout: timeout * 1000 };
     // Notices are rare: a connection that is kept would be closed by the receiver just when it is used.
     const egress = createEgress({ connections: this.#deps.limits.mostAtOnce, pipelining: 0, connect }, proxy);
     this.#held = { ca, egress };
