@@ -182,7 +182,7 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   ],
   [impersonationTooLarge(40, 32), 'more than 32 reviews would be needed for one request with `--as`'],
   [tooManyReviews(), 'too many requests of one user with `--as` are being reviewed at once'],
-  [tooManyForUser(400), '`limits.inFlightPerPerson`'],
+  [tooManyForUser(400), '`limits.inFlightPerUser`'],
   [
     tooMuchToAudit(),
     'the audit log is behind, and has more of the requests of one account to write than its [share](../audit.md#when-a-sink-fails)',

@@ -2,12 +2,12 @@
 /**
  * Finds requests that reached the API server without Portcullis: compares its audit log with Portcullis' and prints each request that Portcullis' service
  * account made there and that Portcullis did not log, and each of an identity that is neither that account nor one of the cluster's own. Node 20
- * or newer, no packages. docs/runbooks/unissued-impersonation.md, docs/runbooks/gate-bypassed.md.
+ * or newer, no packages. docs/runbooks/unissued-impersonation.md, docs/runbooks/proxy-bypassed.md.
  *
  *   node unissued-audit-ids.mjs --service-account system:serviceaccount:portcullis:portcullis --cluster prod \
- *     --gate audit.log --gate audit.log.1.gz --api-server kube-audit.log [--live] [--expected eks:] [--settle 120] [--textfile portcullis.prom]
+ *     --portcullis audit.log --portcullis audit.log.1.gz --api-server kube-audit.log [--live] [--expected eks:] [--settle 120] [--textfile portcullis.prom]
  *
- * `--live`: the `--gate` files are those that Portcullis writes now, and no copies, so they are complete up to the moment they are read. An idle
+ * `--live`: the `--portcullis` files are those that Portcullis writes now, and no copies, so they are complete up to the moment they are read. An idle
  * Portcullis writes nothing: without this, what comes after its last line is judged only after its next request.
  * `--expected`, once or more: prefixes of the names of your cloud's components that may connect without Portcullis.
  *
@@ -88,7 +88,7 @@ function mismatch({ auditID, impersonated, verb, requestURI }, issued) {
   if (impersonated === undefined) return issued.get(auditID)?.failed === true ? undefined : 'acted_as_itself';
   // The head of the API server's answer carries the id, so who copies the token may have seen some.
   if (issued.has(auditID))
-    return issued.get(auditID)?.username === impersonated ? undefined : 'audit_id_of_another_person';
+    return issued.get(auditID)?.username === impersonated ? undefined : 'audit_id_of_another_user';
   return verb === 'get' && UNRECORDED.test(requestURI) ? undefined : 'audit_id_not_issued';
 }
 
@@ -112,7 +112,7 @@ async function reached(files, { account, expected }) {
       newest = Math.max(newest, moment(event.requestReceivedTimestamp) || -Infinity);
       const name = event.user?.username;
       if (name !== account) {
-        if (isBypass(name, expected)) wrong.set(event.auditID, { wrong: 'went_around_the_gate', ...shown(event) });
+        if (isBypass(name, expected)) wrong.set(event.auditID, { wrong: 'bypassed_the_proxy', ...shown(event) });
       } else if (event.impersonatedUser === undefined && event.responseStatus?.code !== 403) {
         if (!isOwnQuestion(event)) wrong.set(event.auditID, { wrong: 'acted_as_itself', ...shown(event) });
       } else if (event.impersonatedUser !== undefined || !isOwnQuestion(event)) {
@@ -134,7 +134,7 @@ async function compare({ account, expected, portcullis, apiServer, settle, live 
   for (const request of [...asked.values()].flat()) {
     const found = mismatch(request, issued);
     const at = moment(request.at);
-    const judged = found === 'audit_id_of_another_person' || (at >= from && at <= judgedUntil);
+    const judged = found === 'audit_id_of_another_user' || (at >= from && at <= judgedUntil);
     if (found !== undefined && judged && !wrong.has(request.auditID)) {
       wrong.set(request.auditID, { wrong: found, ...request });
     }
@@ -156,14 +156,14 @@ const shown = (event) => ({
 /** For node_exporter's textfile collector; renamed into place, so that it never reads half of it. */
 async function writeTextfile(path, cluster, { findings, judgedUntil }) {
   const labels = `{cluster=${JSON.stringify(cluster)}}`;
-  const bypasses = findings.filter(({ wrong }) => wrong === 'went_around_the_gate').length;
+  const bypasses = findings.filter(({ wrong }) => wrong === 'bypassed_the_proxy').length;
   const lines = [
     '# HELP portcullis_unissued_audit_ids Requests of the service account of Portcullis that Portcullis did not make.',
     '# TYPE portcullis_unissued_audit_ids gauge',
     `portcullis_unissued_audit_ids${labels} ${findings.length - bypasses}`,
-    '# HELP portcullis_gate_bypasses Requests of users who reached the API server without Portcullis.',
-    '# TYPE portcullis_gate_bypasses gauge',
-    `portcullis_gate_bypasses${labels} ${bypasses}`,
+    '# HELP portcullis_proxy_bypasses Requests of users who reached the API server without Portcullis.',
+    '# TYPE portcullis_proxy_bypasses gauge',
+    `portcullis_proxy_bypasses${labels} ${bypasses}`,
     '# HELP portcullis_unissued_check_timestamp_seconds Up to when both records were compared, epoch seconds.',
     '# TYPE portcullis_unissued_check_timestamp_seconds gauge',
     `portcullis_unissued_check_timestamp_seconds${labels} ${Number.isFinite(judgedUntil) ? judgedUntil : 0}`,
@@ -177,7 +177,7 @@ async function main() {
     options: {
       'service-account': { type: 'string' },
       cluster: { type: 'string', default: '' },
-      gate: { type: 'string', multiple: true },
+      portcullis: { type: 'string', multiple: true },
       'api-server': { type: 'string', multiple: true },
       expected: { type: 'string', multiple: true, default: [] },
       live: { type: 'boolean', default: false },
@@ -185,19 +185,11 @@ async function main() {
       textfile: { type: 'string' },
     },
   });
-  const {
-    'service-account': account,
-    expected,
-    gate: portcullis,
-    'api-server': apiServer,
-    cluster,
-    live,
-    textfile,
-  } = values;
+  const { 'service-account': account, expected, portcullis, 'api-server': apiServer, cluster, live, textfile } = values;
   const settle = Number(values.settle);
   if (account === undefined || portcullis === undefined || apiServer === undefined || !(settle >= 0)) {
     throw new Error(
-      'name --service-account, at least one --gate FILE and one --api-server FILE; --settle is in seconds',
+      'name --service-account, at least one --portcullis FILE and one --api-server FILE; --settle is in seconds',
     );
   }
   // Every name begins with it, so every bypass would be expected.

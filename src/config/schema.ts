@@ -74,7 +74,7 @@ const limits = section({
   connections: integer(1, 1_000_000).default(10_000).meta({
     text: 'Connections to the api listener at once, and as many to the web listener. Requests at one cluster may be four fifths of it, so that one that hangs leaves capacity for the others.',
   }),
-  inFlightPerPerson: integer(1, 100_000).default(400).meta({
+  inFlightPerUser: integer(1, 100_000).default(400).meta({
     text: 'Requests and watches of one user at once, over all their sessions, and as many at the web consoles; beyond it 429.',
   }),
   groups: integer(1, 10_000).default(1000).meta({

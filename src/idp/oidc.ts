@@ -7,7 +7,7 @@
  * code flow: a token that is signed by a key that the provider does not publish is invalid.
  */
 import * as oidc from 'openid-client';
-import { knownAsOf } from '../core/access/same-person.ts';
+import { knownAsOf } from '../core/access/same-user.ts';
 import { mapClaims } from '../core/identity/claims.ts';
 import { groupsInOneText } from '../core/identity/claims-parts.ts';
 import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';

@@ -23,7 +23,7 @@ export interface PostureOptions extends ServerOptions, OutputOptions {
   readonly cluster: string;
   readonly failOn: FailOn;
   readonly prefix?: readonly string[];
-  readonly gateAccount: string;
+  readonly proxyAccount: string;
   readonly waivers?: string;
 }
 
@@ -33,12 +33,12 @@ export interface PostureOptions extends ServerOptions, OutputOptions {
  */
 export async function posture(cli: CliContext, options: PostureOptions): Promise<void> {
   const cluster = parseClusterName(options.cluster);
-  const gateAccount = parseAccount(options.gateAccount);
+  const proxyAccount = parseAccount(options.proxyAccount);
   const given = parsePrefixes(options.prefix);
   const waivers = options.waivers === undefined ? [] : await readWaivers(options.waivers);
   const server = whichServer(cli.environment, options);
   const { api, user } = await openCluster(cli, locateEntry(cli.environment.cacheDir, server), cluster);
-  const settings: Settings = { prefixes: given ?? prefixesOf(user), gateAccount, now: cli.nowMs() };
+  const settings: Settings = { prefixes: given ?? prefixesOf(user), proxyAccount, now: cli.nowMs() };
   const checks = createChecks(settings);
   const unreadable = await readAll(cli, api, checks);
   const context = contextName(server.url, cluster);
@@ -89,10 +89,14 @@ function nothingReadable(unreadable: ReadonlyMap<Kind, string>): Error {
 }
 
 /** @throws AppError `bad_request` */
-function parseAccount(text: string): Settings['gateAccount'] {
+function parseAccount(text: string): Settings['proxyAccount'] {
   const [, namespace, name] = /^([a-z0-9-]{1,63})\/([a-z0-9.-]{1,253})$/.exec(text) ?? [];
   if (namespace === undefined || name === undefined) {
-    throw cliError('bad_request', '--gate-account is not NAMESPACE/NAME.', 'give --gate-account portcullis/portcullis');
+    throw cliError(
+      'bad_request',
+      '--proxy-account is not NAMESPACE/NAME.',
+      'give --proxy-account portcullis/portcullis',
+    );
   }
   return { namespace, name };
 }

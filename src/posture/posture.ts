@@ -32,7 +32,7 @@ export function addPostureCommand(program: Command): void {
         )
         .argParser((prefix: string, before: readonly string[] | undefined) => [...(before ?? []), prefix]),
     )
-    .option('--gate-account <account>', 'service account of Portcullis, NAMESPACE/NAME', 'portcullis/portcullis')
+    .option('--proxy-account <account>', 'service account of Portcullis, NAMESPACE/NAME', 'portcullis/portcullis')
     .addOption(outputOption(program))
     .action((options: CommonOptions & PostureOptions) =>
       run(options, async (context) => (await import('./posture-command.ts')).posture(context, options)),

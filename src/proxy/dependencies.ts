@@ -160,7 +160,7 @@ export interface ApiListenerDeps {
   readonly stepUp?: StepUpSettings;
   readonly limits: Pick<Config['limits'], 'headerBytes' | 'connections'> & {
     /** Absent: 400. */
-    readonly inFlightPerPerson?: number;
+    readonly inFlightPerUser?: number;
     /** Seconds after which a connection without a request is closed. Absent: 600. */
     readonly idle?: number;
   };

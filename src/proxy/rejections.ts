@@ -234,7 +234,7 @@ const tooMany = (message: string, auditReason: string): Rejection =>
 export const tooManyReviews = (): Rejection =>
   tooMany('too many of your requests with --as are being checked at the same time; try again', 'reviews_in_flight');
 
-/** @param limit of `limits.inFlightPerPerson` */
+/** @param limit of `limits.inFlightPerUser` */
 export const tooManyForUser = (limit: number): Rejection =>
   tooMany(
     `you have ${limit} requests and watches open, which is the limit for one user; close some and try again`,

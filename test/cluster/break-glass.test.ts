@@ -88,8 +88,8 @@ describe('docs/break-glass.md', () => {
   /** The users that the command of the alert's runbook names as having bypassed Portcullis. */
   async function counted(): Promise<readonly unknown[]> {
     await instance.server.audit.flush();
-    const command = withValues(pageBlock('docs/runbooks/gate-bypassed.md', 'node deploy/prometheus'), {
-      '--gate audit.log': `--gate ${instance.files.auditLog}`,
+    const command = withValues(pageBlock('docs/runbooks/proxy-bypassed.md', 'node deploy/prometheus'), {
+      '--portcullis audit.log': `--portcullis ${instance.files.auditLog}`,
       'kube-audit.log': server.auditLog,
     });
     const { code, stdout } = await new PageShell(ROOT, {}).try(command);

@@ -107,7 +107,7 @@ describe('what the documents tell to do with the records', () => {
     const compare = withValues(pageBlock('docs/runbooks/unissued-impersonation.md', 'node deploy/prometheus'), {
       'system:serviceaccount:portcullis:portcullis': 'system:serviceaccount:portcullis-demo:portcullis-demo',
       '--cluster prod': '--cluster demo',
-      '--gate audit.log': `--gate ${here}/audit.log`,
+      '--portcullis audit.log': `--portcullis ${here}/audit.log`,
       'kube-audit.log': `${here}/kube-audit.log`,
       '/var/lib/node_exporter': here,
     });

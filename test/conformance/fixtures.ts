@@ -68,7 +68,7 @@ export const LEASE_MS = 2000;
 
 export const replica = (change: Partial<ReplicaState> = {}): ReplicaState => ({
   incarnation: 'incarnation-a',
-  name: 'gate-0',
+  name: 'portcullis-0',
   count: 1,
   number: 0,
   streamsCut: 0,

@@ -181,9 +181,9 @@ function registryConforms(open: OpenStore): void {
     const subject = await open();
     const { store } = subject;
     const { position } = await store.log.join(TOKEN_SECONDS);
-    const a = replica({ incarnation: 'a', name: 'gate-0', servesNothing: true });
+    const a = replica({ incarnation: 'a', name: 'portcullis-0', servesNothing: true });
     const keys = { has: ['signing:a', 'signing:b'], uses: ['signing:a'], thumbprints: { 'signing:a': 'x' } };
-    const b = replica({ incarnation: 'b', name: 'gate-1', count: 41, streamsCut: 3, keys });
+    const b = replica({ incarnation: 'b', name: 'portcullis-1', count: 41, streamsCut: 3, keys });
     await store.log.renew(a, position);
     await store.log.renew({ ...b, count: 40 }, position);
     const renewed = await store.log.renew(b, position);

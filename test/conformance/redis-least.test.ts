@@ -104,7 +104,7 @@ it('refuses a server whose certificate no one has verified', async () => {
 
 it('keeps the environments of one Redis apart', async () => {
   await using bench = await workbench();
-  const [one, two] = [await bench.store(), await bench.store({ settings: { prefix: 'gate-2' } })];
+  const [one, two] = [await bench.store(), await bench.store({ settings: { prefix: 'portcullis-2' } })];
   await openNow({ store: one, clock: bench.clock });
   const { position } = await two.log.join(300);
   expect((await one.log.position()).epoch).not.toBe(position.epoch);
@@ -126,11 +126,17 @@ it('lets the documented user into no other environment', async () => {
   await bench.bare.acl('SETUSER', 'portcullis', ...(await documentedRules('portcullis', 'secret')));
   const settings = { username: 'portcullis', password: 'secret' };
   await bench.store({ settings });
-  const intruder = await bench.fresh({ settings: { ...settings, prefix: 'gate-2' } });
+  const intruder = await bench.fresh({ settings: { ...settings, prefix: 'portcullis-2' } });
   expect(await intruder.log.position().catch(reasonOf)).toBe('redis_error');
   const bare = new Redis({ port: bench.redis.port, ...settings });
   expect(await bare.wait(0, 1)).toBe(0);
-  for (const command of [['keys', '*'], ['config', 'get', '*'], ['get', '{gate-2}:x'], ['flushall'], ['acl', 'list']]) {
+  for (const command of [
+    ['keys', '*'],
+    ['config', 'get', '*'],
+    ['get', '{portcullis-2}:x'],
+    ['flushall'],
+    ['acl', 'list'],
+  ]) {
     const [name = '', ...rest] = command;
     await expect(bare.call(name, ...rest)).rejects.toThrow(/NOPERM/);
   }

@@ -9,7 +9,7 @@ import type { TestBrowser } from '../support/console.ts';
 import { HEADLAMP, openConsoleStage, OWN_FETCH, signInAt, type ConsoleStage } from '../support/console-stage.ts';
 import { until } from '../support/data-plane.ts';
 
-const LIMITS = { connections: 1000, inFlightPerPerson: 3 };
+const LIMITS = { connections: 1000, inFlightPerUser: 3 };
 /** More than the close grace. */
 const GRACE_MS = 30_000;
 
@@ -50,7 +50,7 @@ it('a user with as many requests and WebSockets as there may be gets 429, in any
 });
 
 it('half of the web connections is for consoles, half of that for one account, and a quarter for the first of each', () => {
-  const limit = new ConsoleLimit({ connections: 400, inFlightPerPerson: 400 });
+  const limit = new ConsoleLimit({ connections: 400, inFlightPerUser: 400 });
   const taken = (account: number): number => {
     let count = 0;
     while (limit.acquire(`corp/${account}`).ok) count += 1;
@@ -60,7 +60,7 @@ it('half of the web connections is for consoles, half of that for one account, a
 });
 
 it('a slot is there again once its request is over', () => {
-  const limit = new ConsoleLimit({ connections: 4, inFlightPerPerson: 400 });
+  const limit = new ConsoleLimit({ connections: 4, inFlightPerUser: 400 });
   const slot = limit.acquire('corp/a');
   expect([slot.ok, limit.acquire('corp/a').ok]).toEqual([true, false]);
   if (slot.ok) slot.value();

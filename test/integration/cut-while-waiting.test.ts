@@ -81,7 +81,7 @@ describe.each([
   beforeAll(async () => {
     plane = await startPlane({
       recordAhead: () => disk.promise,
-      limits: { inFlightPerPerson: CONNECTIONS / 2 },
+      limits: { inFlightPerUser: CONNECTIONS / 2 },
       read: (read) => async (id) => {
         const record = await read(id);
         waiting += 1;

@@ -179,7 +179,7 @@ describe('a cut over HTTP/2 of a user who opens all windows and takes nothing fr
     { what: 'whole responses', method: 'GET', how: 'whole' },
     { what: 'whole responses to requests that have been read', method: 'POST', how: 'whole' },
   ])('lets nothing out of $what that is still in the process', async ({ method, how }) => {
-    const plane = await startPlane({ limits: { inFlightPerPerson: 2 * STREAMS } });
+    const plane = await startPlane({ limits: { inFlightPerUser: 2 * STREAMS } });
     onTestFinished(() => plane.close());
     const alice = await signIn(plane);
     plane.upstream.answer = (req, res) => {

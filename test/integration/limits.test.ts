@@ -14,7 +14,7 @@ describe('the concurrency limit of a user', () => {
   let plane: TestPlane;
   let alice: TestUser;
   beforeAll(async () => {
-    plane = await startPlane({ limits: { inFlightPerPerson: 3 } });
+    plane = await startPlane({ limits: { inFlightPerUser: 3 } });
     alice = await signIn(plane);
   });
   afterAll(() => plane.close());
@@ -104,7 +104,7 @@ describe('two users who hold every connection slot of their limits', () => {
   let clients: Http2Connection[];
   const start = async (timing: Partial<ProxyTiming> = {}): Promise<void> => {
     clients = [];
-    plane = await startPlane({ limits: { inFlightPerPerson: MOST }, timing });
+    plane = await startPlane({ limits: { inFlightPerUser: MOST }, timing });
     plane.upstream.answer = (req, res) => {
       if (req.url?.includes('held') !== true) answerJson({})(req, res);
     };

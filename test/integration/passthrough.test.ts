@@ -258,7 +258,7 @@ describe('a service account with its own token', () => {
   });
 
   it('has slots of its own and no session that could be revoked, but is cut with everything at a shutdown', async () => {
-    const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true }, limits: { inFlightPerPerson: 1 } });
+    const fresh = await startPlane({ cluster: { serviceAccountPassthrough: true }, limits: { inFlightPerUser: 1 } });
     const token = await serviceAccountToken();
     fresh.upstream.answer = answerReviews(
       ({ spec }) => ({ authenticated: true, user: { username: spec.token === token ? BUILDER : INSTANCE } }),

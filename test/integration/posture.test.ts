@@ -120,13 +120,13 @@ describe('posture of the embedded cluster, through Portcullis', () => {
       await posture(root, '--output', 'json', ...['demo:', 'granted:', 'jane', 'o'].flatMap((one) => ['--prefix', one]))
     ).report();
     expect(foundIn(report).filter((one) => one.includes('past-gate'))).toEqual([]);
-    const other = (await posture(root, '--output', 'json', '--gate-account', 'nowhere/portcullis')).report();
-    expect(other.rules.find(({ id }) => id === 'gate-account')).toMatchObject({ state: 'needs_option' });
+    const other = (await posture(root, '--output', 'json', '--proxy-account', 'nowhere/portcullis')).report();
+    expect(other.rules.find(({ id }) => id === 'proxy-account')).toMatchObject({ state: 'needs_option' });
     expect(foundIn(other)).toContain('account-escalation portcullis/ServiceAccount/portcullis');
     for (const wrong of [
       ['--prefix', 'system:'],
       ['--prefix', 's'],
-      ['--gate-account', 'portcullis'],
+      ['--proxy-account', 'portcullis'],
     ]) {
       expect((await posture(root, ...wrong)).code, wrong.join(' ')).toBe(2);
     }

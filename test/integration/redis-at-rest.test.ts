@@ -149,7 +149,7 @@ async function useSessions(): Promise<void> {
 async function useLog(): Promise<void> {
   const { log } = store;
   const { position } = await log.join(300);
-  await log.renew({ incarnation: 'a', name: 'gate-0', count: 1, number: 0, streamsCut: 0 }, position);
+  await log.renew({ incarnation: 'a', name: 'portcullis-0', count: 1, number: 0, streamsCut: 0 }, position);
   const ended = { kind: 'session', session: canaries.endedSession } as const;
   await log.append({ requestId: 'one', target: ended });
   const otherAccount = { kind: 'account', account: `corp/${canaries.subject}-2` } as const;

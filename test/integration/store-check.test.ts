@@ -65,9 +65,9 @@ describe('portcullis store check', () => {
   it('checks the configured store with its CA, password and prefix, for scripts', async () => {
     const redis = await redisWith({ tls: certificates, args: ['--requirepass', PASSWORD] });
     const url = `rediss://localhost:${redis.port}`;
-    const store = { redis: { url, caFile: 'ca.crt', passwordFile: 'password', prefix: 'gate-2' } };
+    const store = { redis: { url, caFile: 'ca.crt', passwordFile: 'password', prefix: 'portcullis-2' } };
     const { code, stdout } = await typed(['--config', 'portcullis.yaml', '--output', 'json'], { store });
-    expect(JSON.parse(stdout)).toMatchObject({ url, prefix: 'gate-2', nodes: 1, suitable: true });
+    expect(JSON.parse(stdout)).toMatchObject({ url, prefix: 'portcullis-2', nodes: 1, suitable: true });
     expect(code).toBe(0);
   });
 

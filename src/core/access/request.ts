@@ -58,7 +58,7 @@ export interface AccessRequest {
   readonly account: Account;
   readonly provider: string;
   readonly username: string;
-  /** Names of the same user at any provider, folded (`same-person.ts`): none of them may approve. */
+  /** Names of the same user at any provider, folded (`same-user.ts`): none of them may approve. */
   readonly knownAs: readonly string[];
   readonly terms: RoleTerms;
   /** '' if none was given. Hostile text of at most `MOST_REASON` characters. */

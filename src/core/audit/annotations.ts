@@ -38,7 +38,7 @@ export const AUDIT_FACTS = {
   target: 'the target of a change, such as `session:ID`, `account:PROVIDER/SUBJECT`, `provider:NAME` or `all`',
   revocation: 'id of the revocation',
   complete: '`true`: every replica that can still accept a credential has confirmed',
-  receipts: 'the receipt of each replica, such as `gate-0=applied gate-1=fenced`',
+  receipts: 'the receipt of each replica, such as `portcullis-0=applied portcullis-1=fenced`',
   sessions: 'number of sessions that were ended',
   'delegated-sessions':
     'the delegated sessions among them, of a session or an account: id and actors of each, such as `ID=claude ID=claude/reviewer`, at most 100',

@@ -9,7 +9,7 @@
  * another user.
  */
 import type { Clock } from '../../contracts/clock.ts';
-import { knownAsOf } from '../../core/access/same-person.ts';
+import { knownAsOf } from '../../core/access/same-user.ts';
 import { mapClaims } from '../../core/identity/claims.ts';
 import { PROVIDERS } from '../../core/identity/provider-types.ts';
 import { type ClaimsMapping } from '../../core/identity/types.ts';

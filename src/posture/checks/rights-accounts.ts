@@ -9,7 +9,7 @@ import { allAccountsOf, escalationOf, isAccount, type Bound } from './bound-subj
 export function accountFindings(bound: Bound, index: number): readonly Finding[] {
   const { binding, facts, settings } = bound;
   const subject = binding.subjects[index];
-  if (subject === undefined || isAccount(settings.gateAccount, subject) || isController(binding, subject)) return [];
+  if (subject === undefined || isAccount(settings.proxyAccount, subject) || isController(binding, subject)) return [];
   const isOne = subject.kind === 'ServiceAccount';
   const all = allAccountsOf(subject);
   if (!isOne && all === undefined) return [];

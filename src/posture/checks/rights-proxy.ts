@@ -11,14 +11,14 @@ import { allAccountsOf, isAccount, isAuthenticated, type Bound } from './bound-s
 export function proxyAccountFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
   const subject = binding.subjects[index];
   if (subject === undefined || facts.beyondProxy === '') return [];
-  const { namespace, name } = settings.gateAccount;
+  const { namespace, name } = settings.proxyAccount;
   const all = allAccountsOf(subject);
-  const itself = isAccount(settings.gateAccount, subject);
+  const itself = isAccount(settings.proxyAccount, subject);
   if (!itself && all !== '' && all !== namespace) return [];
   const through = itself ? '' : `, through Group/${subject.name}`;
   return [
     {
-      rule: 'gate-account',
+      rule: 'proxy-account',
       namespace,
       object: `ServiceAccount/${name}`,
       evidence: `${givenBy(binding)}${through}; Portcullis does not need: ${facts.beyondProxy}`,
@@ -34,7 +34,7 @@ export function proxyAccountFindings({ binding, facts, settings }: Bound, index:
 export function legacyFindings({ binding, facts, settings }: Bound, index: number): readonly Finding[] {
   const subject = binding.subjects[index];
   if (subject === undefined || !includesProxy(settings, subject) || !isLegacyIn({ binding, facts })) return [];
-  const { namespace, name } = settings.gateAccount;
+  const { namespace, name } = settings.proxyAccount;
   return [
     {
       rule: 'constrained-inert',
@@ -52,9 +52,9 @@ export function legacyFindings({ binding, facts, settings }: Bound, index: numbe
 }
 
 /** Returns whether a subject is the proxy's account, or a group that it is in. */
-export function includesProxy({ gateAccount }: Pick<Bound['settings'], 'gateAccount'>, subject: Subject): boolean {
+export function includesProxy({ proxyAccount }: Pick<Bound['settings'], 'proxyAccount'>, subject: Subject): boolean {
   const all = allAccountsOf(subject);
-  return isAccount(gateAccount, subject) || all === '' || all === gateAccount.namespace || isAuthenticated(subject);
+  return isAccount(proxyAccount, subject) || all === '' || all === proxyAccount.namespace || isAuthenticated(subject);
 }
 
 /** Within a namespace the API server checks only service accounts. */

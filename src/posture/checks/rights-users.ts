@@ -50,17 +50,17 @@ export function userFindings(bound: Bound, index: number): readonly Finding[] {
     return tooMuch && subject.name !== 'system:serviceaccounts' && !subject.name.startsWith('system:serviceaccounts:')
       ? [
           found(
-            'admin-past-gate',
+            'admin-bypasses-proxy',
             subject.kind === 'User' ? 'a name of the cluster itself' : 'a group that the cluster itself assigns',
           ),
         ]
       : [];
   }
   if (subject.kind === 'Group' && subject.name === MASTERS) {
-    return isBuiltIn(binding) ? [] : [found('admin-past-gate', 'every client certificate with O=system:masters')];
+    return isBuiltIn(binding) ? [] : [found('admin-bypasses-proxy', 'every client certificate with O=system:masters')];
   }
   const origin = `no provider of Portcullis gives this name: ${certificateText(subject)}`;
-  return [found(strong === '' ? 'person-past-gate' : 'admin-past-gate', origin)];
+  return [found(strong === '' ? 'user-bypasses-proxy' : 'admin-bypasses-proxy', origin)];
 }
 
 const isPortcullisUser = ({ name }: Subject, prefixes: readonly string[]): boolean =>

@@ -92,7 +92,7 @@ function noteBinding(state: FromBindings, bound: Bound): void {
   state.legacy.push(...binding.subjects.flatMap((_, index) => legacyFindings(bound, index)));
   state.proxyConstrained ||=
     facts.constrainedImpersonation && binding.subjects.some((subject) => includesProxy(settings, subject));
-  state.proxySeen ||= binding.subjects.some((subject) => isAccount(settings.gateAccount, subject));
+  state.proxySeen ||= binding.subjects.some((subject) => isAccount(settings.proxyAccount, subject));
 }
 
 /** Roles that every cluster gives to all accounts, or to every authenticated client. */
@@ -114,14 +114,14 @@ const judge = (bound: Bound, index: number): readonly Finding[] => [
   ...proxyAccountFindings(bound, index),
 ];
 
-function missingOptions({ prefixes, gateAccount }: Settings, both: readonly Accumulator<FromBindings>[]) {
+function missingOptions({ prefixes, proxyAccount }: Settings, both: readonly Accumulator<FromBindings>[]) {
   const noPrefix = 'the prefix of the names of Portcullis’ users is unknown, because yours have none: give --prefix';
-  const { namespace, name } = gateAccount;
+  const { namespace, name } = proxyAccount;
   return {
-    ...(prefixes.length > 0 ? {} : { 'admin-past-gate': noPrefix, 'person-past-gate': noPrefix }),
+    ...(prefixes.length > 0 ? {} : { 'admin-bypasses-proxy': noPrefix, 'user-bypasses-proxy': noPrefix }),
     ...(both.some(({ value }) => value.proxySeen)
       ? {}
-      : { 'gate-account': `no binding names ServiceAccount ${namespace}/${name}: give --gate-account` }),
+      : { 'proxy-account': `no binding names ServiceAccount ${namespace}/${name}: give --proxy-account` }),
   };
 }
 

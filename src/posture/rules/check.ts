@@ -19,7 +19,7 @@ export interface Finding {
 export interface Settings {
   /** The prefixes of the usernames and groups of Portcullis' users; empty: unknown. */
   readonly prefixes: readonly string[];
-  readonly gateAccount: Account;
+  readonly proxyAccount: Account;
   /** Epoch milliseconds. */
   readonly now: number;
 }

@@ -45,7 +45,7 @@ const CATALOGUE = [
     reads: BINDINGS,
   },
   {
-    id: 'admin-past-gate',
+    id: 'admin-bypasses-proxy',
     title: 'Admin who bypasses Portcullis',
     severity: 'high',
     why: 'A name that no provider of Portcullis gives has a strong right. Portcullis can neither audit nor revoke the use of that name.',
@@ -78,21 +78,21 @@ const CATALOGUE = [
     reads: ['configmaps'],
   },
   {
-    id: 'gate-account',
-    title: 'The account of Portcullis may do more than it needs',
-    severity: 'high',
-    why: 'The account of Portcullis can act as other users. Any further right is one more way for an attacker who takes over a replica.',
-    fix: 'Apply `deploy/examples/service-account.yaml`, and remove the account from other bindings.',
-    reads: BINDINGS,
-    whole: true,
-  },
-  {
     id: 'legacy-token',
     title: 'Long-lived service account token',
     severity: 'high',
     why: 'The token in a Secret of type kubernetes.io/service-account-token never expires. An attacker who has ever read it, or a backup of it, can use it permanently.',
     fix: 'Give pods a projected volume, and everything else a token for each run, then delete the Secret.',
     reads: ['secrets'],
+  },
+  {
+    id: 'proxy-account',
+    title: 'The account of Portcullis may do more than it needs',
+    severity: 'high',
+    why: 'The account of Portcullis can act as other users. Any further right is one more way for an attacker who takes over a replica.',
+    fix: 'Apply `deploy/examples/service-account.yaml`, and remove the account from other bindings.',
+    reads: BINDINGS,
+    whole: true,
   },
   {
     id: 'account-wildcard',
@@ -136,7 +136,7 @@ const CATALOGUE = [
     whole: true,
   },
   {
-    id: 'person-past-gate',
+    id: 'user-bypasses-proxy',
     title: 'User or group that bypasses Portcullis',
     severity: 'medium',
     why: 'A name that no provider of Portcullis gives has a right. Portcullis can neither audit nor revoke the use of that name.',

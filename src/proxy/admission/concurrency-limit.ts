@@ -7,7 +7,7 @@
 import { ConcurrencyLimit } from '../../core/concurrency-limit.ts';
 import type { Result } from '../../core/result.ts';
 
-/** The default of `limits.inFlightPerPerson`. */
+/** The default of `limits.inFlightPerUser`. */
 const IN_FLIGHT_PER_USER = 400;
 
 /**
@@ -16,8 +16,8 @@ const IN_FLIGHT_PER_USER = 400;
  */
 const SHARE_OF_A_CLUSTER = 0.8;
 
-export const perUserLimit = (limits: { readonly inFlightPerPerson?: number }): number =>
-  limits.inFlightPerPerson ?? IN_FLIGHT_PER_USER;
+export const perUserLimit = (limits: { readonly inFlightPerUser?: number }): number =>
+  limits.inFlightPerUser ?? IN_FLIGHT_PER_USER;
 
 /**
  * Twenty accounts with 400 watches each are at one cluster what it may have, so no other account would get a request
@@ -51,7 +51,7 @@ export class RequestLimit {
 
 export const requestLimit = (limits: {
   readonly connections: number;
-  readonly inFlightPerPerson?: number;
+  readonly inFlightPerUser?: number;
 }): RequestLimit =>
   new RequestLimit({
     user: perUserLimit(limits),

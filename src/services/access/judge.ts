@@ -7,7 +7,7 @@
  */
 import { mayApprove, mayRequest, sameTerms, type AccessRole, type RoleApproval } from '../../core/access/role.ts';
 import { isOpen, type AccessDecision, type AccessRequest, type AccessState } from '../../core/access/request.ts';
-import { arePossiblyOne } from '../../core/access/same-person.ts';
+import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import { ok } from '../../core/result.ts';
 import type { SessionRecord } from '../../store/store.ts';

@@ -12,7 +12,7 @@ import type {
 import { nowSeconds } from '../../contracts/clock.ts';
 import { approvalsOf, isOpen, OPEN_SECONDS, type AccessRequest } from '../../core/access/request.ts';
 import { termsOf, type AccessRole } from '../../core/access/role.ts';
-import { arePossiblyOne } from '../../core/access/same-person.ts';
+import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import type { AccessQuery, StoredRequest } from '../../store/store.ts';
 import { auditDenied, auditRefused, auditRequested } from './audit-events.ts';

@@ -11,7 +11,7 @@ import { no, type Result } from '../../core/result.ts';
 
 /** Of `limits.connections` at the web listener: the others are for the pages. */
 const SHARE_OF_CONSOLES = 1 / 2;
-/** Of those: with few connections `limits.inFlightPerPerson` may be more than there are. */
+/** Of those: with few connections `limits.inFlightPerUser` may be more than there are. */
 const SHARE_OF_AN_ACCOUNT = 1 / 2;
 /** Some accounts with all that each may have leave every other one its first requests: a page and its WebSockets. */
 const FIRST_OF_AN_ACCOUNT = 8;
@@ -24,11 +24,11 @@ type Level = 'account' | 'consoles' | 'beyond';
 export class ConsoleLimit {
   readonly #limit: ConcurrencyLimit<Level>;
 
-  constructor(limits: { readonly connections: number; readonly inFlightPerPerson: number }) {
+  constructor(limits: { readonly connections: number; readonly inFlightPerUser: number }) {
     const share = (of: number, part: number): number => Math.max(1, Math.floor(of * part));
     const consoles = share(limits.connections, SHARE_OF_CONSOLES);
     this.#limit = new ConcurrencyLimit({
-      account: Math.min(limits.inFlightPerPerson, share(consoles, SHARE_OF_AN_ACCOUNT)),
+      account: Math.min(limits.inFlightPerUser, share(consoles, SHARE_OF_AN_ACCOUNT)),
       consoles,
       beyond: share(consoles, SHARE_BEYOND_THE_FIRST),
     });

@@ -48,7 +48,7 @@ export interface ConsoleDeps extends ConsoleParts, ClientAddressOptions {
     error(facts: object, message: string): void;
   };
   readonly clock: Clock;
-  readonly limits: Pick<Config['limits'], 'connections' | 'inFlightPerPerson'>;
+  readonly limits: Pick<Config['limits'], 'connections' | 'inFlightPerUser'>;
   /** Absent: no provider is asked again. */
   readonly recheck?: RecheckBrowser;
 }

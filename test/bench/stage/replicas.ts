@@ -90,7 +90,7 @@ async function open(count: number, users: readonly DemoUser[], stops: Stops): Pr
       publicUrl: `http://localhost:${shared.web}`,
       store: { redis: { url: redis.url } },
       audit: { sinks: [{ type: 'file', path: at(`audit-${replica}.log`) }] },
-      limits: { connections: 20_000, inFlightPerPerson: 20_000, signInsPerMinute: 10_000 },
+      limits: { connections: 20_000, inFlightPerUser: 20_000, signInsPerMinute: 10_000 },
     };
     await writeFile(at(`replica-${replica}.yaml`), stringify(config));
     const started = await startInstanceProcess({

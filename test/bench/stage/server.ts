@@ -127,7 +127,7 @@ export function configuration(
     // The longest there is: a long soak must not outlive its token.
     sessions: { accessToken: '15m' },
     audit: { sinks: [{ type: 'file', path: at('audit.log') }], ...(writeAhead === undefined ? {} : { writeAhead }) },
-    limits: { connections: 20_000, inFlightPerPerson: 20_000 },
+    limits: { connections: 20_000, inFlightPerUser: 20_000 },
     shutdown: { delay: '0s', grace: '5s' },
     telemetry: { logLevel: 'warn' },
   };

@@ -242,7 +242,7 @@ describe('at a terminal', () => {
 describe('access end', () => {
   test('shows the receipt; one that is not proven is no success', async () => {
     await at.login();
-    const replicas = [{ id: 'gate-0', state: 'applied', ms: 3, streamsClosed: 1 } as const];
+    const replicas = [{ id: 'portcullis-0', state: 'applied', ms: 3, streamsClosed: 1 } as const];
     answers(listOf([granted(900)]), {
       [`DELETE /-/access/${ID}?reason=done`]: receipt({ replicas, streamsClosed: 1 }),
     });
@@ -252,7 +252,7 @@ describe('access end', () => {
       /^complete: shop-admins ended, 1 stream cut, .*\n.*REPLICA .*\ngate-0 +applied +3 +1\n$/,
     );
     answers(listOf([granted(900)]), {
-      [`DELETE /-/access/${ID}`]: receipt({ replicas, complete: false, missing: ['gate-1'] }),
+      [`DELETE /-/access/${ID}`]: receipt({ replicas, complete: false, missing: ['portcullis-1'] }),
     });
     expect(await access('end', '7fK2')).toMatchObject({ code: 5 });
   });

@@ -93,7 +93,7 @@ export const LIMITERS = {
     ],
   },
   inFlight: {
-    says: 'account: `limits.inFlightPerPerson` at a time; cluster: four fifths of `limits.connections`, a tenth of them for the first eight of each account',
+    says: 'account: `limits.inFlightPerUser` at a time; cluster: four fifths of `limits.connections`, a tenth of them for the first eight of each account',
     tests: [
       [LIMITS, 'counts requests and watches over all sessions of the user; beyond it 429'],
       [LIMITS, 'wait for their own connections, and are told to try again'],

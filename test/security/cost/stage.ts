@@ -148,7 +148,7 @@ async function settings(demo: RunningDemo, issuer: WorkloadIssuer, jwks: object)
     ],
     consoles: [{ name: 'headlamp', host: 'headlamp.localhost', cluster: 'demo', server: 'http://127.0.0.1:9' }],
     // Each limit is reached by the test of its own.
-    limits: { signInsPerMinute: SIGN_INS, inFlightPerPerson: IN_FLIGHT },
+    limits: { signInsPerMinute: SIGN_INS, inFlightPerUser: IN_FLIGHT },
     // Longer than the whole test, however busy the machine is.
     sessions: { accessToken: '15m' },
     telemetry: { logLevel: 'error' },
@@ -159,7 +159,7 @@ async function settings(demo: RunningDemo, issuer: WorkloadIssuer, jwks: object)
 /** `limits.signInsPerMinute`: more than one row sends, and few enough to use them up. */
 const SIGN_INS = 200;
 
-/** `limits.inFlightPerPerson`: more than is held to be measured, and few enough to use them up. */
+/** `limits.inFlightPerUser`: more than is held to be measured, and few enough to use them up. */
 export const IN_FLIGHT = 100;
 /** Connections to a cluster that one account may have for ordinary requests: a third of the 256 that there are. */
 export const OF_ACCOUNT = 85;

@@ -89,7 +89,7 @@ test('fills every default and makes paths absolute from the file’s directory',
     limits: {
       headerBytes: 16_384,
       connections: 10_000,
-      inFlightPerPerson: 400,
+      inFlightPerUser: 400,
       groups: 1000,
       idle: 600,
       signInsPerMinute: 30,

@@ -31,7 +31,7 @@ it('queries only what there is', () => {
   // From the comparison of the two audit logs, not from Portcullis.
   const compared = [
     'portcullis_unissued_audit_ids',
-    'portcullis_gate_bypasses',
+    'portcullis_proxy_bypasses',
     'portcullis_unissued_check_timestamp_seconds',
   ];
   const known = new Set([...own, ...recorded, ...compared]);

@@ -71,7 +71,7 @@ async function compared(
     return path;
   };
   const textfile = join(folder, 'portcullis.prom');
-  const files = ['--gate', write('ours.log', RECORD), '--api-server', write('api.log', [...theirs, LATER])];
+  const files = ['--portcullis', write('ours.log', RECORD), '--api-server', write('api.log', [...theirs, LATER])];
   const args = [
     COMMAND,
     '--service-account',
@@ -104,7 +104,7 @@ const alice = { impersonated: 'corp:alice' };
 
 it.each<[string, Event, string]>([
   ['an id that Portcullis never issued', { auditID: 'made-up', ...alice }, 'audit_id_not_issued'],
-  ['an issued id for another user', { auditID: 'known', impersonated: 'corp:root' }, 'audit_id_of_another_person'],
+  ['an issued id for another user', { auditID: 'known', impersonated: 'corp:root' }, 'audit_id_of_another_user'],
   ['the account itself', { auditID: 'known' }, 'acted_as_itself'],
   ['the account itself, denied', { auditID: 'x', responseStatus: DENIED }, 'acted_as_itself'],
   [
@@ -132,9 +132,9 @@ it.each([
 ])('finds %s that bypassed Portcullis', async (_name, user) => {
   const known = there({ auditID: 'known', ...alice });
   const { status, found, textfile } = await compared([known, there({ auditID: 'around', minute: 65, user })]);
-  expect(found).toMatchObject([{ auditID: 'around', user, wrong: 'went_around_the_gate' }]);
+  expect(found).toMatchObject([{ auditID: 'around', user, wrong: 'bypassed_the_proxy' }]);
   expect(status).toBe(1);
-  expect(textfile).toContain('\nportcullis_gate_bypasses{cluster="prod"} 1\n');
+  expect(textfile).toContain('\nportcullis_proxy_bypasses{cluster="prod"} 1\n');
   expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 0\n');
 });
 
@@ -159,7 +159,7 @@ it.each<[string, Event]>([
   expect(found).toEqual([]);
   expect(status).toBe(0);
   expect(textfile).toContain('\nportcullis_unissued_audit_ids{cluster="prod"} 0\n');
-  expect(textfile).toContain('\nportcullis_gate_bypasses{cluster="prod"} 0\n');
+  expect(textfile).toContain('\nportcullis_proxy_bypasses{cluster="prod"} 0\n');
   // Two minutes before the audit log ends.
   expect(textfile).toContain(
     `portcullis_unissued_check_timestamp_seconds{cluster="prod"} ${Date.parse(at(58)) / 1000}\n`,
@@ -181,7 +181,7 @@ it('finds an id that was issued once and used a second time for another user, wh
   const pair = [there({ auditID: 'known', ...alice }), there({ auditID: 'known', impersonated: 'corp:root' })];
   for (const theirs of [pair, pair.toReversed()]) {
     const { found } = await compared(theirs);
-    expect(found).toMatchObject([{ auditID: 'known', wrong: 'audit_id_of_another_person', impersonated: 'corp:root' }]);
+    expect(found).toMatchObject([{ auditID: 'known', wrong: 'audit_id_of_another_user', impersonated: 'corp:root' }]);
   }
 });
 
@@ -200,7 +200,7 @@ it('keeps of Portcullis’s audit log only what the API server’s log asks for:
     `${JSON.stringify({ auditID: `${id}`.padStart(200, 'x'), user: { username: 'a' } })}\n`;
   writeFileSync(instance, Array.from({ length: 60_000 }, (_, id) => line(id)).join(''));
   writeFileSync(api, `${JSON.stringify(there({ auditID: 'later', user: 'system:node:a' }))}\n`);
-  const args = ['--service-account', ACCOUNT, '--gate', instance, '--api-server', api];
+  const args = ['--service-account', ACCOUNT, '--portcullis', instance, '--api-server', api];
   const { status, stderr } = spawnSync(process.execPath, ['--max-old-space-size=16', COMMAND, ...args], {
     encoding: 'utf8',
   });
@@ -213,13 +213,16 @@ it('reads compressed files, and past a line that was cut', async () => {
 });
 
 it.each([
-  ['without an account', ['--gate', COMMAND, '--api-server', COMMAND]],
+  ['without an account', ['--portcullis', COMMAND, '--api-server', COMMAND]],
   // An unset variable of a shell: it would be how every name begins.
   [
     'with an empty --expected',
-    ['--service-account', ACCOUNT, '--gate', COMMAND, '--api-server', COMMAND, '--expected', ''],
+    ['--service-account', ACCOUNT, '--portcullis', COMMAND, '--api-server', COMMAND, '--expected', ''],
   ],
-  ['of a file that is not there', ['--service-account', ACCOUNT, '--gate', '/nowhere/a.log', '--api-server', COMMAND]],
+  [
+    'of a file that is not there',
+    ['--service-account', ACCOUNT, '--portcullis', '/nowhere/a.log', '--api-server', COMMAND],
+  ],
 ])('ends with 2 and says why: %s', async (_name, args) => {
   const { status, stderr } = await run([COMMAND, ...args]);
   expect(status).toBe(2);

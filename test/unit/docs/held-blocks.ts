@@ -102,7 +102,7 @@ export const HELD_BLOCKS: readonly HeldBlock[] = [
   }),
   ...runBy('test/cluster/break-glass.test.ts', {
     'docs/break-glass.md': ['N=', 'kubectl config view', 'jq'],
-    'docs/runbooks/gate-bypassed.md': ['node deploy/prometheus'],
+    'docs/runbooks/proxy-bypassed.md': ['node deploy/prometheus'],
   }),
   {
     page: 'README.md',

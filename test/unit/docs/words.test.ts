@@ -42,11 +42,11 @@ describe('the word list', () => {
   test('leaves names outside as they are', () => {
     expect(
       unwantedIn(
-        '`gate-bypassed`, portcullis_gate_bypasses, [runbook](runbooks/gate-bypassed.md), --gate-account',
+        '`proxy-bypassed`, portcullis_proxy_bypasses, [runbook](runbooks/proxy-bypassed.md), --proxy-account',
         false,
       ),
     ).toEqual([]);
-    expect(unwantedIn('limits.inFlightPerPerson', true)).toEqual([]);
+    expect(unwantedIn('limits.inFlightPerUser', true)).toEqual([]);
   });
 
   test('gives a reason for each', () => {

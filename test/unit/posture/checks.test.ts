@@ -331,7 +331,7 @@ describe('a client certificate', () => {
   });
   const request = (signerName: string, status: JsonRecord) => object('', 'jane', { spec: { signerName }, status });
   const SIGNER = 'kubernetes.io/kube-apiserver-client';
-  const settings = (now: number) => ({ prefixes: ['corp:'], gateAccount: { namespace: 'a', name: 'b' }, now });
+  const settings = (now: number) => ({ prefixes: ['corp:'], proxyAccount: { namespace: 'a', name: 'b' }, now });
 
   test('that was signed for a user is found until it ends', () => {
     const given = { certificatesigningrequests: [request(SIGNER, { certificate })] };

@@ -241,7 +241,7 @@ describe('a large cluster', () => {
       showProgress: (message: string) => (bars.push(message), () => undefined),
       detail: () => undefined,
     };
-    const checks = createChecks({ prefixes: ['corp:'], gateAccount: { namespace: 'p', name: 'p' }, now: 0 });
+    const checks = createChecks({ prefixes: ['corp:'], proxyAccount: { namespace: 'p', name: 'p' }, now: 0 });
     expect((await readAll(laptop, api, checks)).size).toBe(0);
     const findings = checks.all.flatMap((check) => check.outcome().findings);
     expect(findings).toHaveLength(50);

@@ -10,7 +10,7 @@ export const NOW = Date.parse('2026-11-25T12:00:00Z');
 
 export const SETTINGS: Settings = {
   prefixes: ['corp:'],
-  gateAccount: { namespace: 'portcullis', name: 'portcullis' },
+  proxyAccount: { namespace: 'portcullis', name: 'portcullis' },
   now: NOW,
 };
 

@@ -87,8 +87,8 @@ describe('a report as text', () => {
     expect(lastLine(reportWith({ findings: found, unjudged: [blind] }))).toContain(
       ': at least 1 high, 1 medium, 0 low;',
     );
-    const waiver = { rule: 'gate-account', object: '*', reason: 'INC-1', until: '2999-12-31' } as const;
-    const waived = { rule: 'gate-account', severity: 'high', state: 'needs_option', why: 'w', waiver } as const;
+    const waiver = { rule: 'proxy-account', object: '*', reason: 'INC-1', until: '2999-12-31' } as const;
+    const waived = { rule: 'proxy-account', severity: 'high', state: 'needs_option', why: 'w', waiver } as const;
     expect(lastLine(reportWith({ unjudged: [waived] }))).toContain(': 0 high,');
   });
 
@@ -96,13 +96,13 @@ describe('a report as text', () => {
     const unjudged = [
       { rule: 'legacy-token', severity: 'high', state: 'not_readable', why: 'secrets (403 Forbidden)' },
       { rule: 'api-server-audit', severity: 'medium', state: 'not_visible', why: 'managed' },
-      { rule: 'gate-account', severity: 'high', state: 'needs_option', why: 'give --gate-account' },
+      { rule: 'proxy-account', severity: 'high', state: 'needs_option', why: 'give --proxy-account' },
     ] as const;
     const text = reportText(reportWith({ unjudged }), ASKED);
     expect(text).toMatch(/^RULE NOT EVALUATED +SEVERITY +STATE +REASON$/m);
     expect(text).toMatch(/^legacy-token +high +not readable +secrets \(403 Forbidden\)$/m);
     expect(text).toMatch(/14 of 17 rules evaluated, 1 not readable, 1 without an option, 1 not visible\n$/);
-    expect(text).toMatch(/^gate-account +high +needs an option +give --gate-account$/m);
+    expect(text).toMatch(/^proxy-account +high +needs an option +give --proxy-account$/m);
   });
 });
 

@@ -35,7 +35,7 @@ describe('a report', () => {
   test('is sorted by severity, then by namespace', () => {
     expect(judged(INVALID).findings.map(({ rule: id, namespace }) => `${id} ${namespace}`)).toEqual([
       'account-admin z',
-      'person-past-gate ',
+      'user-bypasses-proxy ',
       'no-default-deny a',
       'no-default-deny b',
       'token-mounted a',
@@ -46,7 +46,7 @@ describe('a report', () => {
     ['networkpolicies', 'no-default-deny', 'every namespace would seem to have none'],
     ['rolebindings', 'token-mounted', 'every account would seem to have no right'],
     ['clusterroles', 'anonymous-access', 'every role would seem to be too much'],
-    ['clusterroles', 'gate-account', 'every role would seem to be more than it needs'],
+    ['clusterroles', 'proxy-account', 'every role would seem to be more than it needs'],
   ])('says nothing of a rule that a part would mislead: %s', (kind, id) => {
     const anonymous = binding({ role: 'system:public-info-viewer' }, user('system:anonymous'));
     const given = { ...INVALID, rolebindings: [anonymous, binding({ role: 'portcullis' }, INSTANCE)] };
@@ -76,7 +76,7 @@ describe('the verdict', () => {
   const blind = judged(kept, { secrets: '403 Forbidden' });
   const halfBlind = judged(kept, { pods: '403 Forbidden' });
   const missingOptions = judged({});
-  const borne = judged({}, {}, [waiver({ rule: 'gate-account', object: '*' })]);
+  const borne = judged({}, {}, [waiver({ rule: 'proxy-account', object: '*' })]);
 
   test.each<[string, typeof medium, FailOn, ReturnType<typeof verdictOf>]>([
     ['a medium finding', medium, 'high', 'passed'],
@@ -117,14 +117,14 @@ describe('a waiver', () => {
     const waivers = [
       waiver({ rule: 'legacy-token' }),
       waiver({ rule: 'api-server-audit' }),
-      waiver({ rule: 'gate-account' }),
+      waiver({ rule: 'proxy-account' }),
     ];
     expect(judged({}, { secrets: '403 Forbidden' }, waivers).unused).toEqual([]);
   });
 
   test('of a rule for which an option is missing is told beside it', () => {
-    const { unjudged, unused } = judged({}, {}, [waiver({ rule: 'gate-account', object: '*' })]);
-    expect(unjudged.find((one) => one.rule === 'gate-account')).toMatchObject({
+    const { unjudged, unused } = judged({}, {}, [waiver({ rule: 'proxy-account', object: '*' })]);
+    expect(unjudged.find((one) => one.rule === 'proxy-account')).toMatchObject({
       state: 'needs_option',
       waiver: { reason: 'INC-1' },
     });

@@ -123,15 +123,15 @@ describe('a role in a namespace', () => {
 describe('who bypasses Portcullis', () => {
   const foundFor = (subject: JsonRecord, roleName = 'reader', name = 'some-binding') => {
     const given = cluster([], [binding({ name, role: roleName }, subject)]);
-    return [...find(given, 'admin-past-gate'), ...find(given, 'person-past-gate')].map((one) => one.rule);
+    return [...find(given, 'admin-bypasses-proxy'), ...find(given, 'user-bypasses-proxy')].map((one) => one.rule);
   };
 
   test.each([
-    [user('jane'), ['person-past-gate']],
-    [user('https://issuer.example#jane'), ['person-past-gate']],
-    [group('kubeadm:cluster-admins'), ['person-past-gate']],
-    [user('corp:'), ['person-past-gate']],
-    [user('system:me'), ['person-past-gate']],
+    [user('jane'), ['user-bypasses-proxy']],
+    [user('https://issuer.example#jane'), ['user-bypasses-proxy']],
+    [group('kubeadm:cluster-admins'), ['user-bypasses-proxy']],
+    [user('corp:'), ['user-bypasses-proxy']],
+    [user('system:me'), ['user-bypasses-proxy']],
     [user('corp:jane'), []],
     [group('corp:developers'), []],
     [user('system:kube-scheduler'), []],
@@ -139,20 +139,20 @@ describe('who bypasses Portcullis', () => {
     [group('system:nodes'), []],
     [group('system:bootstrappers:kubeadm:default-node-token'), []],
     [group('system:authenticated'), []],
-    [group('system:masters'), ['admin-past-gate']],
+    [group('system:masters'), ['admin-bypasses-proxy']],
     // Kinds are not to be mixed up: the group of this name is no one's.
-    [group('system:kube-scheduler'), ['person-past-gate']],
+    [group('system:kube-scheduler'), ['user-bypasses-proxy']],
   ])('%j reads', (subject, expected) => {
     expect(foundFor(subject)).toEqual(expected);
   });
 
   test.each([
-    [user('jane'), ['admin-past-gate']],
-    [group('kubeadm:cluster-admins'), ['admin-past-gate']],
-    [group('system:authenticated'), ['admin-past-gate']],
-    [group('system:nodes'), ['admin-past-gate']],
+    [user('jane'), ['admin-bypasses-proxy']],
+    [group('kubeadm:cluster-admins'), ['admin-bypasses-proxy']],
+    [group('system:authenticated'), ['admin-bypasses-proxy']],
+    [group('system:nodes'), ['admin-bypasses-proxy']],
     [group('corp:platform'), []],
-    [group('system:masters'), ['admin-past-gate']],
+    [group('system:masters'), ['admin-bypasses-proxy']],
   ])('%j is an admin', (subject, expected) => {
     expect(foundFor(subject, 'cluster-admin')).toEqual(expected);
   });
@@ -163,7 +163,7 @@ describe('who bypasses Portcullis', () => {
 
   test('is no name that Kubernetes keeps for itself, whatever the prefix', () => {
     const given = cluster([], [binding({ role: 'cluster-admin' }, group('system:masters'))]);
-    expect(find(given, 'admin-past-gate', { ...SETTINGS, prefixes: ['system:'] })).toHaveLength(1);
+    expect(find(given, 'admin-bypasses-proxy', { ...SETTINGS, prefixes: ['system:'] })).toHaveLength(1);
   });
 
   test('is not known where no prefix is, and that is said', () => {
@@ -174,17 +174,17 @@ describe('who bypasses Portcullis', () => {
       string,
       string
     >;
-    expect(missingOptions['admin-past-gate']).toContain('give --prefix');
-    expect(missingOptions['person-past-gate']).toContain('give --prefix');
+    expect(missingOptions['admin-bypasses-proxy']).toContain('give --prefix');
+    expect(missingOptions['user-bypasses-proxy']).toContain('give --prefix');
   });
 
   test('is taken out by a patch that tests the place, or with the binding where it is alone', () => {
     const two = cluster([], [binding({ name: 'ops', role: 'reader' }, user('corp:a'), user("o'hara"))]);
-    expect(find(two, 'person-past-gate')[0]?.fix.at(-1)).toBe(
+    expect(find(two, 'user-bypasses-proxy')[0]?.fix.at(-1)).toBe(
       String.raw`kubectl --context prod@portcullis.example.com patch clusterrolebinding/ops --type json -p '[{"op":"test","path":"/subjects/1","value":{"kind":"User","name":"o'\''hara"}},{"op":"remove","path":"/subjects/1"}]'`,
     );
     const alone = { rolebindings: [binding({ name: 'ops', role: 'reader', namespace: 'shop' }, user('jane'))] };
-    expect(find(alone, 'person-past-gate')[0]?.fix.at(-1)).toBe(
+    expect(find(alone, 'user-bypasses-proxy')[0]?.fix.at(-1)).toBe(
       'kubectl --context prod@portcullis.example.com delete rolebinding/ops -n shop',
     );
   });
@@ -202,7 +202,7 @@ describe('who bypasses Portcullis', () => {
 
   test('of the control plane’s own names is called a name, not a group', () => {
     const given = cluster([], [binding({ role: 'cluster-admin' }, user('system:kube-scheduler'))]);
-    expect(find(given, 'admin-past-gate')[0]?.evidence).toMatch(/^a name of the cluster itself; /);
+    expect(find(given, 'admin-bypasses-proxy')[0]?.evidence).toMatch(/^a name of the cluster itself; /);
   });
 });
 
@@ -263,7 +263,7 @@ describe('the account of Portcullis', () => {
     expect(factsOf(role, '').beyondProxy).toBe('');
     const given: Cluster = { clusterroles: [role], clusterrolebindings: [exampleBinding] };
     expect(checksOf(given).flatMap((check) => check.outcome().findings)).toEqual([]);
-    expect(checksOf(given).some((check) => 'gate-account' in (check.outcome().needsOption ?? {}))).toBe(false);
+    expect(checksOf(given).some((check) => 'proxy-account' in (check.outcome().needsOption ?? {}))).toBe(false);
   });
 
   test.each([
@@ -298,7 +298,7 @@ describe('the account of Portcullis', () => {
 
   test('has what its groups have; what another account has is not its', () => {
     const instance = account('portcullis', 'portcullis');
-    const through = (subject: JsonRecord) => find(cluster([], [binding({ role: 'reader' }, subject)]), 'gate-account');
+    const through = (subject: JsonRecord) => find(cluster([], [binding({ role: 'reader' }, subject)]), 'proxy-account');
     for (const subject of [instance, group('system:serviceaccounts'), group('system:serviceaccounts:portcullis')]) {
       expect(through(subject)).toMatchObject([{ namespace: 'portcullis', object: 'ServiceAccount/portcullis' }]);
     }
@@ -355,7 +355,7 @@ describe('the account of Portcullis', () => {
         ...(constrained['rules'] as readonly JsonRecord[]),
         rule('get', 'core', 'pods'),
       ]);
-      expect(find({ ...given, clusterroles: [wide] }, 'gate-account')[0]?.fix).toEqual([
+      expect(find({ ...given, clusterroles: [wide] }, 'proxy-account')[0]?.fix).toEqual([
         'kubectl --context prod@portcullis.example.com apply -f deploy/examples/service-account-constrained.yaml',
       ]);
     });
@@ -365,7 +365,7 @@ describe('the account of Portcullis', () => {
     const instance = account('portcullis', 'portcullis');
     const wide = [...(example['rules'] as readonly JsonRecord[]), rule('get', 'core', 'secrets')];
     const fixOf = (roleName: string, rules: readonly JsonRecord[], bound: JsonRecord) =>
-      find({ clusterroles: [role(roleName, rules)], clusterrolebindings: [bound] }, 'gate-account')[0]?.fix;
+      find({ clusterroles: [role(roleName, rules)], clusterrolebindings: [bound] }, 'proxy-account')[0]?.fix;
 
     test('its own role by the example', () => {
       expect(fixOf('portcullis', wide, exampleBinding)).toEqual([
@@ -391,6 +391,6 @@ describe('the account of Portcullis', () => {
     const [outcome] = checksOf(cluster([], []))
       .filter((check) => 'roles' in check.collectors)
       .map((check) => check.outcome());
-    expect(outcome?.needsOption?.['gate-account']).toContain('give --gate-account');
+    expect(outcome?.needsOption?.['proxy-account']).toContain('give --proxy-account');
   });
 });

@@ -15,7 +15,7 @@ const AT = Date.UTC(2031, 0, 1);
 function context() {
   const events: AuditEvent[] = [];
   const audit = { record: (event: AuditEvent) => void events.push(event) };
-  return { events, audit, clock: { nowMs: () => AT }, replica: 'gate-0' };
+  return { events, audit, clock: { nowMs: () => AT }, replica: 'portcullis-0' };
 }
 
 const keys = {
@@ -30,7 +30,7 @@ test('says with which configuration and keys a replica began, and nothing secret
   expect(events[0]).toMatchObject({
     verb: 'configuration-loaded',
     annotations: {
-      'portcullis.dev/replica': 'gate-0',
+      'portcullis.dev/replica': 'portcullis-0',
       'portcullis.dev/digest': configurationDigest(config),
       'portcullis.dev/signing-key': 's1',
       'portcullis.dev/sealing-key': 'c1',
@@ -65,7 +65,7 @@ test('says once that a replica is fenced, and once that it serves again', () => 
   expect(events[1]?.annotations).toMatchObject({
     'portcullis.dev/reason': 'log_gap',
     'portcullis.dev/seconds': '2.0',
-    'portcullis.dev/replica': 'gate-0',
+    'portcullis.dev/replica': 'portcullis-0',
   });
 });
 
@@ -74,8 +74,8 @@ test('names the replica on each line of its own, and how many streams the end of
   recordServerEvent(who, 'replica-fenced', { reason: 'log_gap', seconds: '2.0' });
   recordSessionEnded(who, { session: 's1', account: 'corp/1', provider: 'corp', how: 'idle', streamsCut: 3 });
   expect(events.map(({ verb, annotations }) => [verb, annotations['portcullis.dev/replica']])).toEqual([
-    ['replica-fenced', 'gate-0'],
-    ['session-ended', 'gate-0'],
+    ['replica-fenced', 'portcullis-0'],
+    ['session-ended', 'portcullis-0'],
   ]);
   expect(events[1]?.annotations).toMatchObject({
     'portcullis.dev/session': 's1',

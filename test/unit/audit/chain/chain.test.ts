@@ -13,7 +13,7 @@ const key = aKey();
 
 function keeper(change: Partial<ChainSettings> = {}) {
   const lines: ChainedLine[] = [];
-  const kept = new ChainWriter({ replica: 'gate-0', key, ...change }, (line) => lines.push(line));
+  const kept = new ChainWriter({ replica: 'portcullis-0', key, ...change }, (line) => lines.push(line));
   const texts = () => lines.map(({ line }) => line.toString().trimEnd());
   const events = () => texts().map((text) => chainFacts(Buffer.from(text))?.event ?? 'request');
   return { kept, lines, texts, events };
@@ -98,7 +98,7 @@ describe('a chain', () => {
 
 describe('a trail with a chain', () => {
   const trailAt = (path: string) =>
-    createAuditTrail({ sinks: [{ type: 'file', path }], onFailure: 'count', chain: { replica: 'gate-0', key } });
+    createAuditTrail({ sinks: [{ type: 'file', path }], onFailure: 'count', chain: { replica: 'portcullis-0', key } });
 
   it('heals behind a crash: the next chain names where the torn one ended', async () => {
     const path = join(await aFolder(), 'audit.log');
@@ -130,7 +130,7 @@ describe('a trail with a chain', () => {
     const trail = createAuditTrail({
       sinks: [{ type: 'file', path }],
       onFailure: 'count',
-      chain: { replica: 'gate-0', key },
+      chain: { replica: 'portcullis-0', key },
       limits: { queueBytes: 8 * 1024, retryMs: 5, retryMaxMs: 5 },
     });
     for (const n of range(50)) trail.record(numbered(n));

@@ -105,9 +105,9 @@ export interface TestRecord {
 export async function aRecord(choose: (below: number) => number, key = aKey()): Promise<TestRecord> {
   const lines: RecordLine[] = [];
   const [first, second, third] = [
-    new Instance(key, 'gate-0'),
-    new Instance(key, 'gate-0'),
-    new Instance(key, 'gate-1'),
+    new Instance(key, 'portcullis-0'),
+    new Instance(key, 'portcullis-0'),
+    new Instance(key, 'portcullis-1'),
   ] as const;
   let n = 0;
   const write = (instance: Instance): void => {

@@ -26,7 +26,7 @@ async function verified(
 }
 
 /** A whole chain: opened, so many requests, closed. */
-function whole(requests: number, instance = new Instance(key, 'gate-0')): RecordLine[] {
+function whole(requests: number, instance = new Instance(key, 'portcullis-0')): RecordLine[] {
   return [instance.open(), ...range(requests).map((n) => instance.request(n)), instance.signed('audit-closed')];
 }
 
@@ -44,25 +44,25 @@ describe('verifyRecord', () => {
 
   it('does not believe lines that were written again without the key, hashes and all', async () => {
     const mallory = aKey(key.kid);
-    const verdict = await verified({ 'audit.log': whole(5, new Instance(mallory, 'gate-0')) });
+    const verdict = await verified({ 'audit.log': whole(5, new Instance(mallory, 'portcullis-0')) });
     expect(kinds(verdict)).toContainEqual({ kind: 'edited', seq: 1 });
   });
 
   it('does not believe a key that it was not given', async () => {
-    const verdict = await verified({ 'audit.log': whole(5, new Instance(aKey('other'), 'gate-0')) });
+    const verdict = await verified({ 'audit.log': whole(5, new Instance(aKey('other'), 'portcullis-0')) });
     expect(kinds(verdict)).toEqual([{ kind: 'unsigned', seq: 1 }]);
     expect(formatVerdict(verdict)).toContain('key that was not given (other)');
   });
 
   it('goes on over a key that was replaced, while its public half is given', async () => {
     const next = aKey('audit-2');
-    const files = { 'audit.log': [...whole(3), ...whole(3, new Instance(next, 'gate-0'))] };
+    const files = { 'audit.log': [...whole(3), ...whole(3, new Instance(next, 'portcullis-0'))] };
     expect(await verified(files)).toMatchObject({ proven: false });
     expect(await verified(files, { keys: publicKeys(key, next) })).toMatchObject({ proven: true });
   });
 
   it('finds a closing line that was made of a checkpoint to hide a cut', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open(), instance.request(1), instance.signed('audit-checkpoint')];
     const forged = (lines[2]?.text ?? '').replaceAll('audit-checkpoint', 'audit-closed');
     expect(kinds(await verified({ 'audit.log': [...lines.slice(0, 2), forged] }))).toEqual([
@@ -71,7 +71,7 @@ describe('verifyRecord', () => {
   });
 
   it('finds more lines without a signature than any replica writes', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const few = [instance.open(), ...range(CHECKPOINT_LINES).map((n) => instance.request(n))];
     expect((await verified({ 'audit.log': few })).proven).toBe(true);
     expect(kinds(await verified({ 'audit.log': [...few, instance.request(1)] }))).toEqual([
@@ -80,14 +80,14 @@ describe('verifyRecord', () => {
   });
 
   it('does not believe a chain of which no line is signed, however well its hashes fit', async () => {
-    const forger = new Instance(aKey(), 'gate-0');
+    const forger = new Instance(aKey(), 'portcullis-0');
     forger.open();
     const forged = range(900).map((n) => forger.request(n));
     const planted = await verified({ 'audit.log': [...whole(3), ...forged] });
     expect(kinds(planted)).toEqual([{ kind: 'unsigned', seq: 2 }]);
     expect(planted.proven).toBe(false);
     // What is kept elsewhere knows a chain that begins in an older file.
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     instance.open();
     const files = { 'audit.log': range(3).map((n) => instance.request(n)) };
     expect((await verified(files)).proven).toBe(false);
@@ -95,7 +95,7 @@ describe('verifyRecord', () => {
   });
 
   it('finds lines behind the closing line', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = whole(2, instance);
     expect(kinds(await verified({ 'audit.log': [...lines, instance.request(1)] }))).toEqual([
       { kind: 'inserted', seq: 5 },
@@ -103,7 +103,7 @@ describe('verifyRecord', () => {
   });
 
   it('tells a gap that was declared from a removal, and one sink’s from another’s', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open(), ...range(10).map((n) => instance.request(n))];
     const facts = { sink: '/var/log/audit.log', first: '4', last: '6', count: '2' };
     const kept = [...lines, instance.plain('audit-gap', facts), instance.signed('audit-closed')].filter(
@@ -121,12 +121,12 @@ describe('verifyRecord', () => {
   it('believes a gap only where Portcullis itself has verified the line that declares it', async () => {
     const sink = { sink: '/var/log/audit.log', first: '4', last: '8', count: '5' };
     const taken = ({ seq }: RecordLine): boolean => seq >= 4 && seq <= 8;
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open(), ...range(10).map((n) => instance.request(n)), instance.signed('audit-checkpoint')];
     const anchors = [await instance.anchor()];
     // Behind the last signature and the last anchor anyone can write on.
     const forged = [...lines, instance.plain('audit-gap', sink)].filter((line) => !taken(line));
-    const next = new Instance(key, 'gate-0');
+    const next = new Instance(key, 'portcullis-0');
     const extended = [...forged, next.open(instance.head), next.signed('audit-closed')];
     for (const file of [forged, extended]) {
       const verdict = await verified({ 'audit.log': file }, { anchors });
@@ -134,7 +134,7 @@ describe('verifyRecord', () => {
       expect(formatVerdict(verdict)).toContain('line 13 declares that this sink lost them');
     }
     // In a hole of its own it is linked to nothing that is signed.
-    const lone = new Instance(aKey(), 'gate-0');
+    const lone = new Instance(aKey(), 'portcullis-0');
     range(5).forEach((n) => lone.request(n));
     const { text } = lone.plain('audit-gap', sink);
     const placed = { chain: instance.head.chain, seq: 6, text: text.replaceAll(lone.head.chain, instance.head.chain) };
@@ -146,7 +146,7 @@ describe('verifyRecord', () => {
   });
 
   it('believes a gap that is signed itself, whatever was lost behind it', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open(), ...range(5).map((n) => instance.request(n))];
     const gap = instance.signed('audit-gap', { sink: '/var/log/audit.log', first: '3', last: '4', count: '2' });
     const kept = [...lines, gap].filter(({ seq }) => seq !== 3 && seq !== 4);
@@ -156,7 +156,7 @@ describe('verifyRecord', () => {
   });
 
   it('says which lines before a gap nothing links to a signature', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open(), ...range(9).map((n) => instance.request(n))];
     const facts = { sink: '/var/log/audit.log', first: '5', last: '8', count: '3' };
     const kept = [...lines, instance.signed('audit-gap', facts), instance.signed('audit-closed')].filter(
@@ -226,7 +226,7 @@ describe('verifyRecord', () => {
   });
 
   it('finds by the next chain that the one before it was cut, or taken out whole', async () => {
-    const [first, second] = [new Instance(key, 'gate-0'), new Instance(key, 'gate-0')];
+    const [first, second] = [new Instance(key, 'portcullis-0'), new Instance(key, 'portcullis-0')];
     const old = [first.open(), first.request(1), first.request(2)];
     const rest = [second.open(first.head), second.signed('audit-closed')];
     expect((await verified({ 'audit.log': [...old, ...rest] })).notes).toEqual([]);
@@ -238,7 +238,7 @@ describe('verifyRecord', () => {
   });
 
   it('believes an anchor that is signed, and the head that a webhook’s server kept, and no other', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open(), instance.request(1), instance.request(2)];
     const anchor = await instance.anchor();
     const { chain, seq, hash } = instance.head;
@@ -247,21 +247,21 @@ describe('verifyRecord', () => {
       expect(kinds(await verified(cut, { anchors: [given] }))).toEqual([{ kind: 'cut', seq: 2 }]);
       expect(await verified({ 'audit.log': lines }, { anchors: [given] })).toMatchObject({ chains: [{ provenTo: 3 }] });
     }
-    const forged = await new Instance(aKey(key.kid), 'gate-0').anchor();
+    const forged = await new Instance(aKey(key.kid), 'portcullis-0').anchor();
     expect(kinds(await verified({ 'audit.log': lines }, { anchors: [forged] }))).toEqual([{ kind: 'anchor' }]);
   });
 
   it('misses no replica that it was not asked about', async () => {
-    const instance = new Instance(key, 'gate-1');
+    const instance = new Instance(key, 'portcullis-1');
     whole(1, instance);
     const anchors = [await instance.anchor()];
     const files = { 'audit.log': whole(3) };
     expect(kinds(await verified(files, { anchors }))).toEqual([{ kind: 'missing-chain' }]);
-    expect(await verified(files, { anchors, replica: 'gate-0' })).toMatchObject({ proven: true });
+    expect(await verified(files, { anchors, replica: 'portcullis-0' })).toMatchObject({ proven: true });
   });
 
   it('is done in moments with a file in which every line was tampered with, and leaves out one that is being compressed', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open(), ...range(20_000).map((n) => instance.request(n))];
     const spent = cpuClock();
     const halved = await verified({
@@ -279,7 +279,7 @@ describe('verifyRecord', () => {
   });
 
   it('is done in moments with a week of heads that a webhook’s server has kept', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const lines = [instance.open()];
     const head = (): string => `chain=${instance.head.chain}; seq=${instance.head.seq}; hash=${instance.head.hash}`;
     const anchors = range(200_000).map(head);
@@ -299,7 +299,7 @@ describe('verifyRecord', () => {
 
 describe('startAnchors', () => {
   it('anchors the head while it moves, tries again where it could not, and anchors the end', async () => {
-    const instance = new Instance(key, 'gate-0');
+    const instance = new Instance(key, 'portcullis-0');
     const kept: string[] = [];
     let away = true;
     const store = {
@@ -318,7 +318,7 @@ describe('startAnchors', () => {
         flush: async () => {},
       },
       key,
-      replica: 'gate-0',
+      replica: 'portcullis-0',
       store,
       logger,
       everyMs: 1,

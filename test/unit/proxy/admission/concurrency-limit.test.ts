@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { requestLimit } from '../../../../src/proxy/admission/concurrency-limit.ts';
 
-const LIMITS = { connections: 10, inFlightPerPerson: 3 };
+const LIMITS = { connections: 10, inFlightPerUser: 3 };
 
 describe('the concurrency limit', () => {
   it('limits one user over all clusters, and no other', () => {
@@ -52,7 +52,7 @@ describe('the concurrency limit', () => {
   });
 
   it('releases a slot once, however often it is called', () => {
-    const inFlight = requestLimit({ connections: 10, inFlightPerPerson: 1 });
+    const inFlight = requestLimit({ connections: 10, inFlightPerUser: 1 });
     const route = inFlight.acquire({ user: 'alice', cluster: 'a' });
     if (!route.ok) throw new Error('refused');
     route.value();

@@ -68,12 +68,12 @@ describe('a drill', () => {
 
   test('leaves out a command on the server’s own shell, which serves nothing and can open no watch', async () => {
     const at = await signedInAs('root');
-    const shell = memoryGuard(at.stage.store, { replicaName: 'root@gate-0', servesNothing: true });
+    const shell = memoryGuard(at.stage.store, { replicaName: 'root@portcullis-0', servesNothing: true });
     onTestFinished(() => shell.stop());
     await shell.start();
     takePart(at.stage);
     const result = resultOf(await post(at, 'drills', { reason: 'monthly' }).expect(200));
-    expect(at.stage.guard.replicas).toContainEqual(expect.objectContaining({ id: 'root@gate-0', state: 'live' }));
+    expect(at.stage.guard.replicas).toContainEqual(expect.objectContaining({ id: 'root@portcullis-0', state: 'live' }));
     expect(result).toMatchObject({ verdict: 'passed', replicas: [{ id: 'portcullis-0', cut: true }] });
   });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { arePossiblyOne, knownAsOf } from '../../../../src/core/access/same-person.ts';
+import { arePossiblyOne, knownAsOf } from '../../../../src/core/access/same-user.ts';
 
 const CORP = { usernamePrefix: 'corp:', trustsEmail: false };
 const names = (username: string, claims: object, mapping = CORP) => knownAsOf(mapping, { ...claims }, { username });
