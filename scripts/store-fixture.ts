@@ -62,7 +62,7 @@ await bare.flushall();
 await useTestKeys(guard.files.directory);
 const loaded = await loadConfig({ file: await writeInstanceFile(guard.files, 'frozen'), env: {} });
 if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-const server: RunningServer = await startServer(loaded.value.config, 'portcullis-0');
+const server: RunningServer = await startServer(loaded.value.config, 'gate-0');
 await server.ready;
 await until(async () => server.store.log.settled);
 const { store } = server;
@@ -160,7 +160,7 @@ await store.sessions.update(ofProvider.id, {
   secret: { refreshToken: 'a newer one of the provider' },
 });
 await store.sessions.closeProviderSession({ provider: 'demo', sid: 'closed-provider-session' });
-await store.sessions.claimRecheck(ofProvider.id, 'portcullis-9', 86_400);
+await store.sessions.claimRecheck(ofProvider.id, 'gate-9', 86_400);
 const ofSession = { ttlSeconds: 86_400, session: ofProvider.id };
 await store.artefacts.save('ReplayDetection', 'turn', {}, ofSession);
 await store.artefacts.consume('ReplayDetection', 'turn');
@@ -189,7 +189,7 @@ await until(() =>
   ),
 );
 const olderKey = await session({ subject: 'dave' });
-await store.sealed.reencrypt('portcullis-0', async () => {});
+await store.sealed.reencrypt('gate-0', async () => {});
 await older.sessions.open(olderKey, { refreshToken: 'sealed by the key before' });
 await older.close();
 

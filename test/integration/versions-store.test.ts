@@ -68,7 +68,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     if (!renewed.ok) throw new Error(renewed.reason);
     const said = renewed.entries.slice(0, 8).map(({ change: what }: LogEntry) => what.kind);
     expect(said).toEqual([...Array<string>(5).fill('revoked'), 'unlocked', 'identity-changed', 'drill']);
-    expect(renewed.replicas.map(({ name }) => name)).toContain('portcullis-0');
+    expect(renewed.replicas.map(({ name }) => name)).toContain('gate-0');
     // 0.1.0 registers no lease, so one of its replicas may have the longest that there is.
     expect(renewed.longestLeaseMs).toBe(folder === 'store-0.1.0' ? 30_000 : 2000);
   });
@@ -151,7 +151,7 @@ describe.each(cases)('$folder, $how', ({ folder, change }) => {
     const verified = async (file: string): Promise<number> => {
       const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
       // Today's server writes its own audit log, and has anchors there.
-      const options = { keys: stage.auditKeys, anchors: at('anchors'), replica: 'portcullis-0' };
+      const options = { keys: stage.auditKeys, anchors: at('anchors'), replica: 'gate-0' };
       return verifyAudit([file], options, {}).finally(() => write.mockRestore());
     };
     expect(await verified(stage.auditLog)).toBe(0);

@@ -249,7 +249,7 @@ describe('access end', () => {
     const ended = await access('end', '7fK2', '--reason', 'done');
     expect(ended.code, ended.stderr).toBe(0);
     expect(ended.stdout).toMatch(
-      /^complete: shop-admins ended, 1 stream cut, .*\n.*REPLICA .*\ngate-0 +applied +3 +1\n$/,
+      /^complete: shop-admins ended, 1 stream cut, .*\n.*REPLICA .*\nportcullis-0 +applied +3 +1\n$/,
     );
     answers(listOf([granted(900)]), {
       [`DELETE /-/access/${ID}`]: receipt({ replicas, complete: false, missing: ['portcullis-1'] }),
