@@ -119,7 +119,7 @@ describe('posture of the embedded cluster, through Portcullis', () => {
     const report = (
       await posture(root, '--output', 'json', ...['demo:', 'granted:', 'jane', 'o'].flatMap((one) => ['--prefix', one]))
     ).report();
-    expect(foundIn(report).filter((one) => one.includes('past-gate'))).toEqual([]);
+    expect(foundIn(report).filter((one) => one.includes('bypasses-proxy'))).toEqual([]);
     const other = (await posture(root, '--output', 'json', '--proxy-account', 'nowhere/portcullis')).report();
     expect(other.rules.find(({ id }) => id === 'proxy-account')).toMatchObject({ state: 'needs_option' });
     expect(foundIn(other)).toContain('account-escalation portcullis/ServiceAccount/portcullis');

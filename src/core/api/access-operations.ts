@@ -4,6 +4,7 @@ import { SELF_AUDIENCE } from '../core.ts';
 import { accessDecisionSchema, accessEndedSchema, accessRequestSchema } from './access.ts';
 import { ACCESS_PROBLEMS } from './access-problems.ts';
 import { OWN_CALLS } from './own-operations.ts';
+import { pageQuery } from './fields.ts';
 import type { ApiDescription } from './operation.ts';
 import { problemSchema, receiptSchema, revocationResultSchema } from './responses.ts';
 
@@ -110,16 +111,7 @@ export const ACCESS_API = {
       summary: 'List what the caller may ask for, has asked for, and may decide about.',
       notes:
         'A page may be empty and still have a cursor, because few of the requests that wait may be for this approver. Lists of an account are read one after the other. Four may wait; a further one is 429.',
-      query: z.strictObject({
-        cursor: z.string().max(500).describe('the `cursor` of the page before').exactOptional(),
-        limit: z.coerce
-          .number()
-          .int()
-          .min(1)
-          .max(QUEUE_PAGE.most)
-          .describe('how many the queue of a page has, about')
-          .default(QUEUE_PAGE.usual),
-      }),
+      query: pageQuery(QUEUE_PAGE, 'how many the queue of a page has, about'),
       inTurn: 'lists at once',
       responses: { 200: { description: 'A page.', schema: 'AccessList' } },
     },

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { SELF_AUDIENCE } from '../core.ts';
 import { MOST_COMPARISONS } from '../delegation/beyond.ts';
-import { timeSchema } from './fields.ts';
+import { pageQuery, timeSchema } from './fields.ts';
 import { DELEGATION_PROBLEMS } from './delegations-problems.ts';
 import { OWN_CALLS } from './own-operations.ts';
 import type { ApiDescription } from './operation.ts';
@@ -113,16 +113,7 @@ export const DELEGATIONS_API = {
       summary: 'List delegated sessions, newest first, page by page.',
       notes:
         'Beneath a user’s own session all delegated sessions of the account, beneath a delegated session those beneath it. A page may be shorter than its limit and still have a cursor. Lists of an account are read one after the other. Four may wait; a further one is 429.',
-      query: z.strictObject({
-        cursor: z.string().max(500).describe('the `cursor` of the page before').exactOptional(),
-        limit: z.coerce
-          .number()
-          .int()
-          .min(1)
-          .max(PAGE.most)
-          .describe('the largest number of sessions on a page')
-          .default(PAGE.usual),
-      }),
+      query: pageQuery(PAGE, 'the largest number of sessions on a page'),
       inTurn: 'lists at once',
       responses: { 200: { description: 'A page of delegated sessions.', schema: 'DelegationPage' } },
     },

@@ -55,3 +55,13 @@ export const AUDIT_SUBJECTS = [
   'resource',
   'namespace',
 ] as const;
+
+/**
+ * The parameters of a list that comes in pages.
+ * @param what says what `limit` counts
+ */
+export const pageQuery = ({ usual, most }: { readonly usual: number; readonly most: number }, what: string) =>
+  z.strictObject({
+    cursor: z.string().max(500).describe('the `cursor` of the page before').exactOptional(),
+    limit: z.coerce.number().int().min(1).max(most).describe(what).default(usual),
+  });

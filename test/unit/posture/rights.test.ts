@@ -169,7 +169,9 @@ describe('who bypasses Portcullis', () => {
   test('is not known where no prefix is, and that is said', () => {
     const given = cluster([], [binding({ role: 'cluster-admin' }, user('jane'))]);
     const outcomes = checksOf(given, { ...SETTINGS, prefixes: [] }).map((check) => check.outcome());
-    expect(outcomes.flatMap(({ findings }) => findings).filter(({ rule: id }) => id.endsWith('past-gate'))).toEqual([]);
+    expect(
+      outcomes.flatMap(({ findings }) => findings).filter(({ rule: id }) => id.endsWith('bypasses-proxy')),
+    ).toEqual([]);
     const missingOptions = Object.assign({}, ...outcomes.map(({ needsOption }) => needsOption)) as Record<
       string,
       string
