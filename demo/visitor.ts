@@ -77,9 +77,9 @@ export class Visitor {
         url = new URL(way, url);
         continue;
       }
-      const stepUp = this.#confirms && page.status < 400 ? linkOf(page.html, 'Sign in again with ') : undefined;
-      if (stepUp !== undefined) {
-        url = new URL(stepUp, url);
+      const chosen = page.status < 400 ? this.#providerOf(page.html, again > 0) : undefined;
+      if (chosen !== undefined) {
+        url = new URL(chosen, url);
         continue;
       }
       const next = formOf(page.html);
@@ -95,6 +95,12 @@ export class Visitor {
       form = next.fields;
     }
     throw new Error(`gave up after ${MAX_STEPS} pages, the last at ${url.origin}${url.pathname}`);
+  }
+
+  /** Of a step-up, and of a sign-in that is tried again: its page lets the user choose again, also of one. */
+  #providerOf(html: string, isAgain: boolean): string | undefined {
+    const confirmed = this.#confirms ? linkOf(html, 'Sign in again with ') : undefined;
+    return confirmed ?? (isAgain ? linkOf(html, 'Sign in with ') : undefined);
   }
 
   async #load(url: URL, form: URLSearchParams | undefined) {

@@ -2,29 +2,31 @@
  * Timing: time limits for replies that come over a socket or from a disk, and work that is shared out over turns of
  * the event loop.
  *
- * Owns the one rule of all limits: a reply that has arrived in time is never late because this process was busy.
- * Node runs the timers that are due before it reads its sockets. After a turn that took longer than the limit, such
- * as one that resets thousands of streams, the timer would be first, although the reply has been waiting to be
- * read. So a limit that has passed counts only after one poll of the sockets. Must not know what is waited for.
+ * Owns the one rule of all limits: a reply is never late because this process did not run. Node runs the timers that
+ * are due before it reads its sockets. After a turn that took longer than the limit, such as one that resets thousands
+ * of streams, the timer would be first, although the reply has been waiting to be read. So a limit that has passed
+ * counts only after one poll of the sockets. Where a machine or a container was stopped for a moment, so was whoever
+ * was to reply, perhaps: a limit whose timer was late goes on for as long as that again, once, and at most as long as
+ * itself. Must not know what is waited for.
  *
- * A limit may therefore be exceeded, by as long as this process was busy. No promise about time may depend on one:
- * a lease counts from the moment at which its renewal was sent, and a reply that is read after that lease has ended
- * grants nothing (revocation/lease.ts).
+ * A limit may therefore be exceeded, by twice as long as this process did not run. No promise about time may depend on
+ * one: a lease counts from the moment at which its renewal was sent, and a reply that is read after that lease has
+ * ended grants nothing (revocation/lease.ts).
  */
 
+/** A timer that is as late as this on a machine that is merely busy. */
+const LATE_MS = 50;
+
 /**
- * Calls `late` once `ms` have passed and everything that had arrived by then has been read.
+ * Calls `late` once `ms` have passed, of which this process was stopped for none, and everything that had arrived by
+ * then has been read.
  * @returns a function that cancels the limit; to be called when the reply is there
  */
 export function timeLimit(ms: number, late: () => void): () => void {
-  let afterPoll: NodeJS.Immediate | undefined;
-  const timer = setTimeout(() => {
-    // Immediates run after the next poll of the sockets.
-    afterPoll = setImmediate(late);
-  }, ms);
+  const limit = startLimit(ms, late);
   return () => {
-    clearTimeout(timer);
-    clearImmediate(afterPoll);
+    clearTimeout(limit.timer);
+    clearImmediate(limit.afterPoll);
   };
 }
 
@@ -34,10 +36,31 @@ export function timeLimit(ms: number, late: () => void): () => void {
  */
 export function timeoutSignal(ms: number): AbortSignal {
   const controller = new AbortController();
-  setTimeout(() => {
-    setImmediate(() => controller.abort(new DOMException(`no response within ${ms} ms`, 'TimeoutError')));
-  }, ms).unref();
+  startLimit(ms, () => controller.abort(new DOMException(`no response within ${ms} ms`, 'TimeoutError')), true);
   return controller.signal;
+}
+
+interface Limit {
+  timer: NodeJS.Timeout;
+  afterPoll?: NodeJS.Immediate;
+}
+
+function startLimit(ms: number, late: () => void, isUnref = false): Limit {
+  const due = performance.now() + ms;
+  // Immediates run after the next poll of the sockets.
+  const over = (): void => void (limit.afterPoll = setImmediate(late));
+  const timer = (after: number, then: () => void): NodeJS.Timeout => {
+    const started = setTimeout(then, after);
+    return isUnref ? started.unref() : started;
+  };
+  const limit: Limit = {
+    timer: timer(ms, () => {
+      const missed = performance.now() - due;
+      if (missed < LATE_MS) over();
+      else limit.timer = timer(Math.min(missed, ms), over);
+    }),
+  };
+  return limit;
 }
 
 /** Work in short steps, of which thousands together must not keep the process from its clocks and sockets. */

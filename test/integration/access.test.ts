@@ -8,7 +8,7 @@ import type { RunningServer } from '../../src/server/serve.ts';
 import { digest } from '../../src/store/redis/keys.ts';
 import { meaningOf } from '../../src/store/requests.ts';
 import { delegate, selfToken } from '../support/delegation.ts';
-import type { Answer, OAuthClient } from '../support/oauth-client.ts';
+import { served, type Answer, type OAuthClient } from '../support/oauth-client.ts';
 import { startRedis } from '../support/redis.ts';
 import { startSsoStage, type SsoStage } from '../support/sso-stage.ts';
 import { signInAtTwoReplicas, type TwoReplicaUser } from '../support/two-replica-user.ts';
@@ -63,7 +63,7 @@ async function machine(user: string): Promise<Machine> {
   const at =
     (where: OAuthClient) =>
     (method: 'GET' | 'POST' | 'DELETE', path = '', body?: unknown): Promise<Answer> =>
-      send(where, self, { method, path, body });
+      served(() => send(where, self, { method, path, body }));
   return { ...signedIn, call: at(client), callElsewhere: at(elsewhere) };
 }
 
@@ -248,7 +248,7 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     // Break-glass has no approvers, and an admin’s sign-in of an hour ago is too old for a change.
     expect(codeOf(await bob.call('DELETE', `/${idOf(glass)}`))).toBe('401 fresh_sign_in_needed');
     const id = idOf(await alice.call('POST', '', ask()));
-    await bob.call('POST', `/${id}/approve`, {});
+    expect(await bob.call('POST', `/${id}/approve`, {})).toMatchObject({ status: 200, body: { state: 'granted' } });
     expect(await bob.callElsewhere('DELETE', `/${id}`)).toMatchObject({ status: 200, body: { complete: true } });
     expect((await endOf(id)).annotations).toMatchObject({ 'portcullis.dev/ending': 'approver' });
     await alice.client.revoke(alice.refreshToken);

@@ -11,7 +11,14 @@ import type { RevocationReceipt } from '../../src/services/admin/revocation-resu
 import type { RunningServer } from '../../src/server/serve.ts';
 import { delegate, type DelegatedChild } from '../support/delegation.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
+import {
+  newClientKey,
+  OAuthClient,
+  served,
+  type ClientKey,
+  type Endpoints,
+  type SignedIn,
+} from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startSecondReplica } from '../support/second-replica.ts';
 
@@ -109,7 +116,7 @@ describe('a delegated session on two replicas', () => {
   });
 
   async function tokenOf({ client, refreshToken }: DelegatedChild): Promise<string> {
-    const answer = await client.refresh(refreshToken, { resource: 'urn:portcullis:cluster:demo' });
+    const answer = await served(() => client.refresh(refreshToken, { resource: 'urn:portcullis:cluster:demo' }));
     if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
     return String(answer.body['access_token']);
   }

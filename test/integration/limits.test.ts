@@ -158,8 +158,8 @@ describe('two users who hold every connection slot of their limits', () => {
     { by: 'responses that they do not read', path: LARGE, options: {}, reason: 'answer_not_taken', status: 200 },
   ])('with others, who hold all by $by, give one to a user who has none', async ({ path, options, reason, status }) => {
     const ALL = 2 * MOST;
-    // Without it, a user waits for as long, and gets 503.
-    await start({ waitMs: 5_000 });
+    // Without it, a user waits for as long, and gets 503. As long as the attackers' own handshakes may take on a busy machine.
+    await start({ waitMs: 60_000 });
     const { answer, connections, requests } = plane.upstream;
     plane.upstream.answer = (req, res) => (req.url === LARGE ? res.write(Buffer.alloc(600_000)) : answer(req, res));
     const held: Http2Answer[] = [];

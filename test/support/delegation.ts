@@ -1,7 +1,7 @@
 /** Delegated sessions as a program makes them: over the api listener, with a key of their own. */
 import { X509Certificate } from 'node:crypto';
 import { certificateThumbprint } from '../../src/core/credential/thumbprint.ts';
-import { newClientKey, OAuthClient, type Answer, type Endpoints } from './oauth-client.ts';
+import { newClientKey, OAuthClient, served, type Answer, type Endpoints } from './oauth-client.ts';
 
 export const SELF = 'urn:portcullis:self';
 
@@ -34,7 +34,7 @@ export async function newChild(endpoints: Endpoints): Promise<Child> {
 
 /** Returns an access token with which a client may make, list and end delegated sessions. */
 export async function selfToken(client: OAuthClient, refreshToken: string): Promise<string> {
-  const answer = await client.refresh(refreshToken, { resource: SELF });
+  const answer = await served(() => client.refresh(refreshToken, { resource: SELF }));
   if (answer.status !== 200) throw new Error(`no token came back: ${JSON.stringify(answer.body)}`);
   return String(answer.body['access_token']);
 }
@@ -71,7 +71,8 @@ export async function delegate(
 ): Promise<DelegatedChild> {
   const child = await newChild(parent.endpoints);
   const token = await selfToken(parent, refreshToken);
-  const answer = await delegationsRequest(parent, token, 'POST', { body: order(child.thumbprint, changes) });
+  const body = order(child.thumbprint, changes);
+  const answer = await served(() => delegationsRequest(parent, token, 'POST', { body }));
   if (answer.status !== 201) throw new Error(`no session was made: ${JSON.stringify(answer.body)}`);
   return {
     ...child,

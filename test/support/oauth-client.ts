@@ -3,6 +3,7 @@
  * what a thief would do.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { makeCertificates } from '../../demo/certificates.ts';
 import { USERS, type DemoUser } from '../../demo/demo.ts';
@@ -51,6 +52,19 @@ export const AUTHORIZATION = {
   code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
   code_challenge_method: 'S256',
 };
+
+/**
+ * Asks again where a store was slow for a moment, as it is on a busy machine: that is a 503, of which the test is not about.
+ * @param ask may be repeated
+ */
+export async function served(ask: () => Promise<Answer>): Promise<Answer> {
+  let answer = await ask();
+  for (let left = 4; left > 0 && answer.status === 503; left -= 1) {
+    await pause(1000);
+    answer = await ask();
+  }
+  return answer;
+}
 
 export class OAuthClient {
   readonly endpoints: Endpoints;
@@ -141,10 +155,7 @@ export class OAuthClient {
     };
   }
 
-  /**
-   * The whole sign-in; throws where any step of it fails. A store that is slow for a moment makes it a 503, and the code is
-   * used up then: a user signs in again.
-   */
+  /** The whole sign-in; throws where any step of it fails. A 503 uses up the code: a user signs in again. */
   async signIn(user: string | DemoUser, extra: Record<string, string> = {}, visitor?: Visitor): Promise<SignedIn> {
     const signIn = async (): Promise<Answer> => {
       const { callback, verifier } = await this.authorize(user, visitor === undefined ? {} : { visitor });
@@ -152,8 +163,7 @@ export class OAuthClient {
       if (code === null) throw new Error(`no code came back: ${callback.href}`);
       return await this.redeem(code, verifier, extra);
     };
-    let answer = await signIn();
-    for (let left = 4; left > 0 && answer.status === 503; left -= 1) answer = await signIn();
+    const answer = await served(signIn);
     if (answer.status !== 200) throw new Error(`no token came back: ${JSON.stringify(answer.body)}`);
     const member = answer.body['portcullis'] as { session: { id: string } };
     return {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createTurns, timeLimit, timeoutSignal } from '../../../src/timing/timing.ts';
 import { busyFor } from '../../support/busy.ts';
 
@@ -40,6 +40,18 @@ describe('a time limit', () => {
     busyFor(60);
     await expect.poll(() => seen).toEqual(['answer', 'late']);
   });
+
+  it.each(KINDS)(
+    'by %s goes on, once, where this process and perhaps the other one were stopped',
+    async (_kind, limit) => {
+      const stopped = vi.spyOn(performance, 'now').mockReturnValueOnce(0).mockReturnValue(10_000);
+      opened.push(() => stopped.mockRestore());
+      const seen: string[] = [];
+      setTimeout(() => void seen.push('answer'), 30);
+      limit(20, () => void seen.push('late'));
+      await expect.poll(() => seen).toEqual(['answer', 'late']);
+    },
+  );
 
   it.each(KINDS)('by %s ends if nothing comes', async (_kind, limit) => {
     const late = Promise.withResolvers<void>();
