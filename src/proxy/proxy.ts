@@ -13,6 +13,7 @@ export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, StepUpSettings, UpstreamCluster } from './dependencies.ts';
 export { closedReporter, ConnectionLimit } from './listener/connection-limit.ts';
+export { memoryInUse } from './listener/memory.ts';
 export type { Occupant } from './listener/connection-limit.ts';
 export { shareHandshakes } from './listener/handshakes.ts';
 export { limitKeyUpdates } from './listener/key-updates.ts';

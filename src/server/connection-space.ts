@@ -9,7 +9,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ConnectionLimit, type Occupant } from '../proxy/proxy.ts';
+import { ConnectionLimit, memoryInUse, type Occupant } from '../proxy/proxy.ts';
 
 /** How long a connection may wait for its client in any case. */
 const WAIT_MS = 2_000;
@@ -54,7 +54,7 @@ class Connection implements Occupant {
 
 /** To be called before the server listens, and when it has all its listeners. Uses its `maxConnections`. */
 export function keepSpace(server: Server, { onClosed, waitMs = WAIT_MS }: ConnectionSpaceOptions): void {
-  const limit = new ConnectionLimit({ most: server.maxConnections, waitMs, onClosed });
+  const limit = new ConnectionLimit({ most: server.maxConnections, waitMs, memoryInUse, onClosed });
   const connections = new Map<string, Connection>();
   server.prependListener('connection', (socket: Socket) => {
     const key = addressOf(socket);

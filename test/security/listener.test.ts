@@ -1,8 +1,10 @@
-import { connect } from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { HOST, pairsOf, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestUser, RawConnection, TestPlane } from '../support/data-plane.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
+import { newClientKey, type ClientKey } from '../support/oauth-client.ts';
 import { answerJson } from '../support/upstream.ts';
 import { statusesOf } from './wire.ts';
 
@@ -64,6 +66,36 @@ describe('the api listener', () => {
       expect(statusesOf(connection.received())).toEqual(ended ? [] : [400]);
       expect(plane.counted.rejections.includes('certificate_too_large')).toBe(ended);
     }
+  });
+
+  it('counts a connection as several by the bytes of its certificates, whatever it sends with them and after', async () => {
+    const MOST = 60;
+    const crowded = await startPlane({ limits: { connections: MOST }, timing: { giveWayMs: 0 } });
+    onTestFinished(() => crowded.close());
+    const names = Array.from({ length: 500 }, (_, index) => `a-rather-long-name-${index}`);
+    // Three and a half such certificates of 12 kB count as the twelve that may be without a credential.
+    const { cert, key } = await makeCertificates(names, Date.now());
+    const opened = async (certificate: ClientKey): Promise<() => number> => {
+      const sockets: Socket[] = [];
+      for (let each = 0; each < MOST / 5; each += 1) {
+        const connection = await rawConnection(crowded, certificate);
+        const { socket } = connection;
+        onTestFinished(() => void socket.destroy());
+        sockets.push(socket);
+        socket.write(wired('GET /api/../x HTTP/1.1\nHost: HOST\n\n'));
+        await until(() => socket.destroyed || connection.received() !== '', 'its response');
+      }
+      return () => sockets.filter(({ destroyed }) => !destroyed).length;
+    };
+    const heavy = await opened({ cert, key });
+    await expect.poll(heavy).toBeLessThanOrEqual(4);
+    const remaining = heavy();
+    expect(remaining).toBeGreaterThan(0);
+    const light = await opened(await newClientKey());
+    // Those that weigh most have waited longest.
+    await expect.poll(heavy).toBe(0);
+    await pause(600);
+    expect(light()).toBe(MOST / 5);
   });
 
   it('sends `100 Continue` for a request that was admitted, and only then', async () => {

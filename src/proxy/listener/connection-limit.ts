@@ -12,6 +12,12 @@
  * an account has a sixteenth of the number, and beyond that its own that have waited longest for their client are
  * closed. All of them count, and a rejection that it does not read, or half a request under `/-/`, keeps none: it held
  * a thousand more by these. Those with a request in flight at a cluster stay; their number has a limit of its own.
+ *
+ * What one connection holds differs by twenty times. An attacker's client certificate of 62 kB has 30,000 empty names,
+ * of which OpenSSL keeps 3.4 MB with the connection, and 260 connections took 900 MB without any credential. So one
+ * counts as several by the bytes of its handshake. And five accounts, each with what it may have, took 1.2 GB: where
+ * the memory that the process may have is nearly used up, there may be fewer connections than there are, and those of
+ * the accounts with the most give way first.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
@@ -25,6 +31,16 @@ const SPACE_SHARE = 1 / 16;
 const ACCOUNT_SHARE = 1 / 16;
 /** The jobs of a fleet with one account have hundreds at the same time, also where the share is small. */
 const LEAST_OF_AN_ACCOUNT = 256;
+/**
+ * Of `limits.connections`: as many there are however little memory is left. What is freed is used again by what comes
+ * next, and seldom given back to the system, so that the memory in use alone would close all of them in the end.
+ */
+const LEAST_SHARE = 1 / 8;
+/** Of the memory that the process may have: from here on there may be fewer connections, and below it as many as ever. */
+const TIGHT = 0.7;
+const ROOMY = 0.55;
+/** Until what was closed has been collected, and is seen to be enough. */
+const SETTLE_MS = 1_000;
 /** Between two sweeps, each of which goes through all connections. */
 const SWEEP_MS = 250;
 const REPORT_EVERY_MS = 60_000;
@@ -36,6 +52,8 @@ export const connectionsOfAccount = (connections: number): number =>
 export interface Occupant {
   /** Since when it has waited for its client; undefined: it does not. Monotonic milliseconds. */
   readonly waitingSinceMs: number | undefined;
+  /** As how many connections it counts. Default: one. To be set before it is added, or by `weigh`. */
+  readonly weight?: number;
   /** It has not even sent a ClientHello, and gives way before older ones that have. */
   readonly isSilent?: boolean;
   /** Since when its client has held open what is of no use to others: it counts for its own account only. */
@@ -49,29 +67,77 @@ export interface ConnectionLimitOptions {
   readonly most: number;
   /** How long a connection may wait for its client in any case. Milliseconds. */
   readonly waitMs: number;
+  /** Returns which share of the memory that the process may have is in use (`memory.ts`). */
+  readonly memoryInUse: () => number;
   /** @param count connections that were closed */
   readonly onClosed: (count: number) => void;
 }
 
+/** Connections with what they count as. */
+class Group {
+  readonly #weights = new Map<Occupant, number>();
+  #weight = 0;
+
+  /** Of all. */
+  get weight(): number {
+    return this.#weight;
+  }
+
+  get members(): Iterable<Occupant> {
+    return this.#weights.keys();
+  }
+
+  has(occupant: Occupant): boolean {
+    return this.#weights.has(occupant);
+  }
+
+  add(occupant: Occupant): void {
+    this.delete(occupant);
+    const { weight = 1 } = occupant;
+    this.#weights.set(occupant, weight);
+    this.#weight += weight;
+  }
+
+  delete(occupant: Occupant): void {
+    this.#weight -= this.#weights.get(occupant) ?? 0;
+    this.#weights.delete(occupant);
+  }
+}
+
 export class ConnectionLimit {
   readonly #options: ConnectionLimitOptions;
-  readonly #unauthenticated = new Set<Occupant>();
-  /** With their accounts, where these are known. */
-  readonly #users = new Map<Occupant, string | undefined>();
-  readonly #accounts = new Map<string, Set<Occupant>>();
+  readonly #unauthenticated = new Group();
+  readonly #users = new Group();
+  /** Of users, where these are known. */
+  readonly #accountOf = new Map<Occupant, string>();
+  readonly #accounts = new Map<string, Group>();
   /** Accounts with more than their share. */
   readonly #beyond = new Set<string>();
   readonly #mostOfAccount: number;
+  /** At this moment. */
+  #most: number;
+  #isTight = false;
+  #lookedMs = -Infinity;
+  #settledMs = 0;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(options: ConnectionLimitOptions) {
     this.#options = options;
+    this.#most = options.most;
     this.#mostOfAccount = connectionsOfAccount(options.most);
   }
 
   /** To be called for each new connection. */
   add(occupant: Occupant): void {
     this.#unauthenticated.add(occupant);
+    this.#sweepSoon();
+  }
+
+  /** To be called once the weight of a connection has changed. */
+  weigh(occupant: Occupant): void {
+    const account = this.#accountOf.get(occupant);
+    if (this.#unauthenticated.has(occupant)) this.#unauthenticated.add(occupant);
+    else if (this.#users.has(occupant)) this.#addUsers(occupant, account);
     this.#sweepSoon();
   }
 
@@ -82,40 +148,74 @@ export class ConnectionLimit {
   note(occupant: Occupant, isUsers: boolean, account?: string): void {
     const wasUsers = this.#users.has(occupant);
     if (!wasUsers && !this.#unauthenticated.has(occupant)) return;
-    if (wasUsers === isUsers && this.#users.get(occupant) === account) return;
+    if (wasUsers === isUsers && this.#accountOf.get(occupant) === account) return;
     this.remove(occupant);
-    if (!isUsers) {
-      this.#unauthenticated.add(occupant);
-      return;
-    }
-    this.#users.set(occupant, account);
-    if (account === undefined) return;
-    const own = this.#accounts.get(account) ?? new Set();
-    this.#accounts.set(account, own.add(occupant));
-    if (own.size <= this.#mostOfAccount) return;
-    this.#beyond.add(account);
+    if (isUsers) this.#addUsers(occupant, account);
+    else this.#unauthenticated.add(occupant);
     this.#sweepSoon();
   }
 
   remove(occupant: Occupant): void {
     this.#unauthenticated.delete(occupant);
-    const account = this.#users.get(occupant);
     this.#users.delete(occupant);
+    const account = this.#accountOf.get(occupant);
     const own = account === undefined ? undefined : this.#accounts.get(account);
+    this.#accountOf.delete(occupant);
     if (account === undefined || own === undefined) return;
     own.delete(occupant);
-    if (own.size <= this.#mostOfAccount) this.#beyond.delete(account);
-    if (own.size === 0) this.#accounts.delete(account);
+    if (own.weight <= this.#mostOfAccount) this.#beyond.delete(account);
+    if (own.weight === 0) this.#accounts.delete(account);
+  }
+
+  #addUsers(occupant: Occupant, account: string | undefined): void {
+    this.#users.add(occupant);
+    if (account === undefined) return;
+    this.#accountOf.set(occupant, account);
+    const own = this.#accounts.get(account) ?? new Group();
+    this.#accounts.set(account, own);
+    own.add(occupant);
+    if (own.weight > this.#mostOfAccount) this.#beyond.add(account);
+    else this.#beyond.delete(account);
+  }
+
+  get #weight(): number {
+    return this.#unauthenticated.weight + this.#users.weight;
+  }
+
+  get #least(): number {
+    return Math.ceil(this.#options.most * LEAST_SHARE);
   }
 
   /** Again and again for as long as there are too many: those that are new may not give way yet. */
   #sweepSoon(): void {
-    if (this.#sweep !== undefined || !this.#isCrowded) return;
+    this.#followMemory();
+    // What is held by connections that are open already may grow without any further one.
+    if (this.#sweep !== undefined || (!this.#isCrowded && this.#weight <= this.#least)) return;
     this.#sweep = setTimeout(() => {
       this.#sweep = undefined;
-      this.#makeSpace();
+      this.#followMemory();
+      if (this.#isCrowded) this.#makeSpace();
       this.#sweepSoon();
     }, SWEEP_MS).unref();
+  }
+
+  #followMemory(): void {
+    if (performance.now() - this.#lookedMs < SWEEP_MS) return;
+    this.#lookedMs = performance.now();
+    const used = this.#weight <= this.#least ? 0 : this.#options.memoryInUse();
+    this.#isTight = used > TIGHT;
+    const { most } = this.#options;
+    if (used < ROOMY) this.#most = most;
+    if (!this.#isTight) return;
+    // No more than there are, with what is free; and once what was closed is not enough, a sixteenth fewer.
+    this.#mayBe(this.#weight / (1 - SPACE_SHARE));
+    if (performance.now() < this.#settledMs) return;
+    this.#mayBe(this.#weight);
+    this.#settledMs = performance.now() + SETTLE_MS;
+  }
+
+  #mayBe(most: number): void {
+    this.#most = Math.max(this.#least, Math.min(this.#most, Math.ceil(most)));
   }
 
   get #isCrowded(): boolean {
@@ -130,42 +230,76 @@ export class ConnectionLimit {
     const beforeMs = performance.now() - this.#options.waitMs;
     let ofAccounts = 0;
     for (const account of this.#beyond) {
-      const own = this.#accounts.get(account) ?? new Set();
-      const sinceOf = ({ heldSinceMs, waitingSinceMs }: Occupant): number | undefined => heldSinceMs ?? waitingSinceMs;
-      ofAccounts += this.#close(longestFirst(own, beforeMs, sinceOf), own.size - this.#mostOfAccount);
+      const own = this.#accounts.get(account) ?? new Group();
+      ofAccounts += this.#close(longestFirst(own.members, beforeMs, heldSinceOf), own.weight - this.#mostOfAccount);
     }
-    const silent = [...this.#unauthenticated].filter(({ isSilent }) => isSilent === true);
+    const silent = [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent === true);
     const ofSilent = this.#close(longestFirst(silent, beforeMs), Math.max(this.#missing(), this.#excess()));
     // Nor does a handshake that takes a while give way to those that are new, and may not give way yet themselves.
     const ofOthers = Math.max(this.#missing(), this.#excess() - (silent.length - ofSilent));
-    const others = [...this.#unauthenticated].filter(({ isSilent }) => isSilent !== true);
+    const others = [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent !== true);
     const closed = ofSilent + this.#close(longestFirst(others, beforeMs), ofOthers);
+    const ofLargest = this.#isTight ? this.#closeOfLargest(this.#missing(), beforeMs) : 0;
     // An attacker opens all there may be within a moment, which may not give way yet. In place of a user's it would
     // only open another one, until no user has any.
     const ofUsers = this.#missing() - Math.max(0, this.#excess());
-    const all = ofAccounts + closed + this.#close(longestFirst(this.#users.keys(), beforeMs), ofUsers);
+    const all = ofAccounts + closed + ofLargest + this.#close(longestFirst(this.#users.members, beforeMs), ofUsers);
     if (all > 0) this.#options.onClosed(all);
+  }
+
+  /** Closes those of the accounts that have the most, also what they hold open, down to one level. */
+  #closeOfLargest(count: number, beforeMs: number): number {
+    if (count <= 0) return 0;
+    const level = levelFor([...this.#accounts.values()].map(({ weight }) => weight).toSorted(descending), count);
+    let closed = 0;
+    for (const own of this.#accounts.values()) {
+      if (own.weight <= level) continue;
+      closed += this.#close(longestFirst(own.members, beforeMs, heldSinceOf), own.weight - level);
+    }
+    return closed;
   }
 
   /** Returns how many connections more should be free. */
   #missing(): number {
-    const { most } = this.#options;
-    return this.#unauthenticated.size + this.#users.size - most + Math.ceil(most * SPACE_SHARE);
+    return this.#weight - this.#most + Math.ceil(this.#most * SPACE_SHARE);
   }
 
   /** Returns how many connections without a credential there are too many. */
   #excess(): number {
-    return this.#unauthenticated.size - Math.ceil(this.#options.most * UNAUTHENTICATED_SHARE);
+    return this.#unauthenticated.weight - Math.ceil(this.#most * UNAUTHENTICATED_SHARE);
   }
 
-  #close(waiting: readonly Occupant[], count: number): number {
-    const closing = waiting.slice(0, Math.max(0, count));
-    for (const occupant of closing) {
+  /**
+   * Closes as many of them as count for `weight` together, from the first on.
+   * @returns how many
+   */
+  #close(waiting: readonly Occupant[], weight: number): number {
+    let left = weight;
+    let closed = 0;
+    for (const occupant of waiting) {
+      if (left <= 0) break;
+      left -= occupant.weight ?? 1;
+      closed += 1;
       this.remove(occupant);
       occupant.giveWay();
     }
-    return closing.length;
+    return closed;
   }
+}
+
+const heldSinceOf = ({ heldSinceMs, waitingSinceMs }: Occupant): number | undefined => heldSinceMs ?? waitingSinceMs;
+const descending = (left: number, right: number): number => right - left;
+
+/** @returns the highest level at which those above it are `count` above it together; `weights` from the largest on */
+function levelFor(weights: readonly number[], count: number): number {
+  let above = 0;
+  for (const [index, weight] of weights.entries()) {
+    above += weight;
+    const next = weights[index + 1] ?? 0;
+    const level = (above - count) / (index + 1);
+    if (level >= next) return Math.max(0, Math.floor(level));
+  }
+  return 0;
 }
 
 /** @param beforeMs only those that have waited since before then */
@@ -205,7 +339,7 @@ export function closedReporter(
     silentUntil = clock.nowMs() + REPORT_EVERY_MS;
     logger.warn(
       { count },
-      `connections closed that waited for their clients: there are nearly as many as ${setting}, or many without a credential or of one account`,
+      `connections closed that waited for their clients: there are nearly as many as ${setting} or the memory allow, or many without a credential or of one account`,
     );
   };
 }

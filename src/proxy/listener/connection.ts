@@ -29,6 +29,14 @@ export const KEEP_ALIVE_MS = 30_000;
 const MOST_CERTIFICATE_BYTES = 16_384;
 
 /**
+ * A handshake of so many bytes has one certificate of a user, and a ClientHello with keys against quantum computers.
+ * OpenSSL keeps each further byte of an attacker's certificates as up to 55: so much more counts as one more connection
+ * (`connection-limit.ts`), which holds 200 kB.
+ */
+const HANDSHAKE_BYTES = 4096;
+const BYTES_OF_ANOTHER = 3072;
+
+/**
  * Requests of an HTTP/1.1 connection whose responses have not closed. Kubernetes clients send the next request after
  * the response; Node reports the end of that up to a turn later than the client can read it.
  */
@@ -108,6 +116,7 @@ class RawConnection implements Occupant {
   readonly limit: ConnectionLimit;
   /** Set after the handshake. */
   tls: TlsConnection | undefined;
+  weight = 1;
   #sinceMs = performance.now();
   #phase: 'hello' | 'handshake' | 'awaited' = 'hello';
 
@@ -125,6 +134,14 @@ class RawConnection implements Occupant {
     if (this.#phase !== 'handshake') return;
     this.#phase = 'awaited';
     this.#sinceMs = performance.now();
+  }
+
+  /** @param handshakeBytes that it had at most */
+  weigh(handshakeBytes: number): void {
+    const weight = 1 + Math.max(0, Math.ceil((handshakeBytes - HANDSHAKE_BYTES) / BYTES_OF_ANOTHER));
+    if (weight === this.weight) return;
+    this.weight = weight;
+    this.limit.weigh(this);
   }
 
   get waitingSinceMs(): number | undefined {
@@ -253,6 +270,7 @@ class TlsConnection implements ClientConnection {
   readonly #reader: Reader;
   readonly #readings: Readings;
   #reading: SharedReading;
+  #handshakeBytes = Infinity;
   #user: string | undefined;
   #idleSinceMs = performance.now();
   #closeIdle = (): void => void this.#raw.socket.destroy();
@@ -270,6 +288,16 @@ class TlsConnection implements ClientConnection {
     // Either of the two reports the end; which one is first depends on the side that ended it.
     for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
     this.#reading.add(this.#reader);
+    this.#weigh();
+    // What came with the handshake has been decrypted.
+    setImmediate(() => this.#weigh());
+  }
+
+  /** Bytes that came and were no data: never fewer than its handshake, and more while data waits to be decrypted. */
+  #weigh(): void {
+    if (this.ended) return;
+    this.#handshakeBytes = Math.min(this.#handshakeBytes, this.#raw.socket.bytesRead - this.#socket.bytesRead);
+    this.#raw.weigh(this.#handshakeBytes);
   }
 
   requestBegun(lines: number, target: number): void {
@@ -287,6 +315,7 @@ class TlsConnection implements ClientConnection {
   credentialAccepted(user: string | undefined): void {
     if (user === this.#user || this.ended) return;
     this.#leaveReading();
+    this.#weigh();
     this.#user = user;
     this.#raw.limit.note(this.#raw, user !== undefined, user);
     const { unknown, accounts } = this.#readings;

@@ -11,6 +11,7 @@ import type { Address, Config } from '../../config/config.ts';
 import { orElse } from '../../core/awaitable.ts';
 import { acceptOn } from './accept.ts';
 import { closedReporter, ConnectionLimit } from './connection-limit.ts';
+import { memoryInUse } from './memory.ts';
 import { ConnectionTable } from './connection.ts';
 import { dropReporter } from './drops.ts';
 import { DataPlane } from '../data-plane.ts';
@@ -61,6 +62,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const limit = new ConnectionLimit({
     most: deps.limits.connections,
     waitMs: timing.giveWayMs,
+    memoryInUse,
     onClosed: closedReporter(deps, 'limits.connections'),
   });
   const onDropped = dropReporter(deps);

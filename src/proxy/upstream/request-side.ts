@@ -44,9 +44,9 @@ export class RequestSide implements ClientSide {
     return this.response.finished;
   }
 
-  /** A rejection that is to be read. A response of an API server has its client's request in flight. */
+  /** What is left of a response is to be read: one of ours, or all that an API server has sent, which is audited. */
   get awaitsClient(): boolean {
-    return this.#open === undefined;
+    return this.#open === undefined || this.response.finished;
   }
 
   discard(): void {

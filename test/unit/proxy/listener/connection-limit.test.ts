@@ -1,11 +1,12 @@
 import type { Socket } from 'node:net';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import {
   ConnectionLimit,
   connectionsOfAccount,
   type Occupant,
 } from '../../../../src/proxy/listener/connection-limit.ts';
 
+import { memoryInUse } from '../../../../src/proxy/listener/memory.ts';
 import { ConnectionTable } from '../../../../src/proxy/listener/connection.ts';
 
 const MOST = 160;
@@ -46,7 +47,9 @@ function occupantsOf(
 }
 
 it('closes no connection of a user for those that an attacker opens in a moment, again and again', () => {
-  const add = occupantsOf(new ConnectionLimit({ most: MOST, waitMs: WAIT_MS, onClosed: () => undefined }));
+  const add = occupantsOf(
+    new ConnectionLimit({ most: MOST, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined }),
+  );
   const users = add(USERS, true);
   vi.advanceTimersByTime(WAIT_MS);
   const attackers = [add(MOST - USERS)];
@@ -59,7 +62,7 @@ it('closes no connection of a user for those that an attacker opens in a moment,
 });
 
 it('closes those that have sent no ClientHello before older ones that have', () => {
-  const limit = new ConnectionLimit({ most: MOST, waitMs: WAIT_MS, onClosed: () => undefined });
+  const limit = new ConnectionLimit({ most: MOST, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
   const open = { begun: 0, silent: 0 };
   const add = (kind: keyof typeof open): void => {
     open[kind] += 1;
@@ -74,7 +77,9 @@ it('closes those that have sent no ClientHello before older ones that have', () 
 });
 
 it('closes those of users where there are few others', () => {
-  const add = occupantsOf(new ConnectionLimit({ most: MOST, waitMs: WAIT_MS, onClosed: () => undefined }));
+  const add = occupantsOf(
+    new ConnectionLimit({ most: MOST, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined }),
+  );
   const users = add(MOST - 10, true);
   vi.advanceTimersByTime(WAIT_MS);
   const others = add(10);
@@ -84,7 +89,12 @@ it('closes those of users where there are few others', () => {
 
 it('closes the idle ones of an account beyond its share, however many connections there may be, and no other’s', () => {
   let closed = 0;
-  const limit = new ConnectionLimit({ most: 10_000, waitMs: WAIT_MS, onClosed: (count) => (closed += count) });
+  const limit = new ConnectionLimit({
+    most: 10_000,
+    waitMs: WAIT_MS,
+    memoryInUse: () => 0,
+    onClosed: (count) => (closed += count),
+  });
   const add = occupantsOf(limit);
   const most = connectionsOfAccount(10_000);
   const [alice, watches, others, bob] = [
@@ -110,7 +120,7 @@ it('closes the idle ones of an account beyond its share, however many connection
 });
 
 it('closes those that an account holds open by what it does not finish or read, for its own share only', () => {
-  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, onClosed: () => undefined });
+  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
   const add = occupantsOf(limit);
   const [held, watches] = [add(300, true, 'alice', true, true), add(100, true, 'alice', true)];
   // So many that others must give way: no request of another account that is under way does.
@@ -120,8 +130,79 @@ it('closes those that an account holds open by what it does not finish or read, 
   expect([held.open, watches.open, bob.open, others.open]).toEqual([156, 100, 200, 400]);
 });
 
+it('counts a connection as what it weighs, for all and for its account, also once that is known', () => {
+  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
+  const open = new Set<Occupant>();
+  const add = (count: number, weight: number, account?: string): Occupant[] =>
+    Array.from({ length: count }, () => {
+      const occupant = { waitingSinceMs: performance.now(), weight, giveWay: () => void open.delete(occupant) };
+      open.add(occupant);
+      limit.add(occupant);
+      if (account !== undefined) limit.note(occupant, true, account);
+      return occupant;
+    });
+  const [heavy, light] = [add(10, 21), add(50, 1)];
+  // A fifth of a thousand, of which each of the heavy ones is 21.
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect([heavy, light].map((all) => all.filter((each) => open.has(each)).length)).toEqual([7, 50]);
+  const users = add(256, 1, 'alice');
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect(users.filter((each) => open.has(each))).toHaveLength(256);
+  for (const each of users.slice(-10)) {
+    Object.assign(each, { weight: 6 });
+    limit.weigh(each);
+  }
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect(users.filter((each) => open.has(each))).toHaveLength(206);
+});
+
+it('has those of the accounts with the most give way where memory is short, as many as are too many and no more', () => {
+  let memory = 0.5;
+  const limit = new ConnectionLimit({
+    most: 10_000,
+    waitMs: WAIT_MS,
+    memoryInUse: () => memory,
+    onClosed: () => undefined,
+  });
+  const add = occupantsOf(limit);
+  // Of the attackers, half hold open what they do not read. Idle ones of users have waited longer.
+  const users = ['carol', 'dave'].map((user) => add(40, true, user));
+  vi.advanceTimersByTime(WAIT_MS);
+  const attackers = ['mallory', 'eve', 'trent'].map((user) => [add(300, true, user, true, true), add(300, true, user)]);
+  const watches = add(100, true, 'erin', true);
+  const held = (): number => attackers.flat().reduce((sum, { open }) => sum + open, 0);
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect(held()).toBe(1_800);
+  memory = 0.8;
+  vi.advanceTimersByTime(1_000);
+  // A sixteenth at a time.
+  expect(1_800 - held()).toBeGreaterThanOrEqual(Math.ceil(1_980 / 16));
+  expect(1_800 - held()).toBeLessThan(Math.ceil(1_980 / 16) + 3);
+  vi.advanceTimersByTime(60_000);
+  expect([...users.map(({ open }) => open), watches.open]).toEqual([40, 40, 100]);
+  // An eighth of the number stays however little memory is left, and a sixteenth of that is free.
+  expect(held() + 180).toBeLessThanOrEqual(1_250);
+  expect(held() + 180).toBeGreaterThan(1_150);
+  memory = 0.5;
+  const more = add(2_000, true);
+  vi.advanceTimersByTime(60_000);
+  expect(more.open).toBe(2_000);
+});
+
+it('takes the limit of the container for the memory there is, and that of the machine where there is none', () => {
+  const machine = memoryInUse();
+  const limit = vi.spyOn(process, 'constrainedMemory');
+  onTestFinished(() => limit.mockRestore());
+  const shares = [2 * process.memoryUsage.rss(), 0, 2 ** 64].map((bytes) => {
+    limit.mockReturnValue(bytes);
+    return memoryInUse();
+  });
+  expect(shares[0]).toBeCloseTo(0.5, 1);
+  expect(shares.slice(1).map((share) => share / machine)).toEqual([expect.closeTo(1, 1), expect.closeTo(1, 1)]);
+});
+
 it('leaves an account hundreds of connections where there are few in all, and a place again for each that has gone', () => {
-  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, onClosed: () => undefined });
+  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
   const gone: Occupant[] = [];
   for (let each = 0; each < 300; each += 1) {
     const occupant = { waitingSinceMs: performance.now(), giveWay: () => undefined };

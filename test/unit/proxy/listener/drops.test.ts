@@ -72,7 +72,7 @@ describe('a connection that ends without a response', () => {
 
   async function listening(handshakeMs: number) {
     const server = createServer(await makeCertificate('x.test'));
-    const limit = new ConnectionLimit({ most: 100, waitMs: 60_000, onClosed: () => undefined });
+    const limit = new ConnectionLimit({ most: 100, waitMs: 60_000, memoryInUse: () => 0, onClosed: () => undefined });
     const connections = new ConnectionTable(limit, { isBehind: () => false, isHeldBack: () => false });
     const dropped: unknown[] = [];
     acceptOn(server, {
