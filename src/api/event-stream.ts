@@ -1,7 +1,7 @@
 /**
  * Server-sent events (WHATWG HTML, 9.2) to an admin or auditor.
  *
- * Threat: a user whose session was revoked keeps a stream open and goes on reading. So the credential is checked in
+ * A user whose session was revoked keeps a stream open and goes on reading. So the credential is checked in
  * the tick of each write and at each change of the revocation view, a stream ends at the latest when the credential
  * expires, and a client that reconnects is authorized again. A client that never reads makes us keep all events for
  * it in memory, so a client that takes nothing for a while is disconnected.

@@ -116,7 +116,7 @@ const mayImpersonate = (cluster: unknown, group: string): boolean => {
 };
 
 /**
- * Threat: `system:masters` is no group that RBAC could take anything away from, and an API server adds the others of
+ * `system:masters` is no group that RBAC could take anything away from, and an API server adds the others of
  * `system:` itself. A group of that prefix is never one that a user has for a while.
  */
 function checkGroupNames(role: unknown, place: Path, errors: ValidationErrors): void {

@@ -2,7 +2,7 @@
  * The rate limits of the pages and the APIs for programs: how many calls one account may make on this replica, with
  * one limit for reads and one for changes.
  *
- * Threat: one script, or an attacker with one stolen credential, keeps the store and the audit log so busy that no
+ * One script, or an attacker with one stolen credential, keeps the store and the audit log so busy that no
  * other admin gets through, so each account is limited. The limit for changes is high enough for an incident: an
  * admin who revokes five hundred sessions one by one must not wait for long.
  */

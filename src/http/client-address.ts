@@ -2,7 +2,7 @@
  * The client's address. Behind an ingress every connection comes from the ingress, and `X-Forwarded-For` has the
  * address of the client.
  *
- * Threat: an attacker writes that header and so chooses the address that the audit log shows and that every limit
+ * An attacker writes that header and so chooses the address that the audit log shows and that every limit
  * counts. So we read it only on a connection from one of `listen.trustedProxies` that came without TLS, because a
  * proxy that passes TLS on writes no header. And we read it from its end, where each proxy adds the address that it
  * saw, up to the first address that is not a proxy's. The addresses before that one came with the request and prove

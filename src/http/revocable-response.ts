@@ -1,7 +1,7 @@
 /**
  * Responses to users whose credential may be revoked before they have taken all of it.
  *
- * Threat: an auditor, or a thief with their session, asks for the audit log and reads it slowly. The credential is
+ * An auditor, or a thief with their session, asks for the audit log and reads it slowly. The credential is
  * checked before the first byte, and the rest would follow for minutes after a revocation that was `complete`. So the
  * rest is a flight of the credential: the revocation resets it, and counts it.
  */

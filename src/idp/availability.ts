@@ -30,7 +30,7 @@ export function withAvailabilityReports(
       return result;
     } catch (error) {
       if (error instanceof AppError && error.code === 'provider_unavailable') {
-        // Threat: a user whose own claims are malformed makes the provider look down for all, again and again.
+        // A user whose own claims are malformed makes the provider look down for all, again and again.
         if (!cameWithBrowser(error)) report(isAboutUser(error), error);
       } else if (error instanceof AppError && countsAsResponse(error)) report(true, error);
       throw error;

@@ -5,7 +5,7 @@
  * is a failure of the provider at first: the user gets no new token (503), and streams end by `sessions.recheckGrace`,
  * as when it is unavailable.
  *
- * Threat: a user may edit parts of their own profile at the provider, and makes their claims malformed, so that nothing
+ * A user may edit parts of their own profile at the provider, and makes their claims malformed, so that nothing
  * that is said of them there is read any more. They gain what an outage gives, and not for long: where the claims are
  * as bad after `recheckGrace`, the session ends. A rule that does not pass ends it at once, whatever else is malformed.
  */

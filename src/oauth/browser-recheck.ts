@@ -2,7 +2,7 @@
  * The re-check of browsers' sessions (docs/architecture.md#invariant-10). No program refreshes such a session, so its provider
  * is asked while it is used: at the pages and at web consoles, every `sessions.recheck`.
  *
- * Threat: a user was disabled at the provider, or has left a group, and goes on by the cookie of this morning, at clusters
+ * A user was disabled at the provider, or has left a group, and goes on by the cookie of this morning, at clusters
  * through a console too, until the session ends by its time.
  */
 import { LRUCache } from 'lru-cache';

@@ -163,7 +163,7 @@ async function askProvider(deps: RecheckDeps, before: SessionRecord): Promise<Re
     });
     const updated = await deps.sessions.update(session, {
       identity: signIn.identity,
-      // Threat: two accounts of one user, of which one got the other's address after its sign-in, ask and approve for
+      // Two accounts of one user, of which one got the other's address after its sign-in, ask and approve for
       // each other (`same-user.ts`).
       knownAs: signIn.knownAs,
       secret: { refreshToken: signIn.refreshToken ?? secret.refreshToken },

@@ -170,7 +170,7 @@ class StreamRechecker implements StreamRecheck {
       }
       // Another replica is asking.
       if (error.reason === 'recheck_busy') return;
-      // Malformed claims are one user's. Threat: with such claims, that user would have the others checked too late.
+      // Malformed claims are one user's. With such claims, that user would have the others checked too late.
       if (!isMalformed(error.reason) && breaker.recordFailure(clock.nowMs()))
         log.error({ err: error, provider: record.provider }, 'identity provider unavailable');
       if (clock.nowMs() - record.checkedAt * 1000 >= this.#graceMs) this.#cutOverdue(record);

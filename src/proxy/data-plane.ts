@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { andThen, orElse, type Awaitable } from '../core/awaitable.ts';
-import { Bag, type Place } from '../core/bag.ts';
+import { UnorderedList, type Slot } from '../core/unordered-list.ts';
 import type { Result } from '../core/result.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
 import { byHeaders } from '../core/http/by-headers.ts';
@@ -69,7 +69,7 @@ export class DataPlane {
   readonly #sideOptions: RequestSideOptions;
   readonly #admission: Admission;
   readonly #pools: ReadonlyMap<string, ClusterPools>;
-  readonly #open = new Bag<Exchange>();
+  readonly #open = new UnorderedList<Exchange>();
   /** Rejections, and responses of our own endpoints. */
   readonly #unread = new UnreadResponses(createTurns(RESETS_PER_TURN));
   readonly #sweepTimer: NodeJS.Timeout;
@@ -248,9 +248,9 @@ export class DataPlane {
       messages: this.#deps,
       resetClient,
       audit: new RequestAudit(this.#deps, { auditId, method, target, address, userAgent, trace }),
-      onEnd: () => this.#forget(place),
+      onEnd: () => this.#forget(slot),
     });
-    const place = this.#open.add(exchange);
+    const slot = this.#open.add(exchange);
     return exchange;
   }
 
@@ -265,8 +265,8 @@ export class DataPlane {
     this.#unread.sweep(nowMs);
   }
 
-  #forget(place: Place<Exchange>): void {
-    this.#open.remove(place);
+  #forget(slot: Slot<Exchange>): void {
+    this.#open.remove(slot);
     if (this.#open.size > 0) return;
     this.#emptied?.();
     this.#emptied = undefined;

@@ -10,7 +10,7 @@
  * loop. Everything that is cut is marked immediately, and the guard rejects it from then on, so no byte passes
  * meanwhile. Whatever depends on the resets (a receipt, `complete`) reads `isCutting`.
  */
-import { Bag, type Place } from '../core/bag.ts';
+import { UnorderedList, type Slot } from '../core/unordered-list.ts';
 import type { FlightCredential } from '../core/credential/credential.ts';
 import { keyList, type TargetKey } from '../core/credential/revocation.ts';
 import { createTurns } from '../timing/timing.ts';
@@ -33,9 +33,9 @@ class Entry implements Registration {
   boundAtMs = 0;
   cutReason: CutReason | undefined;
   /** Among all. */
-  place: Place<Entry> | undefined;
+  slot: Slot<Entry> | undefined;
   /** Among those of each key, in the order of the credential's keys. */
-  readonly places: Place<Entry>[] = [];
+  readonly slots: Slot<Entry>[] = [];
 
   constructor(flight: Flight, owner: EntryOwner) {
     this.flight = flight;
@@ -70,8 +70,8 @@ export class FlightRegistry {
     bind: (entry, credential, ends) => this.#bind(entry, credential, ends),
     forget: (entry) => this.#forget(entry),
   };
-  readonly #entries = new Bag<Entry>();
-  readonly #byKey = new Map<TargetKey, Bag<Entry>>();
+  readonly #entries = new UnorderedList<Entry>();
+  readonly #byKey = new Map<TargetKey, UnorderedList<Entry>>();
   /** How many flights each session has of its own, without those of delegated sessions beneath it. */
   readonly #sessions = new Map<TargetKey, number>();
   readonly #turns = createTurns(RESETS_PER_TURN);
@@ -108,7 +108,7 @@ export class FlightRegistry {
 
   register(flight: Flight): Registration {
     const entry = new Entry(flight, this.#owner);
-    entry.place = this.#entries.add(entry);
+    entry.slot = this.#entries.add(entry);
     return entry;
   }
 
@@ -185,14 +185,14 @@ export class FlightRegistry {
   }
 
   #bind(entry: Entry, credential: FlightCredential, ends: SessionEnds): void {
-    if (entry.place === undefined || entry.place.at === -1 || entry.cutReason !== undefined) return;
+    if (entry.slot === undefined || entry.slot.at === -1 || entry.cutReason !== undefined) return;
     if (entry.credential !== undefined) throw new Error('a flight is bound once');
     entry.credential = credential;
     entry.boundAtMs = this.#options.monotonicMs();
     for (const key of keyList(credential.keys)) {
       let entries = this.#byKey.get(key);
-      if (entries === undefined) this.#byKey.set(key, (entries = new Bag()));
-      entry.places.push(entries.add(entry));
+      if (entries === undefined) this.#byKey.set(key, (entries = new UnorderedList()));
+      entry.slots.push(entries.add(entry));
     }
     if (credential.keys.grants !== undefined) this.#granted.add(entry);
     const { session } = credential.keys;
@@ -202,7 +202,7 @@ export class FlightRegistry {
 
   #forget(entry: Entry): void {
     const { credential } = entry;
-    if (entry.place === undefined || !this.#entries.remove(entry.place)) return;
+    if (entry.slot === undefined || !this.#entries.remove(entry.slot)) return;
     // Its connection may carry another request by now, which must not be reset for this one.
     this.#unmark(entry);
     if (credential === undefined) return;
@@ -210,8 +210,8 @@ export class FlightRegistry {
     let index = 0;
     for (const key of keyList(credential.keys)) {
       const entries = this.#byKey.get(key);
-      const place = entry.places[index++];
-      if (place !== undefined && entries?.remove(place) === true && entries.size === 0) this.#byKey.delete(key);
+      const slot = entry.slots[index++];
+      if (slot !== undefined && entries?.remove(slot) === true && entries.size === 0) this.#byKey.delete(key);
     }
     const { session } = credential.keys;
     const left = (this.#sessions.get(session) ?? 0) - 1;

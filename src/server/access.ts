@@ -4,11 +4,11 @@ import { accessApi } from '../api/api.ts';
 import {
   createAccess,
   createAccessNotices,
-  createHabits,
+  createRoleUsageCount,
   type Access,
   type AccessDeps,
   type AccessNotices,
-  type Habits,
+  type RoleUsageCount,
   type NoticeReceiver,
 } from '../services/access/access.ts';
 import { assertWebhookUrl } from '../config/access-notify.ts';
@@ -22,7 +22,7 @@ import { defined } from '../core/defined.ts';
 
 export interface ServerAccess extends Access {
   readonly notices: AccessNotices;
-  readonly habits: Habits;
+  readonly usage: RoleUsageCount;
 }
 
 /** @param given.recheck asks a session's provider, and does what follows from it */
@@ -54,14 +54,14 @@ export function accessRequests(
     observeActive: (grants: ReadonlyMap<string, number>) => metrics.accessGrantsActive(grants),
     recheck,
   };
-  const habits = createHabits({
+  const usage = createRoleUsageCount({
     store: store.access,
     roles: config.access.roles.map(({ name }) => name),
-    observe: (found) => metrics.accessHabits(found),
+    observe: (found) => metrics.roleUsage(found),
     clock,
     logger,
   });
-  const access = { ...createAccess(deps), notices, habits };
+  const access = { ...createAccess(deps), notices, usage };
   const authenticated = async (request: Parameters<Authenticate>[0]) => authenticate(request);
   return { access, api: accessApi({ ...deps, authenticate: authenticated, leaving }, access.requests) };
 }

@@ -135,8 +135,8 @@ export async function startServer(
   opening.defer(() => guard.stop());
   opening.defer(drills(config, context, { port: ports.api, certificate: () => certificate.current().cert }));
   const serving = guard.start().then(() => context.fences.started());
-  const ready = serving.then(() => access.habits.start());
-  opening.defer(() => access.habits.stop());
+  const ready = serving.then(() => access.usage.start());
+  opening.defer(() => access.usage.stop());
   streams.start();
   opening.defer(() => streams.stop());
   access.endings.start();

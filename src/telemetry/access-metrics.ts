@@ -16,7 +16,7 @@ type AccessMetrics = Pick<
   | 'accessGrant'
   | 'accessGrantsActive'
   | 'accessBreakGlass'
-  | 'accessHabits'
+  | 'roleUsage'
   | 'accessNotice'
   | 'stepUp'
   | 'stepUpNeeded'
@@ -63,11 +63,11 @@ function grantMetrics(
       for (const [name, count] of counts) active.set({ role: role(name) }, count);
     },
     accessBreakGlass: (name) => breakGlass.inc({ role: role(name) }),
-    ...habitMetrics(registry, role),
+    ...roleUsageMetrics(registry, role),
   };
 }
 
-function habitMetrics(registry: MetricsRegistry, role: (name: string) => string): Pick<AccessMetrics, 'accessHabits'> {
+function roleUsageMetrics(registry: MetricsRegistry, role: (name: string) => string): Pick<AccessMetrics, 'roleUsage'> {
   const about = 'of all replicas; read from the store every ten minutes, and the same at each replica.';
   const most = gauge(
     registry,
@@ -83,9 +83,9 @@ function habitMetrics(registry: MetricsRegistry, role: (name: string) => string)
     ['role'],
   );
   return {
-    accessHabits(habits) {
+    roleUsage(usage) {
       for (const measured of [most, approvals, approvers]) measured.reset();
-      for (const [name, habit] of habits) {
+      for (const [name, habit] of usage) {
         most.set({ role: role(name) }, habit.grantsOfOneUser);
         approvals.set({ role: role(name) }, habit.approvals);
         approvers.set({ role: role(name) }, habit.approvers);

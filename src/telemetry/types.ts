@@ -1,5 +1,5 @@
 /** The shapes of this module: every metric as a typed function, and its parameters. */
-import type { AccessHabit } from '../core/access/habit.ts';
+import type { RoleUsage } from '../core/access/role-usage.ts';
 import type { Exposition } from './exposition.ts';
 
 /** `exec`: a command, an attachment or a tunnel into a pod. `secrets`: a read of Secrets. */
@@ -81,7 +81,7 @@ export interface Metrics {
   /** A role without approval was taken. */
   accessBreakGlass(role: string): void;
   /** By role. */
-  accessHabits(habits: ReadonlyMap<string, AccessHabit>): void;
+  roleUsage(usage: ReadonlyMap<string, RoleUsage>): void;
   /** A notice to the receiver of this name: `failed` counts attempts. */
   accessNotice(receiver: string, outcome: (typeof NOTICE_OUTCOMES)[number]): void;
   stepUp(outcome: (typeof STEP_UP_OUTCOMES)[number]): void;

@@ -3,7 +3,7 @@ import { Agent, request } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RightsRule } from '../../src/core/delegation/rights.ts';
 import { requestInfo } from '../../src/core/request/request-info.ts';
-import { compileStepUp } from '../../src/core/step-up/touches.ts';
+import { compileStepUp } from '../../src/core/step-up/requirement.ts';
 import { startBareApiServer, type BareApiServer } from './bare-api-server.ts';
 
 /** In each object, and in no request. */

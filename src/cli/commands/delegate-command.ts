@@ -12,12 +12,12 @@ import { createdDelegationSchema, type DelegationItem } from '../delegation/resp
 import { checkRules } from '../delegation/rules-check.ts';
 import { SignalRelay } from '../delegation/run-command.ts';
 import {
-  checkPlace,
+  checkDestination,
   fillTemporaryFolder,
   temporaryFolder,
-  writePlace,
+  writeDestination,
   type NewChild,
-  type Place,
+  type Destination,
 } from '../delegation/session-folder.ts';
 import { delegatedEnvironment } from '../environment.ts';
 import { cliError } from '../errors.ts';
@@ -62,7 +62,7 @@ export async function delegate(
   command: readonly string[],
   options: DelegateOptions,
 ): Promise<void> {
-  const { file, place } = placeOf(command, options);
+  const { file, destination } = destinationOf(command, options);
   const limit = limitOf(options);
   const seconds = parseDuration(options.for);
   const name = actorName(options.name, file);
@@ -80,15 +80,15 @@ export async function delegate(
   const warnings = limit.rules === undefined ? [] : await checkRules(limit.rules, clusters, open);
   for (const warning of warnings) context.notify(warning);
   const requested = { name, clusters, limit, seconds, command: program };
-  if (place === undefined) await runWith(context, entry, requested, command);
-  else await keepAt(context, entry, requested, { place, options });
+  if (destination === undefined) await runWith(context, entry, requested, command);
+  else await keepAt(context, entry, requested, { destination, options });
 }
 
 /** @returns the program or kubeconfig whose name the session may have */
-function placeOf(
+function destinationOf(
   command: readonly string[],
   { kubeconfig, force, output }: DelegateOptions,
-): { readonly file: string; readonly place?: Place } {
+): { readonly file: string; readonly destination?: Destination } {
   const [program] = command;
   if ((program === undefined) === (kubeconfig === undefined)) {
     const next = 'give either a command after --, or --kubeconfig FILE';
@@ -96,7 +96,7 @@ function placeOf(
   }
   if (kubeconfig !== undefined) {
     const file = resolve(kubeconfig);
-    return { file, place: checkPlace(file, force === true) };
+    return { file, destination: checkDestination(file, force === true) };
   }
   if (output !== undefined || force !== undefined) {
     throw cliError(
@@ -154,19 +154,19 @@ async function keepAt(
   context: CliContext,
   entry: CacheEntry,
   requested: Requested,
-  { place, options }: { readonly place: Place; readonly options: OutputOptions },
+  { destination, options }: { readonly destination: Destination; readonly options: OutputOptions },
 ): Promise<void> {
   const child = await createChild(context, entry, requested);
   try {
-    writePlace(place, child);
+    writeDestination(destination, child);
   } catch (error) {
     await end(context, child);
     throw error;
   }
   announce(context, child);
-  if (place.earlier !== undefined) await endEarlier(context, entry, place.earlier);
-  const result = { kubeconfig: place.file, folder: place.dir, delegation: child.item };
-  await printResult(context, options, result, () => `${place.file}\n`);
+  if (destination.earlier !== undefined) await endEarlier(context, entry, destination.earlier);
+  const result = { kubeconfig: destination.file, folder: destination.dir, delegation: child.item };
+  await printResult(context, options, result, () => `${destination.file}\n`);
 }
 
 interface Child extends NewChild {

@@ -79,7 +79,7 @@ function kubeconfigText({ session, namespace, command }: NewChild, dir: string):
 }
 
 /** A kubeconfig that lasts, and the folder beside it. */
-export interface Place {
+export interface Destination {
   readonly file: string;
   readonly dir: string;
   /** Of an earlier delegated session there: its id. */
@@ -91,7 +91,7 @@ export interface Place {
  * @param force also where the file is a kubeconfig of another kind, or no kubeconfig
  * @throws AppError `conflict` where something else is there
  */
-export function checkPlace(file: string, force: boolean): Place {
+export function checkDestination(file: string, force: boolean): Destination {
   const dir = `${file}.d`;
   if (!existsSync(dirname(file))) {
     throw cliError('bad_request', `The folder ${dirname(file)} does not exist.`, 'create it, or give another file');
@@ -128,7 +128,7 @@ const exists = (path: string, why: string, next: string): Error =>
  * Writes the kubeconfig and its folder; what was of an earlier delegated session is replaced at the end, in two
  * renames.
  */
-export function writePlace({ file, dir }: Place, child: NewChild): void {
+export function writeDestination({ file, dir }: Destination, child: NewChild): void {
   const [draft, old] = ['new', 'old'].map((kind) => `${dir}.${kind}-${randomBytes(4).toString('hex')}`) as [
     string,
     string,

@@ -1,7 +1,7 @@
 /** The API for delegated sessions: every operation, body and problem code of it. */
 import { z } from 'zod';
 import { SELF_AUDIENCE } from '../core.ts';
-import { MOST_COMPARISONS } from '../delegation/beyond.ts';
+import { MOST_COMPARISONS } from '../delegation/escalation.ts';
 import { pageQuery, timeSchema } from './fields.ts';
 import { DELEGATION_PROBLEMS } from './delegations-problems.ts';
 import { OWN_CALLS } from './own-operations.ts';

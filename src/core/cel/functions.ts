@@ -2,7 +2,7 @@
  * Registers the functions of Kubernetes' AuthenticationConfiguration that the library does not have, or has with
  * another meaning.
  *
- * Threat: a mapping that means one thing in Kubernetes' configuration and another here gives a user another name. The
+ * A mapping that means one thing in Kubernetes' configuration and another here gives a user another name. The
  * library's `lowerAscii` maps letters beyond ASCII too, so that two users could share a name (the Kelvin sign becomes
  * `k`). Its positions count halves of characters, and its `matches` takes hours for some texts.
  *

@@ -21,7 +21,7 @@ const waiting = new WeakMap<Connection, Set<() => void>>();
 /**
  * Calls the listener once the client has taken all of a response, or has gone; at once where that was before.
  *
- * Threat: a client leaves while its response is made, or pipelines requests and then asks for an upgrade or a CONNECT.
+ * A client leaves while its response is made, or pipelines requests and then asks for an upgrade or a CONNECT.
  * Node has announced the end by then, or never does: it tells responses that are queued behind another one nothing of
  * the end of their connection. Whatever waits for it stays, and an attacker uses up a limit, or the memory, with it.
  */

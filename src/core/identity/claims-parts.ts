@@ -38,7 +38,7 @@ export function mappedUsername(mapping: ClaimsMapping, evaluate: Evaluate, claim
 /**
  * Rejects an address that the provider has not verified.
  *
- * Threat: at many providers an attacker can enter the address of another user, so it is a name only if the provider has
+ * At many providers an attacker can enter the address of another user, so it is a name only if the provider has
  * verified it.
  *
  * `email_verified` is a boolean (OpenID Connect Core §5.1), and some providers send it as a string (Amazon Cognito at
@@ -99,7 +99,7 @@ export function mappedGroups(mapping: ClaimsMapping, evaluate: Evaluate, claims:
   if (mapping.groups === undefined) return ok([]);
   const outcome = evaluate(mapping.groups);
   if (outcome.kind === 'error') return no(expressionError('groups', outcome));
-  // Threat: Entra omits the claim of a user with too many groups. That is not the same as no groups, whatever the
+  // Entra omits the claim of a user with too many groups. That is not the same as no groups, whatever the
   // expression returns.
   const none =
     outcome.kind === 'absent' || (mapping.groups.reads('groups') && isUnlisted(claims) && isEmpty(outcome.value));
@@ -174,7 +174,7 @@ function firstOf<T>(items: readonly T[], find: (item: T) => string | undefined):
 /**
  * Rejects a subject that an account cannot have.
  *
- * Threat: admins lock and revoke an account by its name, and a logout at the provider names it. One with an invisible
+ * Admins lock and revoke an account by its name, and a logout at the provider names it. One with an invisible
  * character looks like another account, and no admin could name one that is too long. If `uid` is an expression,
  * nothing else checks the subject.
  */

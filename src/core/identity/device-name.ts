@@ -1,7 +1,7 @@
 /**
  * The name that a program gives its device at a sign-in, so that lists of sessions say which laptop one is.
  *
- * Threat: anyone who signs in chooses it freely. An attacker writes one that hides a part of a list, or gives their
+ * Anyone who signs in chooses it freely. An attacker writes one that hides a part of a list, or gives their
  * session the name of the user's own laptop. So it is one short line without invisible characters, it is shown next to
  * what Portcullis saw itself, and no decision depends on it.
  */

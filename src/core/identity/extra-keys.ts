@@ -1,7 +1,7 @@
 /**
  * Checks keys of Kubernetes' `extra` map.
  *
- * Threat: some keys have a meaning. `authentication.kubernetes.io/…` tells admission to which node or pod a token is
+ * Some keys have a meaning. `authentication.kubernetes.io/…` tells admission to which node or pod a token is
  * bound, and both audit logs find the session by ours under `portcullis.dev/`. A provider's mapping may set neither.
  */
 import { EXTRA_DOMAIN } from '../core.ts';

@@ -1,7 +1,7 @@
 /**
  * Decides whether an admin has authenticated recently (`admin.freshness`, OpenID Connect Core §2 `auth_time`).
  *
- * Threat: an attacker with an admin's stolen or unlocked laptop has the admin's session for a day. They must not be
+ * An attacker with an admin's stolen or unlocked laptop has the admin's session for a day. They must not be
  * able to revoke the sessions of all users with it.
  */
 

@@ -1,7 +1,7 @@
 /**
  * Checks names before they go into impersonation headers, RBAC rules and the pages that admins read.
  *
- * Threats: an attacker chooses a name that looks like another user's (invisible and bidirectional characters), that
+ * An attacker chooses a name that looks like another user's (invisible and bidirectional characters), that
  * HTTP changes on its way (white space at its ends, control characters), or that has a meaning in Kubernetes
  * (`system:masters`).
  */

@@ -10,7 +10,7 @@ import type { Clock } from '../../contracts/clock.ts';
 import type { Config, DelegationClientConfig } from '../../config/config.ts';
 import { clusterAudience } from '../../core/core.ts';
 import type { CreateDelegation, DelegatedSession, DelegationRejection } from '../../core/delegation/delegation.ts';
-import { beyond, ComparisonBudget } from '../../core/delegation/beyond.ts';
+import { escalation, ComparisonBudget } from '../../core/delegation/escalation.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { AppError } from '../../core/errors.ts';
 import { no, ok, type Result } from '../../core/result.ts';
@@ -222,7 +222,7 @@ function beyondOne(above: readonly RightsLimit[], asked: RightsLimit | undefined
       ...(isAboutVerbs ? {} : what),
       ...asked,
     };
-    const wider = beyond([limit], [whole], budget);
+    const wider = escalation([limit], [whole], budget);
     if (wider !== undefined) return wider;
   }
   return undefined;

@@ -11,7 +11,7 @@ import type { Caller } from '../../core/credential/credential.ts';
 import { impersonateAttributes } from '../../core/http/impersonation.ts';
 import { freshnessOf } from '../../core/identity/freshness.ts';
 import type { Identity } from '../../core/identity/identity.ts';
-import { compileStepUp, type StepUpAge } from '../../core/step-up/touches.ts';
+import { compileStepUp, type StepUpAge } from '../../core/step-up/requirement.ts';
 import type { ApiListenerDeps } from '../dependencies.ts';
 import { asRequest, type AskedFor, type Attributes } from './request-question.ts';
 import { stepUpNeeded, type StepUpCaller } from '../step-up-rejections.ts';

@@ -13,7 +13,7 @@ import { createEndGrant } from './end-grant.ts';
 import { createEndings, type Endings } from './endings.ts';
 import { createAccessRequests } from './requests.ts';
 
-export { createHabits, type Habits } from './habits.ts';
+export { createRoleUsageCount, type RoleUsageCount } from './role-usage.ts';
 export { createAccessNotices, type AccessNotices, type NoticeReceiver } from './notify/notify.ts';
 export type {
   AccessAction,

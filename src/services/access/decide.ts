@@ -7,7 +7,7 @@ import { mayRequest } from '../../core/access/role.ts';
 import type { AccessWrite, AccessWriteRejection, StoredRequest } from '../../store/store.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { auditApproved, auditDenied } from './audit-events.ts';
-import { begun } from './begun.ts';
+import { auditGrantBegin } from './grant-begin.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { judgeDecider, judgeFirstApproval, judgeOpen, type Judged } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
@@ -143,5 +143,5 @@ async function audit(
   deps.notify?.({ kind, request, by: caller.actor.identity.username });
   if (!approved) return auditDenied(deps, request, { ending: 'denied', reason, caller });
   auditApproved(deps, caller, { request, needed, reason });
-  if (request.state === 'granted') await begun(deps, request, caller);
+  if (request.state === 'granted') await auditGrantBegin(deps, request, caller);
 }

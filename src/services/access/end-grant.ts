@@ -13,7 +13,7 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import type { AccessRequest, GrantPeriod } from '../../core/access/request.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
 import { auditEnded, type GrantEnd } from './audit-events.ts';
-import { auditIfFound } from './begun.ts';
+import { auditIfFound } from './grant-begin.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { defined } from '../../core/defined.ts';
 

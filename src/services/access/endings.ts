@@ -12,7 +12,7 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import type { ActiveGrant, StoredRequest } from '../../store/store.ts';
 import { auditDenied, NO_REQUEST } from './audit-events.ts';
 import type { AccessDeps } from './dependencies.ts';
-import { auditIfFound } from './begun.ts';
+import { auditIfFound } from './grant-begin.ts';
 import { CLAIM_SECONDS, type EndGrant } from './end-grant.ts';
 import { roleNamed } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';

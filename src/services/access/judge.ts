@@ -1,8 +1,8 @@
 /**
  * Whether a role may be asked for, and whether a request may be approved. No I/O.
  *
- * Threat: a user approves what they asked for themselves, with a second account, or by two accounts where two approvals are
- * needed. Threat: a role is given more groups while a request for it waits, so that an approver gives more than they were
+ * A user approves what they asked for themselves, with a second account, or by two accounts where two approvals are
+ * needed. A role is given more groups while a request for it waits, so that an approver gives more than they were
  * shown. So an approval is for what was asked, as it is configured now, by someone who is certainly another human.
  */
 import { mayApprove, mayRequest, sameTerms, type AccessRole, type RoleApproval } from '../../core/access/role.ts';

@@ -16,7 +16,7 @@ import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import type { AccessQuery, StoredRequest } from '../../store/store.ts';
 import { auditDenied, auditRefused, auditRequested } from './audit-events.ts';
-import { begun } from './begun.ts';
+import { auditGrantBegin } from './grant-begin.ts';
 import { decide } from './decide.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import type { EndGrant } from './end-grant.ts';
@@ -259,7 +259,7 @@ async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promis
   auditRequested(deps, caller, stored);
   deps.countRequest?.(role.name, 'requested');
   deps.notify?.({ kind: atOnce ? 'break-glass' : 'requested', request: stored, by: stored.username });
-  if (atOnce) await begun(deps, stored, caller);
+  if (atOnce) await auditGrantBegin(deps, stored, caller);
   return stored;
 }
 

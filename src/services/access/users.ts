@@ -1,7 +1,7 @@
 /**
  * Whoever asks or decides, as their session has them: with their own groups, after their provider was asked again.
  *
- * Threat: a user who has left the company asks or approves with a session that is still open. Threat: an attacker holds a
+ * A user who has left the company asks or approves with a session that is still open. An attacker holds a
  * delegated session, or a pipeline, and asks for more than it was given. So neither may, and where the provider does not
  * answer, no one may.
  */

@@ -1,7 +1,7 @@
 /**
  * Dual control (`admin.dualControl: on`): a revocation that could shut out many users takes two admins.
  *
- * Threat: an attacker with one admin's session, or a rogue admin, ends every session and locks the other admins
+ * An attacker with one admin's session, or a rogue admin, ends every session and locks the other admins
  * out, so that no one is left to stop them. So two admins are needed. One admin still revokes one account or
  * session alone, because that must not wait, and the user undoes it with the next sign-in.
  */
@@ -88,7 +88,7 @@ async function needsSecondAdmin(deps: AdminDeps, { target, lock }: RevocationPla
 
 async function requestApproval(deps: AdminDeps, context: RequestContext, ask: ApprovalRequest): Promise<never> {
   const { actor, plan, reason, path } = ask;
-  // Threat: an admin who can start a pipeline has it ask, and then approves alone what takes two humans.
+  // An admin who can start a pipeline has it ask, and then approves alone what takes two humans.
   if (workloadRule(actor.account, deps.config) !== undefined) {
     const message = 'This takes two admins, and a workload is none. Nothing was done: an admin must ask for it.';
     throw new AppError('forbidden', message, { reason: 'workload_may_not_approve' });
@@ -124,7 +124,7 @@ export const approvalError = (cause?: unknown): AdminError =>
  * Returns whether this same request of this admin was written before, and its response was lost on the way back from the
  * store. Its approval was then consumed by that write.
  *
- * Threat: a rogue admin reads the request id in the audit log and sends it again, with a made-up approval: nothing is
+ * A rogue admin reads the request id in the audit log and sends it again, with a made-up approval: nothing is
  * written, and the replica that is asked cuts every stream of the target all the same.
  */
 async function wasWritten(
@@ -141,7 +141,7 @@ async function wasWritten(
  * @throws AdminError `approval_not_good`, `same_admin`, `provider_unavailable`, AppError `forbidden`
  */
 async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {
-  // Threat: an attacker with a pipeline starts two of its workloads, so that each approves what the other asks for.
+  // An attacker with a pipeline starts two of its workloads, so that each approves what the other asks for.
   if (workloadRule(ask.actor.account, deps.config) !== undefined) {
     const message = 'A workload cannot be the second admin. An admin must do it, with the same approval.';
     throw new AppError('forbidden', message, { reason: 'workload_may_not_approve' });
@@ -171,7 +171,7 @@ async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: s
 /**
  * Asks the provider about the second admin too.
  *
- * Threat: the first admin is there still, and the second one is who was dismissed: their token says what it said when it was
+ * The first admin is there still, and the second one is who was dismissed: their token says what it said when it was
  * issued.
  * @throws AppError `forbidden`, or that the credential is not valid any more; AdminError `provider_unavailable`
  */

@@ -2,7 +2,7 @@
  * Whether the identity provider still confirms the user of a session: for whoever asks for a role or decides about a request
  * (`access`), and for the first of two admins.
  *
- * Threat: a user who has left the company acts with a session that is still open.
+ * A user who has left the company acts with a session that is still open.
  */
 import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';

@@ -2,7 +2,7 @@
  * The requirement of a fresh sign-in that a revocation leaves behind, and how an admin lifts it. A user whose
  * provider proves no fresh sign-in cannot get back in without that.
  *
- * Threat: an attacker with the user's stolen laptop signs in by the laptop's single sign-on session at the
+ * An attacker with the user's stolen laptop signs in by the laptop's single sign-on session at the
  * provider, once the requirement is lifted. So only an admin with a fresh sign-in lifts it, for one account, with a
  * reason that is audited.
  */

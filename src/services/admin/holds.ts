@@ -3,7 +3,7 @@
  * admin before and cannot read their session, or it cannot know whether two admins are needed. It rejects the
  * target all the same, for a while, and nothing is written.
  *
- * Threat: an attacker with a former admin's token, which is valid for some minutes, waits until the store does not
+ * An attacker with a former admin's token, which is valid for some minutes, waits until the store does not
  * respond. So a hold only rejects users at the replicas that received the request, until 15 minutes after the last
  * such request. A sign-in that is too old is rejected as always, one admin alone holds nothing where two are
  * needed, and every hold is audited with its end.

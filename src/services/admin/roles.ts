@@ -33,7 +33,7 @@ export const workloadRule = (account: Account, { workload }: RoleConfig): Worklo
  * Returns the role of a user or workload; undefined where they have none. Without configured groups no user has a
  * role.
  *
- * Threat: an attacker who can change a pipeline chooses the claims of its token, so a workload has the role of its
+ * An attacker who can change a pipeline chooses the claims of its token, so a workload has the role of its
  * rule and never one by its groups.
  */
 export function roleOf({ identity, account }: Subject, config: RoleConfig): Role | undefined {

@@ -7,7 +7,7 @@
  * and it ends no later.
  */
 import { isThumbprint } from '../../core/credential/thumbprint.ts';
-import { beyond } from '../../core/delegation/beyond.ts';
+import { escalation } from '../../core/delegation/escalation.ts';
 import {
   ACTOR_NAME_RULE,
   isActorName,
@@ -145,7 +145,7 @@ function checkLimits(
     return rejected('limits_too_large', message);
   }
   // What a registered client may have at most is no question of this user's: it counts in addition to theirs.
-  const wider = actor.registered === true ? undefined : beyond(given, asked);
+  const wider = actor.registered === true ? undefined : escalation(given, asked);
   if (wider === undefined) return ok(limits);
   const message = `The rights that you ask for are wider than what may be given: ${wider}. Ask for less, or delegate from a session that has it.`;
   return rejected('limits_beyond_parent', message);

@@ -69,7 +69,7 @@ export class Batches {
     try {
       await this.#run((redis, limit) => this.#send(redis, limit, batch, () => (replies += 1)));
     } catch (error) {
-      // Threat: an attacker who can stop the store has each caller wait for all who came before it. A store that
+      // An attacker who can stop the store has each caller wait for all who came before it. A store that
       // was silent for a whole batch is unavailable for those who wait behind it too, and they are told so now.
       const behind = replies === 0 ? this.#waiting.splice(0) : [];
       for (const { confirmed } of [...batch, ...behind]) confirmed.reject(error);

@@ -119,7 +119,7 @@ describe('createMetrics', () => {
     metrics.accessGrant('shop-admins', 'begun');
     metrics.accessGrantsActive(new Map([['gone', 2]]));
     metrics.accessGrantsActive(new Map([['shop-admins', 1]]));
-    metrics.accessHabits(new Map([['shop-admins', { grantsOfOneUser: 3, approvals: 12, approvers: 1 }]]));
+    metrics.roleUsage(new Map([['shop-admins', { grantsOfOneUser: 3, approvals: 12, approvers: 1 }]]));
     expect(await valueOf(metrics, 'portcullis_access_requests_total{role="other",outcome="expired"}')).toBe('1');
     expect(await valueOf(metrics, 'portcullis_access_grants_total{role="shop-admins",event="begun"}')).toBe('1');
     expect(await seriesOf(metrics, 'portcullis_access_grants_active')).toEqual([

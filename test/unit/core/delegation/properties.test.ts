@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { beyond } from '../../../../src/core/delegation/beyond.ts';
+import { escalation } from '../../../../src/core/delegation/escalation.ts';
 import { describeLimits } from '../../../../src/core/delegation/describe.ts';
 import { effectiveVerb } from '../../../../src/core/delegation/effective-verb.ts';
 import { compileLimits, isAlwaysAllowed, type RightsRequest } from '../../../../src/core/delegation/evaluate.ts';
@@ -163,7 +163,7 @@ describe('for all limits', () => {
         const parent = compileLimits(above);
         const alone = compileLimits([asked]);
         const witness = REQUESTS.find((each) => alone(each) && !parent(each));
-        expect(beyond(above, [asked]) === undefined, JSON.stringify(witness)).toBe(witness === undefined);
+        expect(escalation(above, [asked]) === undefined, JSON.stringify(witness)).toBe(witness === undefined);
       }),
       { numRuns: 1500 },
     );
@@ -172,7 +172,7 @@ describe('for all limits', () => {
   test('nothing is beyond itself', () => {
     fc.assert(
       fc.property(limit, (own) => {
-        expect(beyond([own], [own])).toBeUndefined();
+        expect(escalation([own], [own])).toBeUndefined();
       }),
     );
   });
@@ -253,8 +253,8 @@ test('a comparison of two long lists ends', () => {
   };
   const half: RightsRule = { ...own, resourceNames: list('n').slice(0, 64) };
   const rest: RightsRule = { ...own, resourceNames: list('n').slice(64) };
-  expect(beyond([{ rules: [own] }], [{ rules: [own] }])).toBeUndefined();
-  expect(beyond([{ rules: [half, rest] }], [{ rules: [own] }])).toContain('than can be compared');
+  expect(escalation([{ rules: [own] }], [{ rules: [own] }])).toBeUndefined();
+  expect(escalation([{ rules: [half, rest] }], [{ rules: [own] }])).toContain('than can be compared');
 });
 
 test('a limit of a later version allows nothing, because a part of it is not known here', () => {

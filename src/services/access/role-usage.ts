@@ -3,17 +3,17 @@
  * approve in a week. Read from the store, because each replica sees a part only; and counted without naming any user.
  */
 import { approvalsOf, type AccessRequest } from '../../core/access/request.ts';
-import type { AccessHabit } from '../../core/access/habit.ts';
+import type { RoleUsage } from '../../core/access/role-usage.ts';
 import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AccessStore } from '../../store/store.ts';
 import { defined } from '../../core/defined.ts';
 
-export interface HabitDeps {
+export interface RoleUsageDeps {
   readonly store: Pick<AccessStore, 'list'>;
   /** Names of the configured roles. */
   readonly roles: readonly string[];
-  readonly observe: (habits: ReadonlyMap<string, AccessHabit>) => void;
+  readonly observe: (usage: ReadonlyMap<string, RoleUsage>) => void;
   readonly clock: Clock;
   readonly logger: Pick<Logger, 'warn'>;
 }
@@ -25,17 +25,17 @@ const WEEK_SECONDS = 7 * DAY_SECONDS;
 const MOST_READ = 2000;
 const PAGE = 100;
 
-export interface Habits {
+export interface RoleUsageCount {
   /** Counts now, and then every ten minutes. */
   start(): void;
   stop(): void;
 }
 
-export function createHabits(deps: HabitDeps): Habits {
+export function createRoleUsageCount(deps: RoleUsageDeps): RoleUsageCount {
   let stopped = deps.roles.length === 0;
   let timer: NodeJS.Timeout | undefined;
   const count = (): void => {
-    readHabits(deps).then(deps.observe, (err: unknown) => {
+    readRoleUsage(deps).then(deps.observe, (err: unknown) => {
       if (!stopped) deps.logger.warn({ err }, 'access requests could not be counted');
     });
   };
@@ -52,11 +52,11 @@ export function createHabits(deps: HabitDeps): Habits {
   };
 }
 
-export async function readHabits({
+export async function readRoleUsage({
   store,
   roles,
   clock,
-}: Pick<HabitDeps, 'store' | 'roles' | 'clock'>): Promise<ReadonlyMap<string, AccessHabit>> {
+}: Pick<RoleUsageDeps, 'store' | 'roles' | 'clock'>): Promise<ReadonlyMap<string, RoleUsage>> {
   const now = nowSeconds({ clock });
   const requests = await ofLastWeek(store, now - WEEK_SECONDS);
   return new Map(
@@ -72,7 +72,7 @@ export async function readHabits({
 }
 
 /** A request waits for a day at most, so one that is older than a week was decided before. */
-async function ofLastWeek(store: HabitDeps['store'], since: number): Promise<readonly AccessRequest[]> {
+async function ofLastWeek(store: RoleUsageDeps['store'], since: number): Promise<readonly AccessRequest[]> {
   const requests: AccessRequest[] = [];
   let cursor: string | undefined;
   do {

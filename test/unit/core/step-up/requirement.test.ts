@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { compileLimits, isAlwaysAllowed } from '../../../../src/core/delegation/evaluate.ts';
 import type { RightsRule } from '../../../../src/core/delegation/rights.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
-import { compileStepUp, type StepUpRequest } from '../../../../src/core/step-up/touches.ts';
+import { compileStepUp, type StepUpRequest } from '../../../../src/core/step-up/requirement.ts';
 
 const APPLY = 'application/apply-patch+yaml';
 const JSON_PATCH = 'application/json-patch+json';

@@ -9,7 +9,7 @@ import { auditBegun, auditFoundApproval, auditFoundRequest, NO_REQUEST } from '.
 import type { AccessDeps } from './dependencies.ts';
 
 /** Audits a grant that this replica has begun. Resolves when that is noted; never rejects. */
-export async function begun(
+export async function auditGrantBegin(
   deps: AccessDeps,
   request: AccessRequest,
   { context, path }: { readonly context: RequestContext; readonly path: string },
@@ -26,7 +26,7 @@ export async function auditIfFound(deps: AccessDeps, request: AccessRequest): Pr
   else auditFoundApproval(deps, request, last);
   const by = last?.username ?? request.username;
   deps.notify?.({ kind: request.terms.approval === 'none' ? 'break-glass' : 'granted', request, by });
-  await begun(deps, request, { context: NO_REQUEST(), path: '' });
+  await auditGrantBegin(deps, request, { context: NO_REQUEST(), path: '' });
 }
 
 async function note({ store, logger }: AccessDeps, { id }: AccessRequest): Promise<void> {

@@ -1,13 +1,13 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Bag } from '../../../src/core/bag.ts';
+import { UnorderedList } from '../../../src/core/unordered-list.ts';
 
 test('has what was added and not removed, whatever the order', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(fc.constant('add'), fc.nat(20)), { maxLength: 200 }), (steps) => {
-      const bag = new Bag<number>();
+      const bag = new UnorderedList<number>();
       const expected = new Set<number>();
-      const places: ReturnType<Bag<number>['add']>[] = [];
+      const places: ReturnType<UnorderedList<number>['add']>[] = [];
       for (const [number, step] of steps.entries()) {
         if (step === 'add') {
           places.push(bag.add(number));

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readHabits } from '../../../../src/services/access/habits.ts';
+import { readRoleUsage } from '../../../../src/services/access/role-usage.ts';
 import type { AccessRequest } from '../../../../src/core/access/request.ts';
 import { accessRequest } from '../../../support/access-notices.ts';
 
@@ -22,7 +22,7 @@ function storeOf(requests: readonly AccessRequest[]) {
 }
 
 const read = (store: ReturnType<typeof storeOf>) =>
-  readHabits({ store, roles: ['shop-admins', 'quiet'], clock: { nowMs: () => NOW * 1000 } });
+  readRoleUsage({ store, roles: ['shop-admins', 'quiet'], clock: { nowMs: () => NOW * 1000 } });
 
 /** One that was approved and has begun at once. */
 const granted = (secondsAgo: number, user: string, approver: string): AccessRequest => {

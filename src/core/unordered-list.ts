@@ -6,41 +6,41 @@
  * `Set` of open requests: everything that a request allocated, 6 kB of it, survived the request.
  */
 
-/** The place of a value. Only the bag changes it. */
-export interface Place<T> {
+/** The slot of a value. Only the list changes it. */
+export interface Slot<T> {
   readonly value: T;
   /** -1 once it is removed. */
   at: number;
 }
 
-export class Bag<T> {
-  readonly #places: Place<T>[] = [];
+export class UnorderedList<T> {
+  readonly #slots: Slot<T>[] = [];
 
   get size(): number {
-    return this.#places.length;
+    return this.#slots.length;
   }
 
-  add(value: T): Place<T> {
-    const place = { value, at: this.#places.length };
-    this.#places.push(place);
-    return place;
+  add(value: T): Slot<T> {
+    const slot = { value, at: this.#slots.length };
+    this.#slots.push(slot);
+    return slot;
   }
 
   /** @returns false if it had been removed */
-  remove(place: Place<T>): boolean {
-    const { at } = place;
+  remove(slot: Slot<T>): boolean {
+    const { at } = slot;
     if (at === -1) return false;
-    place.at = -1;
-    const last = this.#places.pop();
-    if (last !== undefined && last !== place) {
+    slot.at = -1;
+    const last = this.#slots.pop();
+    if (last !== undefined && last !== slot) {
       last.at = at;
-      this.#places[at] = last;
+      this.#slots[at] = last;
     }
     return true;
   }
 
   /** Returns the values of this moment. */
   values(): readonly T[] {
-    return this.#places.map(({ value }) => value);
+    return this.#slots.map(({ value }) => value);
   }
 }

@@ -59,9 +59,9 @@ class TooManyComparisons extends Error {}
  * @param asked limits of one order
  * @param budget of one order, where it is compared in several steps
  * @returns the first thing that one of `asked` has and `above` does not, as text; undefined if every request that each of
- *   `asked` allows is allowed by `above`. More than the budget allows is beyond.
+ *   `asked` allows is allowed by `above`. More than the budget allows is an escalation.
  */
-export function beyond(
+export function escalation(
   above: readonly RightsLimit[],
   asked: readonly RightsLimit[],
   budget = new ComparisonBudget(),

@@ -1,5 +1,5 @@
 /** What is usual for one role, over all replicas. */
-export interface AccessHabit {
+export interface RoleUsage {
   /** The largest number of grants that one user got within a day. */
   readonly grantsOfOneUser: number;
   /** Within a week. */
