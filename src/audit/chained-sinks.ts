@@ -83,5 +83,5 @@ const CLUSTER = `${EXTRA_DOMAIN}/cluster`;
 const PASSTHROUGH = `${EXTRA_DOMAIN}/passthrough`;
 
 /** As requests are counted (`Admitted.user`): a service account that passes with its own token is one of its cluster. */
-const accountOf = ({ annotations, user }: AuditEvent): string | undefined =>
+export const accountOf = ({ annotations, user }: AuditEvent): string | undefined =>
   annotations[PASSTHROUGH] === undefined ? annotations[ACCOUNT] : `${annotations[CLUSTER]} ${user.username}`;

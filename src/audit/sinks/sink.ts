@@ -24,6 +24,8 @@ export interface SinkParts {
   readonly logger?: Logger | undefined;
   /** Called when a sink that had to drop events works again; never from within `push`. */
   readonly onGap?: ((gap: SinkGap) => void) | undefined;
+  /** Called when lines have left the queue. */
+  readonly onWritten?: (() => void) | undefined;
 }
 
 /**
@@ -102,7 +104,17 @@ export class LineSink {
 
   /** True while a line that is pushed now may not reach the target soon. */
   get failing(): boolean {
-    return this.#isOut || this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM;
+    return this.isOut || this.isNearlyFull;
+  }
+
+  /** True from the first lost event until the sink has recovered from that. */
+  get isDropping(): boolean {
+    return this.#dropped > 0;
+  }
+
+  /** True while what is left of the queue is for what cannot wait. */
+  get isNearlyFull(): boolean {
+    return this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM;
   }
 
   /**
@@ -111,12 +123,13 @@ export class LineSink {
    */
   isBackloggedFor(account: string): boolean {
     const { queueBytes } = this.#parts.limits;
-    if (this.#queuedBytes < queueBytes * BACKLOGGED_FROM || this.#isOut) return false;
+    if (this.#queuedBytes < queueBytes * BACKLOGGED_FROM || this.isOut) return false;
     const left = Math.max(0, queueBytes * FAILING_FROM - this.#queuedBytes);
     return (this.#queuedOf.get(account) ?? 0) > left * SHARE_OF_AN_ACCOUNT;
   }
 
-  get #isOut(): boolean {
+  /** True while the target does not work. */
+  get isOut(): boolean {
     const stalled = this.#askedAt !== undefined && performance.now() - this.#askedAt > this.#parts.limits.stallMs;
     return !this.#opened || this.#failure !== undefined || stalled;
   }
@@ -272,6 +285,7 @@ export class LineSink {
       this.#wrote(this.#batch, bytes);
     }
     this.#recover();
+    this.#parts.onWritten?.();
     this.#endFlushes(({ upTo }) => upTo <= this.#settled, true);
   }
 

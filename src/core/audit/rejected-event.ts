@@ -53,6 +53,16 @@ export function isRejection(rejected: AuditEvent): boolean {
   return !isKnown && (code === undefined || code >= 400);
 }
 
+/**
+ * Decides by who responded, as `isRejection` does.
+ * @returns whether the event is of a request with which nothing was done, whoever sent it: it may be left out where there is
+ * no room for what was done
+ */
+export function isRefused({ annotations, responseStatus }: AuditEvent): boolean {
+  if (annotations[EVENT] !== undefined) return (responseStatus?.code ?? 0) >= 400;
+  return responseStatus?.status !== undefined && annotations[ADMITTED] === undefined;
+}
+
 /** Characters. Enough to see what was attempted, and by which program. */
 const MOST = { requestURI: 256, userAgent: 128, name: 64, username: 256 } as const;
 const MARK = '...TRUNCATED';

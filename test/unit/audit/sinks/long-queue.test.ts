@@ -17,7 +17,7 @@ import { openSinks } from '../../../../src/audit/sinks/sinks.ts';
 import type { LineTarget } from '../../../../src/audit/sinks/target.ts';
 import { Spool } from '../../../../src/audit/sinks/spool.ts';
 import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
-import { aFolder, anEvent, Counts, LogLines, numbered, range } from '../fixtures.ts';
+import { aFolder, anEvent, auditIds, Counts, LogLines, numbered, range } from '../fixtures.ts';
 import { aKey, publicKeys } from '../verify/audit-fixture.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -171,14 +171,66 @@ describe('the audit trail', () => {
       record();
       return `${wrapped.backlogged('corp/1') ? 'backlogged' : 'up to date'}${wrapped.blocked ? ', blocked' : ''}`;
     });
-    expect([...new Set(states)]).toEqual(['up to date', 'backlogged', 'backlogged, blocked']);
-    expect([states.indexOf('backlogged'), states.indexOf('backlogged, blocked')]).toEqual([4, 13]);
+    // However much it has done already, it takes no room of others.
+    expect([...new Set(states)]).toEqual(['up to date', 'backlogged']);
+    expect(states.indexOf('backlogged')).toBe(4);
+    expect(trail.held).toBeGreaterThan(10);
     expect(wrapped.backlogged('corp/2')).toBe(false);
     await vi.waitFor(() => expect(goOn()).toBeUndefined());
     goOn();
     await expect.poll(() => (goOn(), wrapped.backlogged('corp/1'))).toBe(false);
     await expect.poll(() => (goOn(), trail.status()[0]?.queuedBytes)).toBe(0);
   });
+
+  it.each(['while it is open', 'as it is closed'])(
+    'loses nothing of what was done, however much ends at once, and says what was refused and is lost: %s',
+    async (when) => {
+      const written: string[] = [];
+      const waiting: (() => void)[] = [];
+      const stdout = new Writable({
+        write: (chunk: Buffer, _encoding, taken) => {
+          written.push(String(chunk));
+          waiting.push(taken);
+        },
+      });
+      const trail = createAuditTrail({
+        sinks: [{ type: 'stdout' }],
+        onFailure: 'block',
+        stdout,
+        limits: { ...LIMITS, queueBytes: 100_000 },
+        chain: { replica: 'replica-a' },
+      });
+      const refused = { status: 'Failure', code: 403, reason: 'Forbidden' } as const;
+      for (const n of range(300)) {
+        const auditID = `done-${n % 3}-${n}`;
+        trail.record({ ...longEvent(`corp/${n % 3}`), auditID });
+        trail.record({ ...longEvent(`corp/${n % 3}`), auditID: `refused-${n}`, responseStatus: refused });
+        // Of no account.
+        if (n % 10 === 0) trail.record(numbered(n));
+      }
+      expect(trail.held).toBeGreaterThan(200);
+      const over = when === 'while it is open' ? trail.flush() : trail.close();
+      let isOver = false;
+      void over.then(() => (isOver = true));
+      await expect.poll(() => (waiting.shift()?.(), isOver), { interval: 1 }).toBe(true);
+      await over;
+      const ids = auditIds(written.join(''));
+      const done = ids.filter((id) => id.startsWith('done-'));
+      for (const account of range(3)) {
+        const own = range(300).filter((n) => n % 3 === account);
+        expect(done.filter((id) => id.startsWith(`done-${account}`))).toEqual(own.map((n) => `done-${account}-${n}`));
+      }
+      expect(ids.filter((id) => id.startsWith('event-'))).toHaveLength(30);
+      expect(ids.filter((id) => id.startsWith('refused-')).length).toBeLessThan(50);
+      expect(trail.held).toBe(0);
+      const lines = written.join('').trim().split('\n');
+      const isAbout = (name: string) => (line: string) => line.includes(`"portcullis.dev/event":"${name}"`);
+      // Of what was lost by then, the chain says so before it ends.
+      expect(lines.some(isAbout('audit-gap'))).toBe(true);
+      if (when === 'as it is closed') expect(lines.findIndex(isAbout('audit-closed'))).toBe(lines.length - 1);
+      else await trail.close();
+    },
+  );
 
   it('is not blocked by however many accounts, each of which stops where it is backlogged', async () => {
     const { stdout } = aReader();
