@@ -16,7 +16,10 @@ export interface ShellKeys {
   readonly sealing: SealingKeys;
   /** Registers nothing, so that no replica waits for this process before it uses a key. */
   readonly ofReplicas: KeysOfReplicas;
-  /** Resolves once the keys of the replicas are known; after a while without: then the age of a key decides. */
+  /**
+   * Resolves once the keys of the replicas are known; after a while without, because the store hangs: then it is the oldest
+   * key, which every replica has had for longest, and never one that may be in this shell's folder alone.
+   */
   known(): Promise<void>;
   stop(): void;
 }
@@ -44,7 +47,12 @@ export async function shellKeys(directory: string): Promise<ShellKeys> {
       },
       unseen: () => agreement.unseen(),
     },
-    known: () => Promise.race([first.promise, delay(KNOWN_WITHIN_MS, undefined, { ref: false })]),
+    async known() {
+      const late = delay(KNOWN_WITHIN_MS, 'late', { ref: false });
+      const isLate = (await Promise.race([first.promise, late])) === 'late';
+      // None is agreed upon, as far as is known here.
+      if (isLate) agreement.seen([], [], performance.now());
+    },
     stop,
   };
 }
