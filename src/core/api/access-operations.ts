@@ -122,7 +122,6 @@ export const ACCESS_API = {
       summary: 'Ask for a role, for the session that sends it.',
       body: 'AccessOrder',
       order: true,
-      reports: true,
       responses: {
         201: {
           description: 'The request. Where the role needs no approval, its `state` is `granted`.',
@@ -178,7 +177,6 @@ export const ACCESS_API = {
       notes: 'It needs a sign-in that is not older than `access.freshness`.',
       body: 'AccessDecision',
       order: true,
-      reports: true,
       responses: { 200: { description: 'The request as it is then.', schema: 'AccessRequest' } },
       problems: DECIDING,
     },
@@ -190,7 +188,6 @@ export const ACCESS_API = {
       notes: 'As to approve.',
       body: 'AccessDecision',
       order: true,
-      reports: true,
       responses: { 200: { description: 'The request as it is then.', schema: 'AccessRequest' } },
       problems: DECIDING,
     },

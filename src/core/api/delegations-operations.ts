@@ -126,7 +126,6 @@ export const DELEGATIONS_API = {
       body: 'DelegationOrder',
       order: true,
       inTurn: 'delegated sessions at once',
-      reports: true,
       responses: { 201: { description: 'The session, and what its holder needs.', schema: 'CreatedDelegation' } },
       problems: [
         'name_malformed',
