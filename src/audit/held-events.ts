@@ -1,5 +1,5 @@
 /**
- * Events that wait until the sinks have room, as what they are and not as lines.
+ * Events that wait until the sinks have space, as what they are and not as lines.
  *
  * What a request will write when it ends is owed from the moment in which the API server gets it, and many end
  * together: a fence cuts thousands, and one user closes connections with four hundred requests. Each line repeats up to
@@ -9,6 +9,7 @@
  * nothing meanwhile.
  */
 import type { AuditEvent } from '../core/audit/event.ts';
+import { EXTRA_DOMAIN } from '../core/core.ts';
 
 export interface HeldEventsOptions {
   /** Returns whether the next event of an account (undefined: of none) has to wait. */
@@ -16,15 +17,23 @@ export interface HeldEventsOptions {
   readonly write: (event: AuditEvent) => void;
 }
 
+/** Says to who reads a file that the lines before are not all of earlier events. */
+export const HELD = `${EXTRA_DOMAIN}/held-ms`;
 /** Beyond it they are written at once, which a full sink counts as dropped. No replica has so many in flight. */
 const MOST_HELD = 20_000;
 /** Each takes up to half a millisecond to write. */
 const AT_ONCE = 32;
 
+interface Held {
+  readonly event: AuditEvent;
+  /** Monotonic milliseconds. */
+  readonly sinceMs: number;
+}
+
 export class HeldEvents {
   readonly #options: HeldEventsOptions;
   /** By account, in the order of their end. */
-  readonly #waiting = new Map<string | undefined, AuditEvent[]>();
+  readonly #waiting = new Map<string | undefined, Held[]>();
   readonly #emptied: (() => void)[] = [];
   #size = 0;
   #soon: NodeJS.Immediate | undefined;
@@ -41,17 +50,18 @@ export class HeldEvents {
     return this.#waiting.has(account);
   }
 
-  /** Writes an event, now or when there is room; those of an account in their order. */
+  /** Writes an event, now or when there is space; those of an account in their order. */
   add(event: AuditEvent, account: string | undefined): void {
     const own = this.#waiting.get(account);
     const waits = own !== undefined || this.#options.mustWait(account);
     if (!waits || this.#size >= MOST_HELD) return this.#options.write(event);
-    if (own === undefined) this.#waiting.set(account, [event]);
-    else own.push(event);
+    const held = { event, sinceMs: performance.now() };
+    if (own === undefined) this.#waiting.set(account, [held]);
+    else own.push(held);
     this.#size += 1;
   }
 
-  /** To be called when a sink has written something: one of each account in turn, as long as there is room. */
+  /** To be called when a sink has written something: one of each account in turn, as long as there is space. */
   release(): void {
     if (this.#size === 0 || this.#soon !== undefined) return;
     let left = AT_ONCE;
@@ -83,11 +93,13 @@ export class HeldEvents {
     for (const resolve of this.#emptied.splice(0)) resolve();
   }
 
-  #writeFirst(account: string | undefined, own: AuditEvent[]): void {
-    const event = own.shift();
+  #writeFirst(account: string | undefined, own: Held[]): void {
+    const held = own.shift();
     if (own.length === 0) this.#waiting.delete(account);
-    if (event === undefined) return;
+    if (held === undefined) return;
     this.#size -= 1;
-    this.#options.write(event);
+    const { event, sinceMs } = held;
+    const heldMs = String(Math.round(performance.now() - sinceMs));
+    this.#options.write({ ...event, annotations: { ...event.annotations, [HELD]: heldMs } });
   }
 }

@@ -45,7 +45,7 @@ const LIMITS: SinkLimits = {
  *
  * Every event ends, per sink, as `written` or `dropped`, and each is counted. An event is dropped if it does not
  * fit into the queue of a failing sink (under `block` only that of a request that Portcullis refused: any other waits
- * for room, `held-events.ts`), if it comes after `close`, or if `close` could not write it in time.
+ * for space, `held-events.ts`), if it comes after `close`, or if `close` could not write it in time.
  *
  * Rejections (core/audit/rejected-event.ts) go to a separate file next to each file sink that names one, and are
  * then a chain of their own: they fill and rotate only that file, and removing them leaves no holes in the chain

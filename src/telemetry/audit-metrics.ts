@@ -30,7 +30,7 @@ export function auditMetrics(
       observed(
         registry,
         'audit_held_events',
-        'Audit events that wait for room in a queue, and are in memory only.',
+        'Audit events that wait for space in a queue, and are in memory only.',
         () => read().heldEvents ?? 0,
       );
       const about = { help: '1 while a sink of the audit log cannot be written, or cannot deliver.', label: 'sink' };
