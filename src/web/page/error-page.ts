@@ -55,17 +55,24 @@ interface Link {
   readonly text: string;
 }
 
+/** The page's own address: an attacker who sends a link to `//evil.example` gets none to there. */
+const AGAIN: Link = { href: '', text: 'Try again' };
+
 /**
  * Returns the links of the page. A pending authorization can be tried again, or handed back to the program that
- * waits for it.
+ * waits for it; so can a request that is only late, such as the first one of a sign-in.
+ *
+ * @param isLate the same request, made once more, may succeed
  */
 function nextLinks(
   { code, needsOperator }: Pick<AppError, 'code' | 'needsOperator'>,
   context: RequestContext,
+  isLate = false,
 ): readonly Link[] {
   const uid = context.authorization;
   if (uid === undefined) {
-    return [code === 'unauthenticated' ? { href: '/login', text: 'Sign in' } : { href: '/', text: 'Front page' }];
+    const way = code === 'unauthenticated' ? { href: '/login', text: 'Sign in' } : { href: '/', text: 'Front page' };
+    return isLate ? [AGAIN, way] : [way];
   }
   const giveUp = code === 'sign_in_refused' || needsOperator ? 'access_denied' : 'temporarily_unavailable';
   return [
@@ -116,7 +123,8 @@ export function sendErrorPage(res: Response, context: RequestContext, thrown: un
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const { requestId } = context;
-  const links = nextLinks(error, context);
+  // A form is not sent by a link.
+  const links = nextLinks(error, context, wait !== undefined && res.req.method === 'GET');
   const body = errorCard({ title, message: error.message, next, contact, requestId, links });
   sendPage(res, status, { title, narrow: true, body });
 }

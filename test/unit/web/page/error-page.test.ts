@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { LIMITS, beginAt, browserAt, closeStages, openStage } from '../harness.ts';
+import { LIMITS, PUBLIC_URL, beginAt, browserAt, closeStages, openStage, pendingAt, signedInAs } from '../harness.ts';
 import { TestProvider } from '../test-provider.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { errorDocument } from '../../../../src/web/web.ts';
@@ -32,6 +32,27 @@ test('too many sign-ins say whom to ask, and when to go on', async () => {
   const { text } = await browser.get('/login/start?provider=corp').expect(429);
   expect(text).toContain('Try again in 60 seconds.');
   expect(text).toContain('#platform-help');
+});
+
+test.each([
+  ['/login/uid-1', 'a pending authorization'],
+  ['/callback/corp?code=alice&state=s', 'a login transaction'],
+])('%s that cannot read %s has a link to itself', async (path) => {
+  const stage = await openStage();
+  const away = () => Promise.reject(new AppError('store_unavailable', 'away'));
+  stage.authorizations.pending = away;
+  stage.store.artefacts.find = away;
+  const { text } = await pendingAt(stage, 'uid-1').get(path).expect(503).expect('Retry-After', '1');
+  expect(text).toMatch(/<a [^>]*href="">Try again<\/a>.*href="\/">Front page/s);
+});
+
+test('a form that the store was too slow for is not sent by a link', async () => {
+  const { stage, browser, csrf } = await signedInAs('alice');
+  stage.store.sessions.read = () => Promise.reject(new AppError('store_unavailable', 'away'));
+  const form = browser.post('/logout').type('form').set('Origin', PUBLIC_URL).send({ csrf });
+  const { text } = await form.expect(503);
+  expect(text).toContain('Front page');
+  expect(text).not.toContain('>Try again<');
 });
 
 test('the page for an error of the authorization server has its message as text', () => {
