@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { patiently } from '../../src/commands/patient-store.ts';
 import type { AccessRole } from '../../src/core/access/role.ts';
 import { grantKey } from '../../src/core/credential/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
@@ -130,7 +131,7 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     ]);
     expect([one.status, other.status]).toEqual([200, 200]);
     expect(codeOf(await bob.call('POST', `/${id}/approve`, {}))).toBe('409 request_granted');
-    const stored = await stage.server.store.access.find(id);
+    const stored = await patiently(() => stage.server.store.access.find(id));
     expect(stored?.request).toMatchObject({ state: 'granted', decisions: [{ approved: true }, { approved: true }] });
     const begun = (await stage.events('access-begun')).filter(
       ({ annotations }) => annotations['portcullis.dev/grant-id'] === id,
@@ -195,10 +196,10 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     const alice = await machine('alice');
     const { access } = stage.server.store;
     const id = idOf(await alice.call('POST', '', ask('two')));
-    const read = await access.find(id);
+    const read = await patiently(() => access.find(id));
     if (read === undefined) throw new Error('no request');
-    await access.begin(read, { ...read.request, state: 'granted' }, 1);
-    await access.claimEnding(id, 'a replica that is gone', 3);
+    await patiently(() => access.begin(read, { ...read.request, state: 'granted' }, 1));
+    await patiently(() => access.claimEnding(id, 'a replica that is gone', 3));
     const { annotations } = await endOf(id);
     expect(annotations).toMatchObject({ 'portcullis.dev/ending': 'expired', 'portcullis.dev/complete': 'true' });
     expect(annotations['portcullis.dev/receipts']?.split(' ')).toHaveLength(2);
@@ -209,14 +210,14 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     const alice = await machine('alice');
     const { access } = stage.server.store;
     const id = idOf(await alice.call('POST', '', ask()));
-    const read = await access.find(id);
+    const read = await patiently(() => access.find(id));
     if (read === undefined) throw new Error('no request');
-    await access.begin(read, { ...read.request, state: 'granted' }, 600);
+    await patiently(() => access.begin(read, { ...read.request, state: 'granted' }, 600));
     const begun = async () =>
       (await stage.events('access-begun')).filter(({ annotations }) => annotations['portcullis.dev/grant-id'] === id);
     await until(async () => ((await begun()).length === 0 ? undefined : true));
     // Noted once its event is written.
-    await until(async () => (await access.find(id))?.request.grant?.audited);
+    await until(async () => (await patiently(() => access.find(id)))?.request.grant?.audited);
     await alice.call('DELETE', `/${id}`);
     await endOf(id);
     expect(await begun()).toHaveLength(1);
@@ -227,7 +228,7 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     const granted = await alice.call('POST', '', ask('break-glass'));
     const [id, session] = [idOf(granted), alice.session];
     const { log } = stage.server.store;
-    const { epoch, number } = await log.position();
+    const { epoch, number } = await patiently(() => log.position());
     // A UUID that follows from the grant, as its revocation had it once.
     const hex = createHash('sha256').update(`end of grant ${id}`).digest('hex');
     const guessed = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
@@ -237,7 +238,7 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     await attacker.hset(`{portcullis-demo}:request:${digest(guessed)}`, known);
     await attacker.quit();
     await alice.call('DELETE', `/${id}`);
-    const { live } = await log.join(300);
+    const { live } = await patiently(() => log.join(300));
     expect(live.map(({ change }) => change.kind === 'revoked' && change.key)).toContain(grantKey(id));
   });
 
@@ -257,21 +258,24 @@ describe('access requests, with two replicas on Redis and a real provider', () =
 
   test('with as many open requests of a role as may be, an approver sees all, and the next one is told', async () => {
     const [alice, bob] = [await machine('alice'), await machine('bob')];
-    const own = await stage.server.store.sessions.read(alice.session);
+    const own = await patiently(() => stage.server.store.sessions.read(alice.session));
     if (own === undefined) throw new Error('no session');
     const { store } = stage.server;
-    const template = (await store.access.find(idOf(await alice.call('POST', '', ask()))))?.request;
+    const asked = idOf(await alice.call('POST', '', ask()));
+    const template = (await patiently(() => store.access.find(asked)))?.request;
     if (template === undefined) throw new Error('no request');
     await alice.call('DELETE', `/${template.id}`);
     const { version: _v, lastUsedAt: _l, checkedAt: _c, thumbprint: _t, ...session } = own;
     await Promise.all(
       Array.from({ length: 25 }, async (_one, user) => {
         const account = `demo/user-${user}` as const;
-        const opened = await store.sessions.open({ ...session, id: `many-${user}`, account }, {});
+        const opened = await patiently(() => store.sessions.open({ ...session, id: `many-${user}`, account }, {}));
         if (!opened.ok) throw new Error(opened.reason);
         for (let count = 0; count < 10; count += 1) {
           const id = `many-${user}-${count}`;
-          await store.access.create({ ...template, id, account, session: `many-${user}`, knownAs: [id] });
+          await patiently(() =>
+            store.access.create({ ...template, id, account, session: `many-${user}`, knownAs: [id] }),
+          );
         }
       }),
     );

@@ -104,7 +104,13 @@ describe('two users who hold every connection slot of their limits', () => {
   let clients: Http2Connection[];
   const start = async (timing: Partial<ProxyTiming> = {}): Promise<void> => {
     clients = [];
-    plane = await startPlane({ limits: { inFlightPerUser: MOST }, timing });
+    // The API server is in this process: of a hundred handshakes at once, each waits for both ends of all others.
+    // A lease of 2 s lapses meanwhile.
+    plane = await startPlane({
+      limits: { inFlightPerUser: MOST },
+      stalenessSeconds: 60,
+      timing: { connectMs: 60_000, ...timing },
+    });
     plane.upstream.answer = (req, res) => {
       if (req.url?.includes('held') !== true) answerJson({})(req, res);
     };
@@ -129,7 +135,8 @@ describe('two users who hold every connection slot of their limits', () => {
   });
 
   it('leave connections to the cluster for every other user', async () => {
-    await start();
+    // As long as bob sends nothing.
+    await start({ uploadMs: 120_000 });
     const carol = await signIn(plane, { subject: 'carol' });
     const served = async (): Promise<void> => {
       expect((await call(plane, carol, PODS)).status).toBe(200);
@@ -159,7 +166,7 @@ describe('two users who hold every connection slot of their limits', () => {
   ])('with others, who hold all by $by, give one to a user who has none', async ({ path, options, reason, status }) => {
     const ALL = 2 * MOST;
     // Without it, a user waits for as long, and gets 503. As long as the attackers' own handshakes may take on a busy machine.
-    await start({ waitMs: 60_000 });
+    await start({ waitMs: 120_000 });
     const { answer, connections, requests } = plane.upstream;
     plane.upstream.answer = (req, res) => (req.url === LARGE ? res.write(Buffer.alloc(600_000)) : answer(req, res));
     const held: Http2Answer[] = [];

@@ -17,10 +17,10 @@ import type { UpstreamConnectError } from '../../src/proxy/upstream/connect.ts';
 import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
 import { FEW_PIPELINED, limitUnreadResponses } from '../../src/server/unread-responses.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { TestPlane, TestUser } from '../support/data-plane.ts';
+import type { PlaneOptions, TestPlane, TestUser } from '../support/data-plane.ts';
 import { clientHello } from '../support/client-hello.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
-import { keyUpdates } from '../support/key-updates.ts';
+import { keyUpdates, type KeyUpdates } from '../support/key-updates.ts';
 import { tinyRecords } from '../support/tiny-records.ts';
 import { makeCertificate } from '../support/upstream.ts';
 import { DATA, END_HEADERS, END_STREAM, frame, PREFACE, headersFrame } from '../support/http2-frames.ts';
@@ -57,14 +57,18 @@ describe('many clients that come at the same time', () => {
   afterEach(async () => {
     for (const end of ends.splice(0).toReversed()) await end();
   });
-  const opened = (plane: TestPlane): TestPlane => {
+  async function startedPlane(options: PlaneOptions = {}): Promise<TestPlane> {
+    // A burst, both ends of it in this process, takes a busy machine longer than a lease of 2 s, and longer than a client may take
+    // for its first request. These answer no PING.
+    const timing = { headMs: 120_000, pingMs: 120_000 };
+    const plane = await startPlane({ stalenessSeconds: 60, timing, ...options });
     ends.push(() => plane.close());
     return plane;
-  };
+  }
 
   it('64 requests are checked in one turn, and all get a response', async () => {
     const judged = turnCounter();
-    const plane = opened(await startPlane({ auditBlocked: () => (judged.note(), false) }));
+    const plane = await startedPlane({ auditBlocked: () => (judged.note(), false) });
     const h2 = await http2Connection(plane, null);
     ends.push(() => h2.close());
     const answers = Array.from({ length: CROWD }, () => h2.call({ token: 'none' }, PODS));
@@ -110,7 +114,7 @@ describe('many clients that come at the same time', () => {
     { version: 'HTTP/2', connections: 20, each: 100, of: 'of one account' },
   ])('some 256 requests $of are read in one turn: $version', async ({ version, connections, each, of }) => {
     const read = counted('begun');
-    const plane = opened(await startPlane());
+    const plane = await startedPlane();
     const alice = await signIn(plane);
     const user = await http2Connection(plane, alice.certificate);
     ends.push(() => user.close());
@@ -146,7 +150,7 @@ describe('many clients that come at the same time', () => {
     let isBehind = false;
     const read = counted('begun');
     const auditBacklogged = (account: string): boolean => isBehind && account === 'corp/mallory';
-    const plane = opened(await startPlane({ auditBacklogged }));
+    const plane = await startedPlane({ auditBacklogged });
     const [alice, mallory] = [await signIn(plane), await signIn(plane, { subject: 'mallory' })];
     const user = await http2Connection(plane, alice.certificate);
     ends.push(() => user.close());
@@ -181,7 +185,7 @@ describe('many clients that come at the same time', () => {
 
   it.each(['HTTP/1.1', 'HTTP/2'])('some 16,000 pieces of bodies are read in one turn: %s', async (version) => {
     const read = counted('pieceRead');
-    const plane = opened(await startPlane());
+    const plane = await startedPlane();
     const http2 = version === 'HTTP/2';
     const [connections, each] = [12, 30_000];
     const sockets = await connectionsOf(plane, connections, http2, null);
@@ -202,7 +206,7 @@ describe('many clients that come at the same time', () => {
 
   it('some 16,000 pieces of tunnels are read in one turn', async () => {
     const read = turnCounter();
-    const plane = opened(await startPlane());
+    const plane = await startedPlane();
     const mallory = await signIn(plane);
     plane.upstream.answerUpgrade = (_req, socket) =>
       void socket
@@ -229,12 +233,21 @@ describe('many clients that come at the same time', () => {
 
   const UPDATES = 2_400;
 
+  /** To prepare updates keeps a busy machine for seconds from a handshake that the server has not read to its end. */
+  async function connected(server: Server, port: number, options: ConnectionOptions) {
+    const accepted = once(server, 'secureConnection');
+    const client = await keyUpdates(port, options);
+    ends.push(() => void client.tcp.destroy());
+    await accepted;
+    return client;
+  }
+
   /** Counts key updates of clients that send them and nothing else, until each connection is ended. */
   async function updatesUntilEnded(server: Server, port: number, options: ConnectionOptions) {
     const read = turnCounter();
     server.on('secureConnection', (socket: TLSSocket) => void socket.on('keylog', () => read.note()));
-    const clients = await Promise.all(Array.from({ length: 6 }, () => keyUpdates(port, options)));
-    for (const { tcp } of clients) ends.push(() => void tcp.destroy());
+    const clients: KeyUpdates[] = [];
+    while (clients.length < 6) clients.push(await connected(server, port, options));
     const prepared = clients.map((client) => client.updates(UPDATES));
     const ended = clients.map(({ tcp }) => new Promise((resolve) => void tcp.once('close', resolve)));
     for (const [index, { tcp }] of clients.entries()) tcp.write(prepared[index] ?? Buffer.alloc(0));
@@ -243,11 +256,9 @@ describe('many clients that come at the same time', () => {
   }
 
   it('some 4,096 key updates of TLS are read in one turn: api listener; few with data between them end nothing', async () => {
-    // A busy machine takes long for the updates, and they are no request.
-    const plane = opened(await startPlane({ timing: { headMs: 120_000 } }));
+    const plane = await startedPlane();
     const options = { servername: HOST, ca: plane.ca };
-    const few = await keyUpdates(plane.port, options);
-    ends.push(() => void few.tcp.destroy());
+    const few = await connected(plane.listener.server, plane.port, options);
     const read = await updatesUntilEnded(plane.listener.server, plane.port, { ...options, ALPNProtocols: ['h2'] });
     // 64 kB of the connection that is one too many come at once; each record has 27 bytes.
     expect(read.most).toBeLessThanOrEqual(256 * 16 + 65_536 / 27);
@@ -300,7 +311,7 @@ describe('many clients that come at the same time', () => {
 
   it('16 handshakes of clients are processed in one turn, those of silent clients not before their first byte', async () => {
     const answered = turnCounter();
-    const plane = opened(await startPlane());
+    const plane = await startedPlane();
     let accepted = 0;
     plane.listener.server.on('connection', () => (accepted += 1));
     const hello = await clientHello();
@@ -318,7 +329,7 @@ describe('many clients that come at the same time', () => {
 
   it('the certificates of four clients are checked in one turn, and those that never come hold no one up', async () => {
     const checked = turnCounter();
-    const plane = opened(await startPlane());
+    const plane = await startedPlane();
     const held = await Promise.all(Array.from({ length: 40 }, () => secondFlightOf(plane)));
     for (const { tcp } of held) ends.push(() => void tcp.destroy());
     const alice = await signIn(plane);
@@ -359,7 +370,7 @@ describe('many clients that come at the same time', () => {
   });
 
   it('a connection that ends without a byte is released', async () => {
-    const plane = opened(await startPlane());
+    const plane = await startedPlane();
     const client = connect(plane.port, '127.0.0.1');
     await once(client, 'connect');
     client.resume().end();
