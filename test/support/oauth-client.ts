@@ -66,6 +66,8 @@ export async function served(ask: () => Promise<Answer>): Promise<Answer> {
   return answer;
 }
 
+const titleOf = (html: string): string => /<title>([^<]*)/.exec(html)?.[1] ?? '';
+
 export class OAuthClient {
   readonly endpoints: Endpoints;
   readonly key: ClientKey | undefined;
@@ -158,9 +160,9 @@ export class OAuthClient {
   /** The whole sign-in; throws where any step of it fails. A 503 uses up the code: a user signs in again. */
   async signIn(user: string | DemoUser, extra: Record<string, string> = {}, visitor?: Visitor): Promise<SignedIn> {
     const signIn = async (): Promise<Answer> => {
-      const { callback, verifier } = await this.authorize(user, visitor === undefined ? {} : { visitor });
+      const { page, callback, verifier } = await this.authorize(user, visitor === undefined ? {} : { visitor });
       const code = callback.searchParams.get('code');
-      if (code === null) throw new Error(`no code came back: ${callback.href}`);
+      if (code === null) throw new Error(`no code came back: ${page.status} ${titleOf(page.html)} at ${callback.href}`);
       return await this.redeem(code, verifier, extra);
     };
     const answer = await served(signIn);
