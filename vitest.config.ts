@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 import type { TestSequencer, TestSpecification } from 'vitest/node';
 
 // Every worker inherits it, and so do the hundreds of programs of ours that the tests start: each is compiled once.
-// Tests must leave nothing in the keyring of whoever runs them. Those about keyrings have one of their own.
+// Tests must leave nothing in the keyring of anyone who runs them. Those about keyrings have one of their own.
 process.env['PORTCULLIS_CREDENTIAL_STORE'] = 'file';
 process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(new URL('node_modules/.cache/compiled', import.meta.url));
 

@@ -60,7 +60,7 @@ export async function runDemo(args: DemoArguments): Promise<number> {
   }
 }
 
-/** Whoever only answers a question, or is told that a lesson runs, does not wait until the whole server is loaded. */
+/** Anyone who only answers a question, or is told that a lesson runs, does not wait until the whole server is loaded. */
 const startDemo = async (options: DemoOptions): Promise<RunningDemo> =>
   (await import('./launch.ts')).startDemo(options);
 

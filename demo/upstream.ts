@@ -2,7 +2,7 @@
  * The cluster that the demo stands in front of: the embedded one, or a real API server where `KUBEBUILDER_ASSETS` says where
  * etcd and kube-apiserver lie (as envtest has them), or the cluster of a kubeconfig that was named by the explicit option.
  *
- * Threat: `KUBECONFIG` in a newcomer's shell may well be production. It is not looked at; only `--kubeconfig FILE` is (decision 0008).
+ * `KUBECONFIG` in a newcomer's shell may well be production. It is not looked at; only `--kubeconfig FILE` is (decision 0008).
  */
 import { randomBytes } from 'node:crypto';
 import type { DemoCertificates } from './certificates.ts';
@@ -60,7 +60,7 @@ export async function startDemoCluster(options: DemoClusterOptions): Promise<Dem
   return startEmbedded(options);
 }
 
-/** Threat: whoever signs in with a password that the demo prints is cluster-admin there. Said before anything is made, and at the end. */
+/** Anyone who signs in with a password that the demo prints is cluster-admin there. Said before anything is made, and at the end. */
 async function startSomebodys(kubeconfig: string): Promise<DemoCluster> {
   const removal = removalCommand(kubeconfig);
   console.error(

@@ -25,7 +25,7 @@ Redis.
 - Helm rejects an unknown or invalid value, and says where and why.
 - \`helm test RELEASE\` asks, from a pod of the release, whether each replica is ready, whether browsers find sign-in at
   \`publicUrl\`, and whether each Kubernetes host has a valid certificate and is closed without a credential.
-- \`helm uninstall\` leaves the Secrets and volumes of the chart's own Redis. Whoever needs neither deletes them.
+- \`helm uninstall\` leaves the Secrets and volumes of the chart's own Redis. Anyone who needs neither deletes them.
 
 ## Values
 `;

@@ -10,7 +10,7 @@ export interface LessonTerminal {
   /** Its file in the demo's folder is `as-NAME`. */
   readonly name: string;
   readonly user: string;
-  /** The terminal whose sign-in it shares, as whoever has taken that laptop; its own otherwise. */
+  /** The terminal whose sign-in it shares, as a thief who has taken that laptop; its own otherwise. */
   readonly laptopOf?: string;
   /** `own`: the learner's. `played`: a small program signs in as the user. `none`: no sign-in is possible here. */
   readonly browser: 'own' | 'played' | 'none';

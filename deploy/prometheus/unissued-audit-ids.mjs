@@ -116,7 +116,7 @@ async function reached(files, { account, expected }) {
       } else if (event.impersonatedUser === undefined && event.responseStatus?.code !== 403) {
         if (!isOwnQuestion(event)) wrong.set(event.auditID, { wrong: 'acted_as_itself', ...shown(event) });
       } else if (event.impersonatedUser !== undefined || !isOwnQuestion(event)) {
-        // Whoever makes up an id may use it twice: each request is judged by itself.
+        // Anyone who makes up an id may use it twice: each request is judged by itself.
         if (!asked.has(event.auditID)) asked.set(event.auditID, []);
         asked.get(event.auditID).push(shown(event));
       }

@@ -26,7 +26,7 @@ function header(path: string, mode: number, size: number): Buffer {
   if (Buffer.byteLength(path) > 100) throw new Error(`${path} is too long a name for an archive`);
   block.write(path, 0, 'utf8');
   octal(mode, 100, 7);
-  octal(0, 108, 7); // owner and group: whoever unpacks it
+  octal(0, 108, 7); // owner and group: anyone who unpacks it
   octal(0, 116, 7);
   octal(size, 124, 11);
   octal(0, 136, 11); // time

@@ -46,7 +46,7 @@ async function freePortBase(): Promise<number> {
 async function typeAtProvider(page: Page, user: string): Promise<void> {
   const who = USERS.find(({ name }) => name === user);
   if (who === undefined) throw new Error(`there is no user ${user}`);
-  // Whoever is known there already is only asked whether to go on.
+  // Anyone who is known there already is only asked whether to go on.
   if (await page.getByLabel('Password').isVisible()) {
     await page.getByLabel('Name').fill(who.name);
     await page.getByLabel('Password').fill(who.password);

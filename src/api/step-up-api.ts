@@ -24,7 +24,7 @@ export const stepUpApi = (deps: StepUpApiDeps, stepUps: Challenges): RequestHand
     failures: {
       log: 'request about a step-up failed',
       notFound: 'There is no such resource of step-up.',
-      // An id is a secret until its step-up is over: whoever has it sees the page with the user's name.
+      // An id is a secret until its step-up is over: anyone who has it sees the page with the user's name.
       path: (path) => (path.startsWith(`${PATH}/`) ? `${PATH}/ID` : PATH),
       // A poll of what is over: a program asks again and again.
       isQuiet: ({ method }, status) => method === 'GET' && status === 404,

@@ -17,7 +17,7 @@ const REASONS: Readonly<Record<AuthTimeDefect, string>> = {
 };
 
 /**
- * The sign-in is not the fresh one that was requested, or its `auth_time` cannot be read at all. Whoever knows what it was
+ * The sign-in is not the fresh one that was requested, or its `auth_time` cannot be read at all. Anyone who knows what it was
  * for gives it the message (`core/identity/fresh-sign-in.ts`).
  */
 export class UnprovenSignIn extends AppError {

@@ -121,7 +121,7 @@ export const misconfigured = (provider: string, reason: string, cause: unknown):
 /** The metadata or the keys that a provider publishes are invalid. */
 export class InvalidResponse extends Error {}
 
-/** The provider rejects the authorization request, whoever the user is (RFC 6749 §4.1.2.1). */
+/** The provider rejects the authorization request, whatever user it is (RFC 6749 §4.1.2.1). */
 const REQUEST_REJECTED = new Set([
   'invalid_request',
   'invalid_scope',
@@ -255,7 +255,7 @@ export function isGone(error: unknown): boolean {
   return hasCode(error, NOT_LISTENING);
 }
 
-/** openid-client's codes for claims that are not as they should be, whoever has signed them. */
+/** openid-client's codes for claims that are not as they should be, whatever key has signed them. */
 const CLAIM_CODES = new Set([
   'OAUTH_JWT_CLAIM_COMPARISON_FAILED',
   'OAUTH_JWT_TIMESTAMP_CHECK_FAILED',

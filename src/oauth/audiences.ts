@@ -59,7 +59,7 @@ export function audiences(
       // A workload has no sessions to look after: its own token opens one.
       if (audience === SELF_AUDIENCE) return !rules.has(holder.provider);
       if (audience === ADMIN_AUDIENCE) {
-        // Whoever was given less than the user has must not administer, whatever the user's groups.
+        // Anyone who was given less than the user has must not administer, whatever the user's groups.
         if (holder.delegation !== undefined) return false;
         const rule = rules.get(holder.provider);
         // An attacker with a workload whose issuer lets it choose its groups names an admin group. So only the

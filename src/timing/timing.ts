@@ -5,7 +5,7 @@
  * Owns the one rule of all limits: a reply is never late because this process did not run. Node runs the timers that
  * are due before it reads its sockets. After a turn that took longer than the limit, such as one that resets thousands
  * of streams, the timer would be first, although the reply has been waiting to be read. So a limit that has passed
- * counts only after one poll of the sockets. Where a machine or a container was stopped for a moment, so was whoever
+ * counts only after one poll of the sockets. Where a machine or a container was stopped for a moment, so was the process that
  * was to reply, perhaps: a limit whose timer was late goes on for as long as that again, once, and at most as long as
  * itself. Must not know what is waited for.
  *
@@ -75,7 +75,7 @@ export interface Turns {
    */
   reserve(): Promise<void> | undefined;
   /**
-   * True while more steps wait than are run in the next turns: whoever brings more should wait. The same for all that
+   * True while more steps wait than are run in the next turns: one who brings more should wait. The same for all that
    * ask between two turns.
    */
   readonly isBehind: boolean;

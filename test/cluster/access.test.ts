@@ -237,7 +237,7 @@ describe('the two records of all this', () => {
       impersonatedUser?.extra?.['portcullis.dev/grant-id'] === undefined ? [] : [impersonatedUser],
     );
     expect(withGrant.length).toBeGreaterThan(5);
-    // Whoever acts as another user does so by the right that was granted, and has no group of it there.
+    // Anyone who acts as another user does so by the right that was granted, and has no group of it there.
     for (const { username, groups } of withGrant) expect(groups?.includes(GROUP)).toBe(username === 'demo:alice');
   });
 });

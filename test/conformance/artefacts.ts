@@ -71,7 +71,7 @@ function savingConforms(open: OpenStore): void {
     expect(await store.artefacts.findByUserCode('DeviceCode', 'user-code')).toBeUndefined();
   });
 
-  it('leaves a name to whoever had it last', async () => {
+  it('leaves a name to the one who had it last', async () => {
     const { store } = await open();
     await store.artefacts.save('DeviceCode', 'first', { is: 1 }, { ttlSeconds: 60, userCode: 'BCDF-GHJK' });
     await store.artefacts.save('DeviceCode', 'second', { is: 2 }, { ttlSeconds: 60, userCode: 'BCDF-GHJK' });

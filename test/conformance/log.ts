@@ -139,7 +139,7 @@ function renewalConforms(open: OpenStore): void {
     });
   });
 
-  it('keeps the last entry although its time is over, so that whoever applied it finds its place', async () => {
+  it('keeps the last entry although its time is over, so that a replica that applied it finds its place', async () => {
     const subject = await open();
     const { store, clock } = subject;
     const start = await store.log.position();
@@ -223,7 +223,7 @@ function noticesConform(open: OpenStore): void {
     expect((await store.log.join(TOKEN_SECONDS)).live).toEqual([]);
   });
 
-  it('keeps one notice after another for whoever is a moment behind', async () => {
+  it('keeps one notice after another for a reader who is a moment behind', async () => {
     const { store } = await open();
     const { position } = await store.log.join(TOKEN_SECONDS);
     for (const id of ['one', 'two', 'three']) await store.log.announceDrill(id);

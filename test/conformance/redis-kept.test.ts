@@ -113,7 +113,7 @@ it('keeps nothing of a delegated session that has ended, nor of what was beneath
   await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'first' }, ended: true });
   expect(await bench.bare.zrange(beneath('own'), '0', '-1')).toEqual([sessionDigest('second'), third]);
   bench.clock.advance(1000);
-  // One that ends is cleaned up by whoever signs in next, together with what is beneath it.
+  // One that ends is cleaned up by anyone who signs in next, together with what is beneath it.
   await openNow(subject, { id: 'another', account: 'corp/2', subject: '2' });
   const left = ['session:*', 'beneath:*', 'of:*', 'account:*'].map((name) => bench.bare.keys(`{portcullis}:${name}`));
   const keys = (await Promise.all(left)).flat().map((name) => name.slice('{portcullis}:'.length, -22));

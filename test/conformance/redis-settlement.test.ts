@@ -111,7 +111,7 @@ it('waits for the longest lease of the life before, although no one who was ther
   expect(await outcomes(await bench.fresh(), bench, LONG_W_MS)).toEqual(['epoch_unsettled', 'opened']);
 });
 
-it('is told of the longest lease of the life before by whoever remembers it, where a store that was emptied does not', async () => {
+it('is told of the longest lease of the life before by a replica that remembers it, where a store that was emptied does not', async () => {
   await using bench = await workbench();
   const [survivor, other] = [await bench.store(), await bench.fresh()];
   expect(await renew(survivor, { incarnation: 'longer', leaseMs: 10_000 })).toBe(10_000);

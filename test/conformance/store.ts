@@ -19,7 +19,7 @@ import { sessionsConform } from './sessions.ts';
 /**
  * The suite that every store passes. Only the interface is used, so that what a test shows is what a caller may
  * rely on.
- * @param open gives a fresh, empty store for each test; whoever opens it closes it
+ * @param open gives a fresh, empty store for each test; anyone who opens it closes it
  */
 export function storeConforms(name: string, open: OpenStore): void {
   describe(`store: ${name}`, () => {

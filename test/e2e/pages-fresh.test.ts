@@ -79,7 +79,7 @@ describe('after a while', () => {
     expect(await htmlErrors(await refused.text())).toEqual([]);
     expect(await instance.server.store.locks.list()).toHaveLength(1);
     await page.getByRole('link', { name: 'Sign in again' }).click();
-    // Whoever sits there now has to know the password, although the provider knows this browser.
+    // Anyone who sits there now has to know the password, although the provider knows this browser.
     await signInAtProvider(page, 'root');
     await page.waitForURL(`${instance.urls.web}/admin/locks`);
     await unlock();

@@ -19,7 +19,7 @@ afterAll(async () => {
   await stage.stop();
 });
 
-it('leads a real browser from our button through the provider’s sign-out and back, and whoever comes next has to sign in', async () => {
+it('leads a real browser from our button through the provider’s sign-out and back, and anyone who comes next has to sign in', async () => {
   const page = await browser.newPage();
   await page.goto(`${stage.web}/login/start?provider=demo&to=me`);
   await page.waitForURL(`${stage.web}/me`);

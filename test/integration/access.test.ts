@@ -140,7 +140,7 @@ describe('access requests, with two replicas on Redis and a real provider', () =
     await alice.call('DELETE', `/${id}`);
   });
 
-  test('whoever asked approves by no account, no admin’s rights and no delegated session', async () => {
+  test('the requester approves by no account, no admin’s rights and no delegated session', async () => {
     const [alice, shouting] = [await machine('alice'), await machine('ALICE')];
     const id = idOf(await alice.call('POST', '', ask()));
     expect(codeOf(await alice.call('POST', `/${id}/approve`, {}))).toBe('403 own_request');

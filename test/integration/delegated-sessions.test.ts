@@ -17,7 +17,7 @@ const DEMO = 'urn:portcullis:cluster:demo';
 const ADMIN = 'urn:portcullis:admin';
 /** A minute, for this test. */
 const ORDERS = 100;
-const LANES = 8;
+const AT_ONCE = 8;
 const PODS = '/api/v1/namespaces/default/pods';
 
 describe('delegated sessions, with Redis and a real provider', () => {
@@ -235,12 +235,12 @@ describe('delegated sessions, with Redis and a real provider', () => {
     ];
     // Some at once: a machine that takes a minute for a hundred of them, one after the other, never has too many. None waits for
     // another, which would be rejected for that: the body of each is malformed.
-    const answers = (await Promise.all(Array.from({ length: LANES }, (_each, lane) => ordersOf(lane)))).flat();
-    async function ordersOf(lane: number): Promise<readonly Answer[]> {
-      const { client } = lane % 2 === 0 ? child : sibling;
+    const answers = (await Promise.all(Array.from({ length: AT_ONCE }, (_each, index) => ordersOf(index)))).flat();
+    async function ordersOf(index: number): Promise<readonly Answer[]> {
+      const { client } = index % 2 === 0 ? child : sibling;
       const made: Answer[] = [];
-      while (made.length < (2.4 * ORDERS) / LANES) {
-        made.push(await delegationsRequest(client, tokens[lane % 2] ?? '', 'POST', { body: 'malformed' }));
+      while (made.length < (2.4 * ORDERS) / AT_ONCE) {
+        made.push(await delegationsRequest(client, tokens[index % 2] ?? '', 'POST', { body: 'malformed' }));
       }
       return made;
     }

@@ -250,7 +250,7 @@ it('have no groups at another cluster, nor of one that is configured for another
   expect(await asked(clusterAudience('prod'))).toEqual([...ALICE.groups, 'shop:admins', 'db:read']);
 });
 
-it('have none once their user has left the group that may ask, and say so once to whoever ends it', async () => {
+it('have none once their user has left the group that may ask, and say so once to anyone who ends it', async () => {
   const grant = grantOf(ADMINS, 60_000);
   await begin(alice, grant);
   await call(plane, alice, PODS);

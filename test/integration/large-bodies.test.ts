@@ -1,5 +1,5 @@
 /**
- * Bodies that are passed on in memory that is used again (src/proxy/upstream/slab.ts): whoever reads slowly, breaks off or is cut, no byte of one
+ * Bodies that are passed on in memory that is used again (src/proxy/upstream/slab.ts): anyone who reads slowly, breaks off or is cut, no byte of one
  * response is in another.
  */
 import { once } from 'node:events';

@@ -114,7 +114,7 @@ describe('a service account with its own token', () => {
   });
 
   it.each<[string, string, string]>([
-    ['our own account, whoever holds its token', INSTANCE, 'passthrough_own_account'],
+    ['our own account, by any holder of its token', INSTANCE, 'passthrough_own_account'],
     ['a user whose issuer the cluster trusts', 'oidc:root', 'passthrough_not_service_account'],
     ['a node', 'system:node:n1', 'passthrough_not_service_account'],
     ['a name that only looks so', 'system:serviceaccount:ci:builder:x', 'passthrough_not_service_account'],

@@ -246,7 +246,7 @@ describe('by a code', () => {
     expect(begun.body).toMatchObject({ url: verificationUrl, verificationUrl: `${web}/step-up` });
     const poll = async () => (await call(own.client, own.self, `/-/step-up/${id}`)).body;
     expect(await poll()).toEqual({ state: 'pending' });
-    // No link leads past the code, whoever knows the id.
+    // No link leads past the code, also for one who knows the id.
     expect((await browser().visit(`${web}/step-up/${id}`)).status).toBe(400);
     expect((await browser().visit(`${web}/step-up/${id}/start?ticket=x`)).status).toBe(400);
     const visitor = browser();

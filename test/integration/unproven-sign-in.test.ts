@@ -318,7 +318,7 @@ describe('a whole server with such a provider', () => {
   it.each([
     ['a decision', `/access/${'A'.repeat(22)}`, 'A decision about an access request needs', 'access.freshness: off'],
     ['a role with freshness', '/access?role=secrets-reader', 'This role is for users', 'access.roles'],
-  ])('whoever needs it for %s is told what works there', async (_name, to, needed, way) => {
+  ])('anyone who needs it for %s is told what works there', async (_name, to, needed, way) => {
     asRoot(0);
     const browser = visitor();
     await signIn(browser);
@@ -327,7 +327,7 @@ describe('a whole server with such a provider', () => {
     expect(text).not.toContain('unlock');
   });
 
-  it('whoever signs in by a code is sent to a browser on the same machine, where it works', async () => {
+  it('anyone who signs in by a code is sent to a browser on the same machine, where it works', async () => {
     const { body } = await instance.client.post('/-/oauth/device', { client_id: 'portcullis-cli' });
     instance.provider.lie({ idToken: saying(0) });
     const browser = visitor();

@@ -42,7 +42,7 @@ let cookies: Awaited<ReturnType<BrowserContext['cookies']>>;
 let context: BrowserContext;
 let page: Page;
 
-/** Whoever has an account can see what forms there are; and alice's session is the prize. */
+/** Anyone who has an account can see what forms there are; and alice's session is the prize. */
 beforeAll(async () => {
   stage = await openHostileStage();
   const alice = await signedInContext(stage.browser, stage.main, 'alice');

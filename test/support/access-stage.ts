@@ -72,7 +72,7 @@ export interface AccessReplicas {
   /** Addresses of the replicas' api listeners, by name. */
   readonly apis: ReadonlyMap<string, string>;
   readonly redis: RedisServer;
-  /** The replicas and Redis; what was given is for whoever started it. */
+  /** The replicas and Redis; what was given is for the test that started it. */
   stop(): Promise<void>;
 }
 

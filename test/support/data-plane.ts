@@ -67,7 +67,7 @@ export interface TestPlane {
 export interface PlaneOptions {
   /** To share a store and an upstream between replicas. */
   readonly beside?: TestPlane;
-  /** One of its own, such as Redis; whoever opens it closes it. */
+  /** One of its own, such as Redis; anyone who opens it closes it. */
   readonly store?: Store;
   /** Wraps the log, for a store that is unavailable. */
   readonly log?: (log: RevocationLog) => RevocationLog;

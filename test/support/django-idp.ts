@@ -110,7 +110,7 @@ async function startProject(file: string, settings: object): Promise<Running> {
   await writeFile(file, JSON.stringify(settings), { mode: 0o600 });
   const child = spawn(PYTHON, [PROJECT, file], { stdio: ['pipe', 'pipe', 'pipe'] });
   const ended = endOf(child);
-  // Whoever waits for a line hears of it.
+  // Anyone who waits for a line hears of it.
   ended.catch(() => {});
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const nextLine = async (): Promise<unknown> => {

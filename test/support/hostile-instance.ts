@@ -11,7 +11,7 @@ import { CLIENT_ID, startHostileProvider, type HostileProvider } from './hostile
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 import { startRedis, type RedisServer } from './redis.ts';
 
-/** Whoever signs in at the hostile provider. */
+/** Everyone who signs in at the hostile provider. */
 export const ACCOUNT = 'demo/42';
 
 export interface HostileInstance {

@@ -21,7 +21,7 @@ export async function temporaryFolder(): Promise<string> {
 }
 
 /**
- * Resolves when the store's epoch is old enough for anything to be minted (docs/revocation-protocol.md#settle): whoever signs in before is
+ * Resolves when the store's epoch is old enough for anything to be minted (docs/revocation-protocol.md#settle): anyone who signs in before is
  * sent away.
  */
 export async function untilSettled({ log }: Pick<Store, 'log'>): Promise<void> {

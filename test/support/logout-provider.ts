@@ -1,6 +1,6 @@
 /**
  * A real OpenID provider (oidc-provider) that tells its clients when a user signs out, and to which clients send users who sign out there.
- * Whoever comes is signed in as alice, without a question; and its key can sign logout tokens that say what a test wants.
+ * Every visitor is signed in as alice, without a question; and its key can sign logout tokens that say what a test wants.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';

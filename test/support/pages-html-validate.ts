@@ -8,7 +8,7 @@ const CONFIG: ConfigData = {
     // HTML takes both, and the formatter of this project writes these.
     'doctype-style': ['error', { style: 'lowercase' }],
     'void-style': ['error', { style: 'selfclose' }],
-    // What comes from the page's own origin comes from whoever could change the hash in the page too.
+    // What comes from the page's own origin comes from anyone who could change the hash in the page too.
     'require-sri': ['error', { target: 'crossorigin' }],
     // The templates leave some where a part is left out; it is not visible.
     'no-trailing-whitespace': 'off',

@@ -98,7 +98,7 @@ async function end(child: ChildProcess): Promise<void> {
 interface Program {
   /** The line by which it says that it is where it should be, when it is started for the first time. */
   readonly ready: string;
-  /** The line by which it says that it serves, whoever else is there. */
+  /** The line by which it says that it serves, beside any other. */
   readonly serves: string;
   /** Writes what it needs into its folder, and says how to start it. */
   argsFor(port: number, dir: string): Promise<readonly string[]>;
@@ -203,7 +203,7 @@ interface StartSentinels {
 
 /**
  * Starts Sentinels that watch one master and put another in its place half a second after it has gone, as a majority of them sees it.
- * @param at where they, and whoever asks them, find the master: by itself, or behind a link that can be cut
+ * @param at where they, and anyone who asks them, find the master: by itself, or behind a link that can be cut
  */
 export async function startSentinels(
   at: { readonly port: number },

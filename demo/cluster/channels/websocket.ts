@@ -29,7 +29,7 @@ const writer = (socket: WebSocket, channel: number): Writable =>
       if (socket.readyState !== socket.OPEN) return sent(new Error('the connection is closed'));
       socket.send(message(channel, chunk), sent);
     },
-    // Whoever writes learns of a closed connection by `closed`.
+    // Anyone who writes learns of a closed connection by `closed`.
   }).on('error', () => undefined);
 
 export function websocketChannels(socket: WebSocket, options: StreamOptions): RemoteChannels {

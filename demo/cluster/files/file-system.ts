@@ -1,7 +1,7 @@
 /**
  * The files of one container: in memory, bounded, gone with the pod.
  *
- * Threat: whoever may exec chooses names and contents. No name here ever reaches the files of this machine.
+ * Anyone who may exec chooses names and contents. No name here ever reaches the files of this machine.
  */
 import { posix } from 'node:path';
 

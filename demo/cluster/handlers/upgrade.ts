@@ -106,7 +106,7 @@ export class Upgrades {
     const { info, user } = admit(this.#parts, request);
     const { resource, target } = upgradeTarget(info);
     if (!isUpgradable(resource, target.subresource)) throw badRequest('this path does not switch protocols');
-    // As from Kubernetes 1.35 on: a WebSocket begins with a GET, and whoever may only read must not get a shell by it.
+    // As from Kubernetes 1.35 on: a WebSocket begins with a GET, and anyone who may only read must not get a shell by it.
     if (!this.#parts.authorizer.decide(user, { verb: 'create', resource: target }).allowed) {
       throw new StatusError(403, 'Forbidden', `pods "${target.name}" is forbidden: `, {
         name: target.name,

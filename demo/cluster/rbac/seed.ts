@@ -60,7 +60,7 @@ const bornWith = (object: KubeObject): KubeObject => ({
   metadata: { ...object.metadata, labels: { 'kubernetes.io/bootstrapping': 'rbac-defaults' } },
 });
 
-/** What a real cluster gives to its administrators and to whoever is signed in. */
+/** What a real cluster gives to its administrators and to anyone who is signed in. */
 const born = (): KubeObject[] =>
   [
     role('cluster-admin', [

@@ -15,7 +15,7 @@ export interface Process {
   err(text: string | Buffer): Promise<void>;
   /** Aborted when the caller has gone: everything ends. */
   readonly closed: AbortSignal;
-  /** What ^C stops now; whoever runs in front sets it. */
+  /** What ^C stops now; anyone who runs in front sets it. */
   readonly foreground: { interrupt: (() => void) | undefined };
 }
 

@@ -1,7 +1,7 @@
 /**
  * A shell small enough to read: it runs inside the cluster's own process and starts nothing outside it.
  *
- * Threat: a client that may exec chooses the arguments, so they only select from the programs that are listed here.
+ * A client that may exec chooses the arguments, so they only select from the programs that are listed here.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 

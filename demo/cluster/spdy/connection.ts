@@ -99,7 +99,7 @@ class ServerConnection implements SpdyConnection {
       reset: () => this.#write(rstStream(id, RST.cancel)),
       stalled: (behind) => this.#stall(id, behind),
     });
-    // A reset is an ordinary end of a stream here; whoever uses the stream sees it close.
+    // A reset is an ordinary end of a stream here; anyone who uses the stream sees it close.
     stream.on('error', () => undefined);
     stream.once('close', () => this.#streams.delete(id));
     this.#streams.set(id, stream);

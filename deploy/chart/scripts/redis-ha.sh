@@ -56,7 +56,7 @@ consider() {
 # What this pod's Sentinel has written down: each failover has a higher epoch than the one before.
 noted() { sed -n "s/^sentinel $1 $GROUP \([^ ]*\).*/\1/p" "$STATE" 2>/dev/null || true; }
 
-# Whoever knows of the latest failover is right, here or in another pod: one that was down does not know what happened since, and followers copy a
+# A node that knows of the latest failover is right, here or in another pod: one that was down does not know what happened since, and followers copy a
 # primary's data, however old. Sets `leader`, and `answered` if another Sentinel did.
 primary() {
   newest=0
@@ -67,7 +67,7 @@ primary() {
     # Before the host: should it change in between, what is new counts as old, not the other way round.
     epoch=$(ask_sentinel "$other" sentinel master "$GROUP" 2>/dev/null | sed -n '/^config-epoch$/{n;p;}')
     found=$(named_by "$other")
-    # Half an answer is none: without the host, a node that missed a failover would lead on the word of whoever knows of it.
+    # Half an answer is none: without the host, a node that missed a failover would lead on the word of any node that knows of it.
     [ -n "$epoch" ] && is_node "${found:-none}" || continue
     answered=yes
     consider "$epoch" "$found"

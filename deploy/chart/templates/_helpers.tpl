@@ -229,7 +229,7 @@ fsGroup: {{ .id }}
 {{- end }}
 
 {{/*
-Where a destination is not named: anywhere but link-local addresses, at which clouds give a node's credentials to whoever asks.
+Where a destination is not named: anywhere but link-local addresses, at which clouds give a node's credentials to anyone who asks.
 */}}
 {{- define "portcullis.anywhere" -}}
 - ipBlock: { cidr: 0.0.0.0/0, except: [169.254.0.0/16, 100.100.100.200/32] }

@@ -33,7 +33,7 @@ export interface SinkParts {
  * need the rest of the space.
  */
 const FAILING_FROM = 0.75;
-/** What is read already ends in events too, so whoever sends much waits well before that. */
+/** What is read already ends in events too, so one who sends much waits well before that. */
 const BACKLOGGED_FROM = 0.25;
 /**
  * Of the space that is left before it fails: from a sixteenth of the queue on, and less where many accounts send much, so

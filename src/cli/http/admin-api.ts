@@ -142,7 +142,7 @@ async function sendOnce(
 function noAdmin(entry: CacheEntry, cause: AppError): AppError {
   const { url, delegated } = entry.server;
   if (delegated !== undefined) {
-    const what = 'A delegated session does not administer, whoever it was made by.';
+    const what = 'A delegated session does not administer, also beneath that of an admin.';
     return cliError('forbidden', what, 'do it in your own session', { reason: cause.reason, cause });
   }
   const next = `ask your platform team to make you one; if they just have: portcullis login --server ${url}`;

@@ -133,7 +133,7 @@ function saveSession(
     whileWaiting: () => undefined,
     work: async () => {
       const before = readStoredSession(entry);
-      // Not where there was none: whoever chose the file is asked for no password of a keyring.
+      // Not where there was none: anyone who chose the file is asked for no password of a keyring.
       const leftInKeyring = store === 'file' && before !== undefined && before.refreshToken === undefined;
       const cached = await storeSecrets(context, entry, session, store);
       writePins(entry, pins);

@@ -26,7 +26,7 @@ export interface AccessNotice {
   readonly kind: NoticeKind;
   /** As it is after what the notice is about. Its texts of users are hostile. */
   readonly request: AccessRequest;
-  /** Username of whoever did it; absent where no one did. */
+  /** Username of the user who did it; absent where no one did. */
   readonly by?: string;
 }
 

@@ -19,7 +19,7 @@ export type AccessState = (typeof ACCESS_STATES)[number];
 export type GrantEnding = 'expired' | 'user' | 'approver' | 'admin' | 'session' | 'group' | 'role' | 'lost';
 
 /**
- * Why an approval counts no longer: whoever gave it could not give it now. Their account is `locked`; the `session` that
+ * Why an approval counts no longer: its approver could not give it now. Their account is `locked`; the `session` that
  * gave it has ended, whatever ended that; they have left the groups that approve (`group`); their provider does not confirm
  * them any more, because it cannot be asked (`unconfirmed`).
  */
@@ -44,7 +44,7 @@ export interface AccessDecision {
   readonly approved: boolean;
   /** Of an approval: names of the same user at any provider, folded, so that one human approves once. Never shown. */
   readonly knownAs?: readonly string[];
-  /** Of whoever decided; hostile text of at most `MOST_REASON` characters. */
+  /** Of the user who decided; hostile text of at most `MOST_REASON` characters. */
   readonly reason?: string;
   /** Of an approval that counts no longer. It may be given again. */
   readonly lapsed?: ApprovalLapse;
@@ -83,13 +83,13 @@ export interface GrantPeriod {
   readonly beganAt: number;
   /** As was approved; a grant may be over earlier. */
   readonly endsAt: number;
-  /** Its begin is in the audit log. Absent: whoever finds it writes that, because no response came to whoever began it. */
+  /** Its begin is in the audit log. Absent: a replica that finds it writes that, because the one that began it got no response. */
   readonly audited?: true;
   /** Epoch seconds; of `ended`. */
   readonly endedAt?: number;
   /** Of one that is `granted` still: someone is about to end it. */
   readonly ending?: GrantEnding;
-  /** Username of whoever ended it. */
+  /** Username of the user who ended it. */
   readonly endedBy?: string;
   /** Id of the revocation that ended it, whose receipt says what each replica did. */
   readonly revocation?: string;

@@ -34,7 +34,7 @@ export interface RoleApproval {
   readonly count: number;
 }
 
-/** What of a role counts for one request: as it was shown to whoever approved it. */
+/** What of a role counts for one request: as it was shown to the approver. */
 export type RoleTerms = Pick<AccessRole, 'name' | 'description' | 'groups' | 'clusters' | 'requesters' | 'approval'>;
 
 export const termsOf = ({ name, description, groups, clusters, requesters, approval }: AccessRole): RoleTerms => ({

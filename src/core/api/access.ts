@@ -14,13 +14,13 @@ export const accessRequestIdSchema = z
   .regex(/^[A-Za-z0-9_-]{1,64}$/, 'the id of an access request has letters, digits, - and _');
 
 const decisionSchema = z.object({
-  user: z.string().describe('username of whoever decided'),
+  user: z.string().describe('username of the user who decided'),
   at: timeSchema,
   approved: z.boolean(),
   reason: z.string().describe('as they gave it; absent where they gave none').exactOptional(),
   lapsed: z
     .enum(APPROVAL_LAPSES)
-    .describe('why this approval counts no longer: whoever gave it could not give it now; absent: it counts')
+    .describe('why this approval counts no longer: its approver could not give it now; absent: it counts')
     .exactOptional(),
 });
 
@@ -33,7 +33,7 @@ const grantSchema = z.object({
     .enum(['expired', 'user', 'approver', 'admin', 'session', 'group', 'role', 'lost'])
     .describe('why it is over')
     .exactOptional(),
-  endedBy: z.string().describe('username of whoever ended it').exactOptional(),
+  endedBy: z.string().describe('username of the user who ended it').exactOptional(),
   revocation: z.string().describe('id of the revocation that ended it, whose result has the receipts').exactOptional(),
 });
 
@@ -43,7 +43,7 @@ export const accessRequestSchema = z.object({
   description: z.string().describe('of the role, as it was shown'),
   groups: names.describe('what the role gives'),
   clusters: names.describe('where it gives them; absent: everywhere').exactOptional(),
-  user: z.string().describe('username of whoever asked'),
+  user: z.string().describe('username of the requester'),
   account: z.string().describe('`PROVIDER/SUBJECT`'),
   session: z.string().describe('the session that gets it'),
   device: z.string().describe('the name that the program gave its device; anyone chooses it').exactOptional(),
@@ -73,7 +73,7 @@ export const accessDecisionSchema = z.strictObject({
   reason: z
     .string()
     .max(2000)
-    .describe('why, for the audit log and for whoever asked; 500 characters are kept')
+    .describe('why, for the audit log and for the requester; 500 characters are kept')
     .exactOptional(),
 });
 

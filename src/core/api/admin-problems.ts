@@ -65,7 +65,7 @@ export const ADMIN_PROBLEMS = {
   },
   provider_unavailable: {
     status: 502,
-    when: 'an identity provider does not confirm whoever asks, decides or has given an approval right now; nothing was done',
+    when: 'an identity provider does not confirm the requester, the approver or an earlier approver right now; nothing was done',
   },
   drill_running: { status: 409, when: 'another drill is running' },
   drill_refused: { status: 409, when: 'the session that the drill needs was rejected' },

@@ -62,7 +62,7 @@ export const sessionSchema = z.object({
   userAgent: z.string().describe('the `User-Agent` header of the sign-in'),
   deviceName: z
     .string()
-    .describe('the name that the program gave its device: a claim of whoever signed in; absent if it gave none')
+    .describe('the name that the program gave its device: a claim of the user who signed in; absent if it gave none')
     .exactOptional(),
   bound: z.boolean().describe('bound to a client certificate (RFC 8705)'),
   device: z.boolean().describe('signed in with a device code (RFC 8628)'),

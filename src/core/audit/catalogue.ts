@@ -108,7 +108,7 @@ export const PORTCULLIS_EVENTS = {
   },
   'access-approval-lapsed': {
     chapter: 'Access requests and step-up',
-    when: 'an approval of an open request counts no longer, because whoever gave it could not give it now',
+    when: 'an approval of an open request counts no longer, because its approver could not give it now',
     code: always,
     facts: ASKED,
   },

@@ -55,7 +55,7 @@ export function isRejection(rejected: AuditEvent): boolean {
 
 /**
  * Decides by who responded, as `isRejection` does.
- * @returns whether the event is of a request with which nothing was done, whoever sent it: it may be left out where there is
+ * @returns whether the event is of a request with which nothing was done, from any client: it may be left out where there is
  * no space for what was done
  */
 export function isRefused({ annotations, responseStatus }: AuditEvent): boolean {

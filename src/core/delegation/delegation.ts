@@ -48,7 +48,7 @@ export const actorText = ({ actors }: Pick<Delegation, 'actors'>): string => act
 
 /**
  * Returns what audit events say of a session: of a delegated one, the user's own session, and who acts in which one. So
- * whoever searches for a session finds what was done beneath it.
+ * anyone who searches for a session finds what was done beneath it.
  */
 export function auditedSession({ id, delegation }: { readonly id: string; readonly delegation?: Delegation }): {
   readonly session: string;
@@ -93,7 +93,7 @@ export interface DelegatedSession {
 export interface DelegationRejection {
   /** Precise, for the audit log, in snake_case. */
   readonly reason: string;
-  /** For whoever asked: what is wrong and what to do. */
+  /** For the requester: what is wrong and what to do. */
   readonly message: string;
 }
 

@@ -1,6 +1,6 @@
 /**
  * What an ID token says of when its user authenticated (`auth_time`, OpenID Connect Core §2). Providers send 0, nothing,
- * milliseconds, a text or a moment in the future. Each is said as what it is, so that whoever cannot prove a fresh
+ * milliseconds, a text or a moment in the future. Each is said as what it is, so that anyone who cannot prove a fresh
  * sign-in learns why.
  */
 import { isPlausible } from './freshness.ts';

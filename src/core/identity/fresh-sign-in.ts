@@ -97,7 +97,7 @@ export interface FreshSignIn {
   /** Its configured name. */
   readonly provider: string;
   readonly purpose: FreshPurpose;
-  /** Of whoever signed in; absent where that is not known. */
+  /** Of the user who signed in; absent where that is not known. */
   readonly account?: Account | undefined;
   /** Epoch seconds. */
   readonly now: number;

@@ -68,7 +68,7 @@ const SAME_EFFECT: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 /**
- * What a request about a part of an object does to all of it: whoever reads or changes one of these gets the whole object, and
+ * What a request about a part of an object does to all of it: anyone who reads or changes one of these gets the whole object, and
  * an eviction deletes it. `test/cluster/step-up-rules.test.ts` finds others.
  */
 const EFFECT_ON_ALL: ReadonlyMap<string, string> = new Map([

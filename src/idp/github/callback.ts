@@ -70,7 +70,7 @@ export function codeOf(
 }
 
 /**
- * About the app, whoever signs in.
+ * About the app, for any user.
  * @see https://docs.github.com/en/apps/oauth-apps/maintaining-oauth-apps/troubleshooting-authorization-request-errors
  */
 const APP_REJECTED: ReadonlySet<string> = new Set(['application_suspended', 'redirect_uri_mismatch']);

@@ -96,7 +96,7 @@ export async function verifySubjectToken(
  * Returns the id of a token without `jti`, which RFC 7519 §4.1.7 has optional and SPIRE's JWT-SVIDs do not have: the
  * digest of what is signed, header and payload.
  *
- * An attacker who has read a used token sends another text of it, to open a second session. Whoever sees a signature by
+ * An attacker who has read a used token sends another text of it, to open a second session. Anyone who sees a signature by
  * ECDSA can write another valid one, and the last character of base64url has bits without a meaning. So the signature
  * is no part of it; of the rest no character can be changed.
  */

@@ -32,7 +32,7 @@ export class SessionAddresses {
       this.#sessions.set(session, { since: nowSeconds, seen: new Set([bucket]) });
       return false;
     }
-    // One address more than the limit is kept, and no more, so that the set stays small whoever fills it.
+    // One address more than the limit is kept, and no more, so that the set stays small.
     if (known.seen.has(bucket) || known.seen.size > MAX_ADDRESSES) return false;
     known.seen.add(bucket);
     return known.seen.size > MAX_ADDRESSES;

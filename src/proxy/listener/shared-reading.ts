@@ -124,7 +124,7 @@ export class SharedReading {
   }
 
   /**
-   * Counts a piece of a body that was read on one of these connections, whoever wants it.
+   * Counts a piece of a body that was read on one of these connections, for any reader.
    * @param isEnd nothing, behind the last piece: what waited for the whole body begins
    */
   pieceRead(isEnd: boolean): void {

@@ -4,7 +4,7 @@
  *
  * An attacker lets many requests trickle, a byte at a time, each of which holds a connection to the API server. A limit
  * between two pieces never ends them. So what passes pays for the time that it took, at the rate of a very slow
- * network; whoever is slower is late, and gives way when others have no connection.
+ * network; one who is slower is late, and gives way when others have no connection.
  */
 
 /** Milliseconds. A lost packet is sent again by then, and others do not wait for long. */

@@ -31,7 +31,7 @@ export interface AccessPage {
   readonly cursor?: string;
 }
 
-/** What an approver sees of whoever asks. */
+/** What an approver sees of the requester. */
 export interface RequesterBackground {
   readonly recent: readonly RecentRequest[];
   /** Earlier requests of the account, newest first. */

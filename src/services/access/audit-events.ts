@@ -82,7 +82,7 @@ export function auditApproved(
   });
 }
 
-/** Audits the request of a grant that began at once, where whoever stored it did not learn that. */
+/** Audits the request of a grant that began at once, where the replica that stored it did not learn that. */
 export function auditFoundRequest(deps: Events, request: AccessRequest): void {
   record(deps, NO_REQUEST(), {
     event: 'access-requested',
@@ -95,7 +95,7 @@ export function auditFoundRequest(deps: Events, request: AccessRequest): void {
   });
 }
 
-/** Audits the approval with which a grant began, where whoever wrote it did not learn that. */
+/** Audits the approval with which a grant began, where the replica that wrote it did not learn that. */
 export function auditFoundApproval(
   deps: Events,
   request: AccessRequest,
@@ -112,7 +112,7 @@ export function auditFoundApproval(
   });
 }
 
-/** Audits that an approval counts no longer, under the name of whoever gave it. */
+/** Audits that an approval counts no longer, under the name of the user who gave it. */
 export function auditLapsed(
   deps: Events,
   request: AccessRequest,
@@ -167,7 +167,7 @@ export function auditDenied(
 
 export interface GrantEnd {
   readonly ending: GrantEnding;
-  /** Username of whoever ended it. */
+  /** Username of the user who ended it. */
   readonly by?: string;
   readonly reason: string;
   readonly context: RequestContext;

@@ -61,7 +61,7 @@ export async function decide(
 }
 
 /**
- * Returns the session that asked. Before an approval its user is asked for at their provider too: whoever has left since is
+ * Returns the session that asked. Before an approval its user is asked for at their provider too: one who has left since is
  * given nothing.
  */
 async function requesterOf(
@@ -114,7 +114,7 @@ async function approve(
     session: record.id,
     knownAs,
   };
-  // After everything was read: whoever decides may have been revoked while a provider was asked.
+  // After everything was read: the approver who decides may have been revoked while a provider was asked.
   caller.actor.assertValid();
   const decided = { ...request, decisions: [...request.decisions, decision] };
   if (approvals.length + 1 < role.approval.count) return deps.store.access.change(stored, decided);

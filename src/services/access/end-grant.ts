@@ -68,7 +68,7 @@ async function endOnce(
   const isOver = meant.state === 'ended';
   if (isOver && end.isSweep === true) return { request: meant };
   const first = firstEnd(meant, end);
-  // Its user or an admin waits for the result, whoever writes the rest.
+  // Its user or an admin waits for the result, whichever replica writes the rest.
   const result = first.ending === 'session' ? undefined : await revoke(deps, results, { request: meant, end: first });
   if (!mine || isOver) return { request: meant, ...defined({ result }) };
   await auditIfFound(deps, meant);
@@ -108,7 +108,7 @@ async function noteEnding(
   try {
     const { id } = request;
     const note = { ending, revocation: randomUUID(), ...defined({ endedBy: by }) };
-    // The end of a session needs no note, because whoever looks next finds it again.
+    // The end of a session needs no note, because the replica that looks next finds it again.
     const stored = await (ending === 'session' ? store.access.find(id) : store.access.note(id, note));
     return stored?.request ?? request;
   } catch (err) {

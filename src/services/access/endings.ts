@@ -24,12 +24,12 @@ const EVERY_MS = 2000;
 const GROUPS_EVERY_MS = 30_000;
 /**
  * A request waits for a day, so that its end is written some seconds late matters to no one. Nor does it that an approval
- * counts no longer: whoever gives the last one judges those before again.
+ * counts no longer: the approver who gives the last one judges those before again.
  */
 const OPEN_EVERY_MS = 10_000;
 /** An event makes it look sooner, but not more often than this, however many events there are. */
 const SOON_MS = 100;
-/** Whoever has begun a grant audits that at once; no one else does before this time is over. */
+/** The replica that has begun a grant audits that at once; no one else does before this time is over. */
 const FOUND_AFTER_MS = 5000;
 const PAGE = 200;
 /** Ends that are written at the same time: each waits for the proof of its revocation. */
@@ -188,7 +188,7 @@ class Sweeper implements Endings {
 
   /** @returns undefined for a grant that goes on */
   async #endingOf({ stored: { request }, sessionActive }: ActiveGrant): Promise<GrantEnding | undefined> {
-    // Whoever was ending it has died, or got no response.
+    // The replica that was ending it has died, or got no response.
     if (request.grant?.ending !== undefined) return request.grant.ending;
     if ((this.#endsAt.get(request.id) ?? 0) <= performance.now()) return 'expired';
     if (!sessionActive) return 'session';

@@ -1,6 +1,6 @@
 /**
  * The audit events of a grant's begin. The grant begins in the store, so its response may be lost, or the process dies: then
- * there is a right that the audit log does not have. So it is noted in the store that the events are written, and whoever
+ * there is a right that the audit log does not have. So it is noted in the store that the events are written, and anyone who
  * finds a grant without that note writes them: at worst twice, never not at all.
  */
 import type { AccessRequest } from '../../core/access/request.ts';

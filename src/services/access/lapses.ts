@@ -1,5 +1,5 @@
 /**
- * Approvals that count no longer: whoever gave one could not give it now.
+ * Approvals that count no longer: the approver could not give it now.
  *
  * An attacker with an approver's laptop gives the first of two approvals. The answer to a stolen laptop is a revocation, so
  * what the session approved must not count after it, nor what a user approved who has left the group or the company since.

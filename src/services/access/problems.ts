@@ -64,11 +64,11 @@ const TEXTS: { readonly [R in AccessRejection['reason']]: string | ((rejection: 
       ? 'This request was approved, and what it gave is over already. It must be asked for again.'
       : 'This request is over already. There is nothing to end.',
   requester_gone: 'The session that asked is over. Its user must sign in and ask again.',
-  requester_not_eligible: 'Whoever asked may not ask for this any more: not in these groups, or not for so long.',
+  requester_not_eligible: 'The requester may not ask for this any more: not in these groups, or not for so long.',
   requester_signs_in_again: ({ because }) =>
     because === 'unconfirmed'
-      ? 'The identity provider of whoever asks cannot be asked about them again: they must sign in, then ask again.'
-      : 'Whoever asks has a session of an earlier version of Portcullis: they must sign in, then ask again.',
+      ? 'The identity provider of the requester cannot be asked about them again: they must sign in, then ask again.'
+      : 'The requester has a session of an earlier version of Portcullis: they must sign in, then ask again.',
   requests_too_many:
     'As many requests for this role, or for all, wait for approval as may. Approvers must decide about some of them first.',
   requests_of_account_too_many:

@@ -1,6 +1,6 @@
 /**
  * The reasons that users give. They are hostile: an attacker who may ask writes a line that turns the approver's terminal
- * around, or that looks like two lines of a log. So they are cleaned where they enter; whoever shows them escapes them.
+ * around, or that looks like two lines of a log. So they are cleaned where they enter; anyone who shows them escapes them.
  */
 import { MOST_REASON } from '../../core/access/request.ts';
 import { compileReason } from '../../core/access/reason-pattern.ts';

@@ -29,7 +29,7 @@ import { defined } from '../../core/defined.ts';
 
 /** Requests of one page that is read from the store, where all of them are needed. */
 const PAGE = 200;
-/** What an approver sees of whoever asks. */
+/** What an approver sees of the requester. */
 const RECENT = 10;
 const FORMER = 10;
 /** Attempts at a change while others change the same request: a few approvers at once, each of whom succeeds once. */
@@ -60,7 +60,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
       const found = await visible(deps, caller, id);
       // Only now: an id that someone made up is not audited as one of ours.
       about({ 'grant-id': id, role: found.request.terms.name });
-      // Whoever decides or ends may have been revoked while it was read.
+      // The user who decides or ends may have been revoked while it was read.
       caller.actor.assertValid();
       return run(found);
     });
@@ -247,7 +247,7 @@ async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promis
   const { session = requester.record.id } = order;
   const holder = session === requester.record.id ? requester : passed(await recheckedUser(deps, caller, session));
   const role = passed(roleFor(deps, order, holder.identity));
-  // The proof is of whoever asks now; the session that gets it may have been open since the morning.
+  // The proof is of the requester now; the session that gets it may have been open since the morning.
   passed(judgeFreshness(deps, requester, role.freshness, 'request'));
   await assertNotTwice(deps, role, holder);
   const request = requestOf(deps, { role, order, reason, requester, holder, address: caller.context.address });

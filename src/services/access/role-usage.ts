@@ -21,7 +21,7 @@ export interface RoleUsageDeps {
 const EVERY_MS = 10 * 60_000;
 const DAY_SECONDS = 86_400;
 const WEEK_SECONDS = 7 * DAY_SECONDS;
-/** Whoever makes requests without end must not make each replica read without end. */
+/** Anyone who makes requests without end must not make each replica read without end. */
 const MOST_READ = 2000;
 const PAGE = 100;
 

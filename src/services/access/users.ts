@@ -1,5 +1,5 @@
 /**
- * Whoever asks or decides, as their session has them: with their own groups, after their provider was asked again.
+ * The user who asks or decides, as their session has them: with their own groups, after their provider was asked again.
  *
  * A user who has left the company asks or approves with a session that is still open. An attacker holds a
  * delegated session, or a pipeline, and asks for more than it was given. So neither may, and where the provider does not

@@ -1,5 +1,5 @@
 /**
- * Whether the identity provider still confirms the user of a session: for whoever asks for a role or decides about a request
+ * Whether the identity provider still confirms the user of a session: one who asks for a role or decides about a request
  * (`access`), and for the first of two admins.
  *
  * A user who has left the company acts with a session that is still open.

@@ -213,7 +213,7 @@ function sessionOf(
     account,
     provider,
     subject,
-    // Stored because a record has one; whoever reads it gets that of the user's own session.
+    // Stored because a record has one; one who reads it gets that of the user's own session.
     identity,
     client: actor.registered === true ? actor.name : PLUGIN_CLIENT_ID,
     createdAt: nowSeconds,

@@ -87,7 +87,7 @@ export interface Challenges extends StepUps {
   redeem(caller: Caller, id: string, code: string, context: StepUpRequestContext): Promise<StepUpState>;
 }
 
-/** 256 bits: whoever has it sees the page with the user's name. */
+/** 256 bits: anyone who has it sees the page with the user's name. */
 const newSecret = (): string => randomBytes(32).toString('base64url');
 
 const newUserCode = (): string => Array.from({ length: 8 }, () => LETTERS[randomInt(LETTERS.length)] ?? '').join('');

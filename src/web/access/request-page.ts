@@ -1,5 +1,5 @@
 /**
- * `/access/ID`: one request with all that whoever decides needs: what it gives, who asks and why, from which session, and what
+ * `/access/ID`: one request with all that the approver who decides needs: what it gives, who asks and why, from which session, and what
  * that user has asked for and done before. The buttons are what the caller may do.
  */
 import type { AccessAction, RequesterBackground } from '../../services/access/access.ts';

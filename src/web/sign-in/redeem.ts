@@ -23,7 +23,7 @@ function freshPurposeOf({ revoked, purpose }: Pick<LoginTransaction, 'revoked' |
 
 /**
  * Returns the rejection of a sign-in that had to be fresh, with the message for what it was for.
- * @param subject of whoever signed in, where the provider has named them
+ * @param subject of the user who signed in, where the provider has named them
  */
 export function unprovenSignIn(
   deps: Pick<WebDeps, 'clock'>,

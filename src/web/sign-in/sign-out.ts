@@ -1,6 +1,6 @@
 /**
  * The sign-out: ends our session and redirects the browser to the provider, to sign out there as well (OpenID
- * Connect RP-Initiated Logout 1.0). Otherwise the next click on "Sign in" would admit whoever uses the browser by
+ * Connect RP-Initiated Logout 1.0). Otherwise the next click on "Sign in" would admit any user of the browser by
  * then.
  */
 import type { Request, Response } from 'express';

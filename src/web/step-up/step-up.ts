@@ -76,11 +76,11 @@ async function run<T>({ deps }: Service, req: Request, step: Step, work: () => P
 async function auditRejected(deps: WebDeps, context: RequestContext, { path, subject }: Step, thrown: unknown) {
   const { error, status } = appErrorOf(thrown);
   const { session, provider } = subject === undefined ? {} : sessionOf(subject);
-  // Whoever came back from the provider, where that is known; the session is the one that was to be proven.
+  // The user who came back from the provider, where that is known; the session is the one that was to be proven.
   const who =
     context.user ??
     (session === undefined ? undefined : await deps.store.sessions.read(session).catch(() => undefined));
-  // Whoever makes up codes and links has begun none, and must not raise the alert at will.
+  // Anyone who makes up codes and links has begun none, and must not raise the alert at will.
   if (subject !== undefined) deps.metrics.stepUp?.('refused');
   record(deps, context, {
     event: 'step-up-refused',

@@ -164,7 +164,7 @@ async function writeHome(folder: string, { clusters, contexts, users }: Kubeconf
     users,
   };
   await writeFile(join(at, 'config'), stringify(file, { lineWidth: 0 }), { mode: 0o600 });
-  // As it was before the suite, for whoever looks for a difference.
+  // As it was before the suite, for anyone who looks for a difference.
   await copyFile(join(at, 'config'), join(folder, 'kubeconfig'));
   return Number(port);
 }

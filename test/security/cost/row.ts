@@ -72,7 +72,7 @@ export const LIMITERS = {
     says: 'address: a share of `limits.signInsPerMinute`; and all addresses together',
     tests: [
       [DEVICE, 'has three tries a minute'],
-      ['unit/web/step-up/code.test.ts', 'whoever guesses codes is soon told to wait'],
+      ['unit/web/step-up/code.test.ts', 'anyone who guesses codes is soon told to wait'],
     ],
   },
   logouts: {

@@ -107,7 +107,7 @@ describe('a new signing key', () => {
     const { privateJwks } = keys;
     seen(['a', 'b'], 2_000_000);
     seen(['a', 'b'], 2_599_999);
-    // The standing of a key has changed, and the keys have not: whoever has built on them need not do it again.
+    // The standing of a key has changed, and the keys have not: anyone who has built on them need not do it again.
     expect(keys.privateJwks).toBe(privateJwks);
     expect(held()).toMatchObject({ uses: keyId('signing', 'a'), lacked: [] });
     seen(['a', 'b'], 2_600_000);

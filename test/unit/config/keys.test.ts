@@ -37,7 +37,7 @@ describe('which key signs', () => {
     const sealing = directoryOf(Object.fromEntries(entries.map(([kid, iat]) => [`${kid}.json`, sealingJwk(kid, iat)])));
     const keys = await loadSigningKeys(signing, NOW);
     expect(keys.current.kid).toBe(expected);
-    // Whoever signs by the first key of a set signs by the current one.
+    // Anyone who signs by the first key of a set signs by the current one.
     expect(keys.privateJwks.keys[0]).toEqual(keys.current.privateJwk);
     expect(keys.publicJwks.keys.map(({ kid }) => String(kid)).toSorted()).toEqual(Object.keys(ages).toSorted());
     const sealed = await loadSealingKeys(sealing, NOW);

@@ -9,7 +9,7 @@ const KEY = { serviceAccountFile: 'token', impersonatedAdmin: 'admin@example.com
 const withProvider = (provider: object): ReturnType<typeof settings> => ({
   ...settings(),
   providers: [{ ...BASE, ...provider }],
-  // Whoever may be an admin is another test's matter.
+  // Anyone who may be an admin is another test's matter.
   admin: {},
 });
 
@@ -78,7 +78,7 @@ test.each([
   expect(await placesOf(withProvider(provider))).toEqual(places);
 });
 
-test('says at each start that whoever makes groups chooses their names', async () => {
+test('says at each start that anyone who makes groups chooses their names', async () => {
   const { warnings } = await loaded(withProvider({ type: 'entra', tenant: TENANT, groupsAs: 'name' }));
   expect(warnings).toContainEqual(expect.objectContaining({ setting: 'providers[0].groupsAs' }));
 });

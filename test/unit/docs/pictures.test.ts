@@ -17,7 +17,7 @@ test('README.md shows the tour and screenshots before its first section', () => 
   expect(pictures.filter((link) => link.endsWith('.png')).length).toBeGreaterThanOrEqual(2);
 });
 
-test('the picture of the tour is small, moves by CSS alone, and stands still for whoever wants that', () => {
+test('the picture of the tour is small, moves by CSS alone, and stands still for anyone who wants that', () => {
   const svg = readPage(TOUR);
   expect(statSync(`${ROOT}${TOUR}`).size).toBeLessThan(1_000_000);
   expect(svg).toMatch(/@media \(prefers-reduced-motion: reduce\) \{ #rows \{ animation: none \} \}/);

@@ -25,6 +25,7 @@ export const UNWANTED: readonly Unwanted[] = [
     because: 'it is the word for a dependency',
   },
   { word: '(?:some|no|every|any)body', write: 'a user, no user, everyone, an attacker', because: 'it hides the role' },
+  { word: 'whoever', write: 'anyone who, the user who, the requester', because: 'it hides the role' },
   { word: 'persons?|people', write: 'user, admin, auditor, operator', because: 'each role has a name' },
   { word: 'strangers?', write: 'unauthenticated client, attacker', because: 'each has a name' },
   { word: 'faults?', write: 'error, failure', because: 'one word for one thing' },

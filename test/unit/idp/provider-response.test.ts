@@ -4,7 +4,7 @@ import { readErrorResponse } from '../../../src/idp/provider-response.ts';
 
 const SECRET = "a~b c!d'(zz)%9+8";
 
-/** Attack: a provider that was taken over repeats what it was sent, for whoever reads our log or sees the probe's report. */
+/** Attack: a provider that was taken over repeats what it was sent, for anyone who reads our log or sees the probe's report. */
 test.each([
   ['as it is', SECRET],
   ['as in a URL', encodeURIComponent(SECRET)],

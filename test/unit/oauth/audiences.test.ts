@@ -95,7 +95,7 @@ describe('audiences', () => {
     ['urn:portcullis:cluster:prod', user(), false],
     ['urn:portcullis:cluster:prod', user('corp:prod'), true],
     ['urn:portcullis:cluster:other', user('corp:prod'), false],
-    // Of a registered client: whoever may use one of its clusters.
+    // Of a registered client: anyone who may use one of its clusters.
     [MCP, user('corp:prod'), true],
     [MCP, user(), false],
     [MCP, holder('ci', ['corp:prod']), false],

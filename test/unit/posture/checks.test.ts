@@ -99,7 +99,7 @@ describe('a token that is mounted for nothing', () => {
     ['view', 0],
     ['system:basic-user', 1],
     ['system:discovery', 1],
-  ])('is none where whoever is signed in has a right by %s, unless every cluster has it', (name, found) => {
+  ])('is none where anyone who is signed in has a right by %s, unless every cluster has it', (name, found) => {
     const clusterrolebindings = [binding({ role: name }, group('system:authenticated'))];
     expect(find({ pods: [pod()], clusterrolebindings }, 'token-mounted')).toHaveLength(found);
   });

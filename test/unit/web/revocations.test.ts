@@ -288,7 +288,7 @@ describe('following an answer', () => {
       results.expect(id, { ...about, ...change, receipt });
       await results.keep({ ...result, id });
     }
-    // Whoever takes grants in a loop leaves a receipt for other users, and all of theirs for admins.
+    // Anyone who takes grants in a loop leaves a receipt for other users, and all of theirs for admins.
     for (let count = 0; count <= 500; count += 1) await keep(true, { target: 'grant:g', by: 'mallory' });
     await keep(true, { target: 'grant:g', by: 'alice' });
     const [month, minutes] = [30 * 86_400, 600];

@@ -232,7 +232,7 @@ if f[3] ~= version then return {'NO', 'request_changed'} end
 if not is_open(f) then return {'NO', 'request_over'} end
 local why = rejected_session(sess, acc)
 if why then return {'NO', why} end
--- Whoever approved is revoked while the last one decides: a grant that began after the receipt would rest on them.
+-- An approver is revoked while the last one decides: a grant that began after the receipt would rest on them.
 for i = 17, #ARGV, 2 do
   if rejected_session(ARGV[i + 1], ARGV[i]) then return {'NO', 'approver_over'} end
 end

@@ -179,7 +179,7 @@ end
 local function all_above()
   local found = {}
   for hash, f in pairs(above) do
-    -- Their grants reach nothing beneath them, whoever reads this: they would only make the reply longer.
+    -- Their grants reach nothing beneath them, for any reader: they would only make the reply longer.
     f[19] = ''
     found[#found + 1] = {hash, f}
   end

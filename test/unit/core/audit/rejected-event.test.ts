@@ -52,11 +52,7 @@ test.each<[string, AuditEvent, boolean]>([
   ['a request of a user', asked({ identity: ALICE, status: { code: 200 } }), false],
   ['a request of a user who left', asked({ identity: ALICE }), false],
   ['what is no HTTP', said({ event: 'malformed-request', code: 400 }), true],
-  [
-    'a sign-in that was refused, whoever it was',
-    said({ event: 'sign-in-refused', account: 'corp/1', code: 403 }),
-    true,
-  ],
+  ['a sign-in that was refused, of any user', said({ event: 'sign-in-refused', account: 'corp/1', code: 403 }), true],
   ['a sign-in', said({ event: 'sign-in', account: 'corp/1', code: 303 }), false],
   ['an admin call without a credential', said({ event: 'admin-refused', code: 401 }), true],
   ['an admin call of a user who is none', said({ event: 'admin-refused', identity: ALICE, code: 403 }), false],

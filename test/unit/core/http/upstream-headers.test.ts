@@ -234,7 +234,7 @@ test('a cluster’s limits only take away', () => {
   });
 });
 
-test('what is remembered of earlier requests changes nothing, whoever sends which request when', () => {
+test('what is remembered of earlier requests changes nothing, whatever users send in whatever order', () => {
   const identities = [INPUT.identity, { ...INPUT.identity }, { ...INPUT.identity, groups: ['corp:b,c'] }];
   const clients = [['Accept', 'a'], ['Accept', 'b', 'Connection', 'accept'], []];
   const settings = [{ groups: '*', extra: [] } as const, { groups: ['corp:a'], extra: ['example.com/team'] }];

@@ -1,4 +1,4 @@
-/** What holds for every request target: what is decided on is what is forwarded, whoever reads it. */
+/** What holds for every request target: what is decided on is what is forwarded, for any reader. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { clusterDirectory, selectCluster } from '../../../../src/core/request/cluster-selection.ts';

@@ -125,7 +125,7 @@ describe('a workload token at the exchange', () => {
     expect(mostInTurn).toBe(1);
   });
 
-  // Whoever sees such a token may write it in another way, whose signature is as good.
+  // Anyone who sees such a token may write it in another way, whose signature is as good.
   it('knows a token without an id in each of its texts', async () => {
     await guard.start();
     const first = await request({ jti: undefined });

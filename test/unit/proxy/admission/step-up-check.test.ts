@@ -90,7 +90,7 @@ describe('a proof', () => {
     expect(check?.user(old, { ...removal, ...dev })).toBeUndefined();
   });
 
-  test('is asked of whoever makes the request, for the request and for each user and group that it acts as', () => {
+  test('is asked of anyone who makes the request, for the request and for each user and group that it acts as', () => {
     const as = (groups: readonly string[]): Identity => ({ username: 'limited', uid: '', groups, extra: {} });
     const minutes = callerOf(NOW - 300);
     expect(check?.user(callerOf(NOW - 86_400), { ...removal, impersonated: as([]) })).toMatchObject({ code: 403 });

@@ -107,7 +107,7 @@ it('a review names the grants whose groups the user has, and is of one cluster',
   const { cluster, ...rest } = question('s');
   expect(await delegation.judge({ cluster, ...rest })).toBeUndefined();
   expect(await delegation.judge({ cluster, ...rest, grantIds: 'g1,g2' })).toBeUndefined();
-  // Whoever may impersonate at one cluster must not have the result of that at another one.
+  // Anyone who may impersonate at one cluster must not have the result of that at another one.
   expect(await delegation.judge({ ...rest, cluster: { ...cluster, name: 'lab' } })).toMatchObject({ code: 403 });
   const grants = specs.map(([name, { extra }]) => [name, (extra as Members)['portcullis.dev/grant-id']]);
   expect(grants).toEqual([

@@ -32,7 +32,7 @@ interface Row {
   readonly what: string;
   readonly lapsed: string;
   readonly happens: () => Promise<unknown>;
-  /** Whoever looks at the store alone does not know it. */
+  /** Anyone who looks at the store alone does not know it. */
   readonly saysProvider?: true;
 }
 const rows: readonly Row[] = [
@@ -148,8 +148,8 @@ it('an approver who is revoked while the last one decides is seen by the same wr
   expect(open).toMatchObject({ state: 'open', decisions: [{ lapsed: 'session' }, { account: 'corp/bob' }] });
 });
 
-// Whoever asked has had their address entered at the other provider since.
-it('an approver who has the address of whoever asked by now is the requester', async () => {
+// The requester has had their address entered at the other provider since.
+it('an approver who has the address of the requester by now is the requester', async () => {
   await stage.signIn('bob2', { groups: ['corp:leads'], provider: 'other', knownAs: ['bob2@example.com'] });
   const { identity } = await recordOf('bob2');
   await stage.store.sessions.update('bob2', { identity, knownAs: ['alice@example.com'], secret: {} });

@@ -52,7 +52,7 @@ describe('a grant that has begun without anyone learning of it', () => {
       expect(await problem(access.requests.approve(await stage.caller('bob'), id))).toBe('500 internal');
     });
     stage.notices.splice(0);
-    // Whoever began it may be about to audit it.
+    // The replica that began it may be about to audit it.
     await access.endings.check();
     expect(facts('access-begun')).toEqual([]);
     stage.nowMs += 5000;

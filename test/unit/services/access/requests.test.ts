@@ -180,7 +180,7 @@ describe('is rejected and audited', () => {
 });
 
 describe('a decision', () => {
-  it('is never by whoever asked, with whatever account', async () => {
+  it('is never by the requester, with whatever account', async () => {
     const { requests } = stage.access({ roles: [{ ...ROLE, requesters: ['corp:dev', 'corp:leads'] }] });
     await stage.signIn('shouting', { groups: ['corp:leads'], provider: 'other', knownAs: ['alice@example.com'] });
     const id = await asked(stage.access());

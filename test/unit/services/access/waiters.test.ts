@@ -30,7 +30,7 @@ test('a session waits for four requests at a time, an account for twenty, and no
   expect(performance.now() - startedAt).toBeLessThan(1000);
 });
 
-test('whoever waits is told of a denial, and the place of one who has gone is free', async () => {
+test('anyone who waits is told of a denial, and the place of one who has gone is free', async () => {
   const waiters = createWaiters({ store: stage.store });
   const access = stage.access();
   const caller = await stage.caller('alice');

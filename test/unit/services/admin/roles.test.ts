@@ -27,7 +27,7 @@ const ROWS: readonly Row[] = [
   ['drill', subject('monitor/job'), ['drill']],
   [undefined, subject('corp/alice', 'developers'), []],
   [undefined, subject('ci/job'), []],
-  // Whoever can change a pipeline chooses the claims of its token.
+  // Anyone who can change a pipeline chooses the claims of its token.
   [undefined, subject('ci/job', 'admins', 'auditors'), []],
   ['revoker', subject('soar/job', 'admins'), ['follow', 'revoke']],
 ];

@@ -227,7 +227,7 @@ describe('delegated sessions', () => {
     const made = await Promise.all(Array.from({ length: 20 }, () => delegations().create(order())));
     expect(made.filter(({ ok }) => ok)).toHaveLength(1);
     expect(audited.filter(({ annotations }) => annotations['portcullis.dev/reason'] === 'key_used')).toHaveLength(19);
-    // Also once its session has ended: whoever has copied the key must not meet another session with it.
+    // Also once its session has ended: anyone who has copied the key must not meet another session with it.
     const [child] = (await all()).filter(({ delegation }) => delegation !== undefined);
     await guard.revoke({ target: { kind: 'session', session: child?.id ?? '' } });
     expect(await delegations().create(order())).toMatchObject({ reason: { reason: 'key_used' } });

@@ -5,7 +5,7 @@ import { BY_ADMINS, withAccess } from '../../../support/admin-access.ts';
 import { openSession, PUBLIC_URL, signedInAs, type AdminAt } from '../harness.ts';
 import { locationOf } from '../harness.ts';
 
-/** Admins approve it, and whoever asks must name a ticket. */
+/** Admins approve it, and the requester must name a ticket. */
 export const ROLE: AccessRole = { ...BY_ADMINS, reason: 'INC-[0-9]+.*' };
 
 /** A user at a server with one role; alice and root each have a session at a terminal, `laptop` and `desk`. */

@@ -158,7 +158,7 @@ test('a step-up that one browser began is not finished by another one, whose use
   expect((await stage.store.sessions.read('terminal'))?.authTime).toBe(authTime);
 });
 
-test('whoever guesses codes is soon told to wait, for right ones too, and it is audited', async () => {
+test('anyone who guesses codes is soon told to wait, for right ones too, and it is audited', async () => {
   const { stage, browser, begin } = await stageWithCodes('on');
   const right = await begin('127.0.0.1');
   let wrong = 0;
@@ -173,7 +173,7 @@ test('whoever guesses codes is soon told to wait, for right ones too, and it is 
   expect(new Set(guesses.map((event) => annotation(event, 'reason')))).toEqual(new Set(['step_up_unknown']));
 });
 
-test('whoever makes up codes, links and callbacks refuses no step-up, and so raises no alert', async () => {
+test('anyone who makes up codes, links and callbacks refuses no step-up, and so raises no alert', async () => {
   const { stage, counted, browser, begin } = await stageWithCodes('on');
   await enter(browser, 'BCDF-GHJK');
   await browser.get(`/step-up/${'A'.repeat(43)}/start?ticket=x&provider=corp`).expect(400);

@@ -53,7 +53,7 @@ test('a browser’s own session is proven, and its admin may make changes', asyn
   await post(at, 'revocations', order).expect(200);
 });
 
-test('is no proof for the session of whoever has signed in at the browser meanwhile', async () => {
+test('is no proof for the session of anyone who has signed in at the browser meanwhile', async () => {
   const at = await adminOfAnHourAgo();
   const { status } = await stepUp(at, 'root', () => signIn(at.browser, 'alice'));
   expect(status).toBe(400);
