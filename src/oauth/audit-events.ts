@@ -47,7 +47,7 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
   const write = (event: Omit<PortcullisEvent, 'auditId' | 'at'> & { readonly auditId?: string }): void =>
     deps.audit.record(portcullisEvent({ auditId: randomUUID(), ...event, at: deps.clock.nowMs() }));
   const isRefresh = (ctx: KoaContextWithOIDC): boolean => ctx.oidc.params?.['grant_type'] === 'refresh_token';
-  const grantOf = (ctx: KoaContextWithOIDC): string => {
+  const grantTypeOf = (ctx: KoaContextWithOIDC): string => {
     if (exchangeOf(ctx) !== undefined) return 'token_exchange';
     if (ctx.oidc.params?.['grant_type'] === DEVICE_CODE_GRANT) return 'device_code';
     return isRefresh(ctx) ? 'refresh_token' : 'authorization_code';
@@ -60,7 +60,12 @@ export function createTokenAudit(deps: TokenAuditDeps): TokenAudit {
         ...requestFacts(ctx),
         ...about(facts.record),
         code: ctx.status,
-        details: { ...delegated(facts.record), grant: grantOf(ctx), audience: facts.audience ?? '', ...clientOf(ctx) },
+        details: {
+          ...delegated(facts.record),
+          'grant-type': grantTypeOf(ctx),
+          audience: facts.audience ?? '',
+          ...clientOf(ctx),
+        },
       });
     },
     rejected(ctx, facts, error, details = {}) {

@@ -104,7 +104,7 @@ describe.each(['memory', 'redis'] as const)('a device code on the %s store', (ki
     expect(await server.store.sessions.read(session)).toMatchObject({ device: true, client: 'portcullis-cli' });
     const [event] = await about('sign-in', 'session', session);
     expect(event?.annotations).toMatchObject({ 'portcullis.dev/device': '127.0.0.1', 'portcullis.dev/fresh': 'true' });
-    expect(await about('refresh', 'grant', 'device_code')).not.toHaveLength(0);
+    expect(await about('refresh', 'grant-type', 'device_code')).not.toHaveLength(0);
   });
 
   it('is accepted as users type it, and the page shows the client, its address and its request before any sign-in', async () => {

@@ -78,7 +78,7 @@ describe.each(['memory', 'redis'] as const)('a registered client, on the %s stor
     expect(whoami.body).toMatchObject({ status: { userInfo: { extra: seen } } });
     const minted = (await stage.events('refresh')).at(-1);
     expect(minted?.annotations).toMatchObject({
-      'portcullis.dev/grant': 'token_exchange',
+      'portcullis.dev/grant-type': 'token_exchange',
       'portcullis.dev/client': 'mcp',
       'portcullis.dev/actor': 'mcp',
       'portcullis.dev/session': user['sid'],

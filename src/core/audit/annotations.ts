@@ -31,7 +31,7 @@ export const AUDIT_FACTS = {
   'held-ms':
     'milliseconds that the event waited, because too many of its account or in all were to be written; lines before it may be of later events',
   client: 'the OAuth client',
-  grant: 'the OAuth grant: `authorization_code`, `refresh_token`, `device_code` or `token_exchange`',
+  'grant-type': 'the OAuth grant type: `authorization_code`, `refresh_token`, `device_code` or `token_exchange`',
   audience: 'the cluster, or the admin API, for which a token was issued',
   fresh: '`true`: the user had to authenticate again at the provider',
   device: 'address of the machine that asked for a device code',

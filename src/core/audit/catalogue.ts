@@ -56,7 +56,7 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Signing in',
     when: 'a workload’s own token was exchanged for one of ours',
     code: always,
-    facts: ['account', 'session', 'provider', 'grant', 'audience', 'client'],
+    facts: ['account', 'session', 'provider', 'grant-type', 'audience', 'client'],
   },
   'workload-refused': {
     chapter: 'Signing in',
@@ -68,7 +68,7 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Sessions and credentials',
     when: 'an access token was issued, including the first one of a session',
     code: always,
-    facts: ['account', 'session', 'provider', 'grant', 'audience', 'client', 'delegated-session', 'actor'],
+    facts: ['account', 'session', 'provider', 'grant-type', 'audience', 'client', 'delegated-session', 'actor'],
   },
   'refresh-refused': {
     chapter: 'Sessions and credentials',
