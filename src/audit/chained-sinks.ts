@@ -1,5 +1,6 @@
 /** Sinks, and the chain of the lines that go to all of them. */
 import type { AuditEvent } from '../core/audit/event.ts';
+import { isRefused } from '../core/audit/rejected-event.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { AuditSinkSettings, SinkGap } from './types.ts';
 import { previousChainHead } from './chain/previous-chain.ts';
@@ -8,7 +9,7 @@ import { ChainWriter, type ChainSettings } from './chain/chain-writer.ts';
 import type { ChainedLine } from './chain/chain.ts';
 import { EXTRA_DOMAIN } from '../core/core.ts';
 import { encodeLine } from './encode-line.ts';
-import type { LineSink } from './sinks/sink.ts';
+import type { LineFacts, LineSink } from './sinks/sink.ts';
 
 export interface ChainedSinksOptions {
   readonly sinks: readonly LineSink[];
@@ -40,8 +41,9 @@ export class ChainedSinks {
   open(): void {
     const { chain, sinks } = this.#options;
     if (chain === undefined || this.#closed) return;
-    const write = ({ line, chain: id, seq }: ChainedLine, account?: string): void => {
-      for (const sink of sinks) sink.push(line, { chain: id, seq }, account);
+    const write = ({ line, again, chain: id, seq }: ChainedLine, facts?: LineFacts): void => {
+      const known = { ...facts, again, position: { chain: id, seq } };
+      for (const sink of sinks) sink.push(line, known);
     };
     this.#keeper ??= new ChainWriter(chain, write, this.#before);
   }
@@ -51,11 +53,12 @@ export class ChainedSinks {
     const { sinks, logger } = this.#options;
     this.open();
     try {
-      const account = accountOf(event);
-      if (this.#keeper !== undefined) this.#keeper.append(event, account);
+      const facts = { account: accountOf(event), isRefused: isRefused(event) };
+      if (this.#keeper !== undefined) this.#keeper.append(event, facts);
       else {
-        const line = encodeLine(event);
-        for (const sink of sinks) sink.push(line, undefined, account);
+        const again = (): Buffer => encodeLine(event);
+        const line = again();
+        for (const sink of sinks) sink.push(line, { ...facts, again });
       }
       return true;
     } catch {
@@ -83,5 +86,5 @@ const CLUSTER = `${EXTRA_DOMAIN}/cluster`;
 const PASSTHROUGH = `${EXTRA_DOMAIN}/passthrough`;
 
 /** As requests are counted (`Admitted.user`): a service account that passes with its own token is one of its cluster. */
-export const accountOf = ({ annotations, user }: AuditEvent): string | undefined =>
+const accountOf = ({ annotations, user }: AuditEvent): string | undefined =>
   annotations[PASSTHROUGH] === undefined ? annotations[ACCOUNT] : `${annotations[CLUSTER]} ${user.username}`;

@@ -1,15 +1,13 @@
 /** The audit trail: every event goes to every sink. */
 import type { Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AuditEvent } from '../core/audit/event.ts';
 import { defined } from '../core/defined.ts';
 import { AppError } from '../core/errors.ts';
-import { isRefused, isRejection } from '../core/audit/rejected-event.ts';
+import { isRejection } from '../core/audit/rejected-event.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { AuditMetrics, AuditSinkSettings, FileSinkSettings, MonitoredAuditTrail, SinkGap } from './types.ts';
 import type { ChainSettings } from './chain/chain-writer.ts';
-import { accountOf, ChainedSinks } from './chained-sinks.ts';
-import { HeldEvents } from './held-events.ts';
+import { ChainedSinks } from './chained-sinks.ts';
 import type { SinkLimits } from './sinks/sink.ts';
 import { openSinks } from './sinks/sinks.ts';
 
@@ -44,8 +42,8 @@ const LIMITS: SinkLimits = {
  * until each is open.
  *
  * Every event ends, per sink, as `written` or `dropped`, and each is counted. An event is dropped if it does not
- * fit into the queue of a failing sink (under `block` only that of a request that Portcullis refused: any other waits
- * for space, `held-events.ts`), if it comes after `close`, or if `close` could not write it in time.
+ * fit into the queue of a failing sink (under `block` only that of a request with which nothing was done: any other
+ * waits for space), if it comes after `close`, or if `close` could not write it in time.
  *
  * Rejections (core/audit/rejected-event.ts) go to a separate file next to each file sink that names one, and are
  * then a chain of their own: they fill and rotate only that file, and removing them leaves no holes in the chain
@@ -62,10 +60,10 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
     metrics,
     logger,
     stdout,
+    holds: options.onFailure === 'block',
     onGap: (gap: SinkGap): void => {
       for (const one of new Set([events, rejections])) one.declare(gap);
     },
-    onWritten: (): void => held.release(),
   };
   const sinks = openSinks(options.sinks, parts);
   const rejectedSettings = options.sinks.flatMap((sink) => rejectedFile(sink, options.rejectedMb));
@@ -77,20 +75,10 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
     rejectedSettings.length === 0
       ? events
       : new ChainedSinks({ sinks: [...shared, ...rejectedFiles], settings: rejectedSettings, chain, logger });
-  const append = (event: AuditEvent): boolean => (isRejection(event) ? rejections : events).append(event);
-  const isBlocking = options.onFailure === 'block';
-  const held = new HeldEvents({
-    mustWait: (account) =>
-      all.some((sink) => sink.isNearlyFull || (account !== undefined && sink.isBackloggedFor(account))),
-    write: (event) => void append(event),
-  });
   events.open();
 
   return {
-    record(event) {
-      if (!isBlocking || isRefused(event)) append(event);
-      else held.add(event, accountOf(event));
-    },
+    record: (event) => void (isRejection(event) ? rejections : events).append(event),
     async recordAhead(event) {
       const isQueued = events.append(event);
       // In the tick in which the line was queued: each sink waits for everything it has by now.
@@ -101,30 +89,23 @@ export function createAuditTrail(options: AuditTrailOptions): MonitoredAuditTrai
       return events.head;
     },
     get blocked() {
-      return isBlocking && all.some((sink) => sink.failing);
+      return options.onFailure === 'block' && all.some((sink) => sink.failing);
     },
-    backlogged: (account) =>
-      isBlocking &&
-      (held.has(account) ? !all.some((sink) => sink.isOut) : all.some((sink) => sink.isBackloggedFor(account))),
-    get held() {
-      return held.size;
-    },
+    backlogged: (account) => options.onFailure === 'block' && all.some((sink) => sink.isBackloggedFor(account)),
     // Old rejections are deleted by design.
     status: () => [
       ...sinks.map((sink) => sink.status),
       ...rejectedFiles.map((sink) => ({ ...sink.status, holdsForSeconds: undefined })),
     ],
     async flush() {
-      await held.emptied();
       await Promise.all(all.map((sink) => sink.flush()));
     },
     async close() {
-      if (held.size > 0 || all.some((sink) => sink.isDropping)) {
-        // So that what is held, and which events are lost, is in the chain that ends now.
-        const isWritten = held.emptied().then(() => Promise.all(all.map((sink) => sink.flush())));
-        await Promise.race([isWritten, pause(parts.limits.closeTimeoutMs, undefined, { ref: false })]);
+      if (all.some((sink) => sink.isDropping)) {
+        // So that what is lost is declared in the chain, which ends now. Otherwise it would look as if it had been removed.
+        const flushed = Promise.all(all.map((sink) => sink.flush()));
+        await Promise.race([flushed, pause(parts.limits.closeTimeoutMs, undefined, { ref: false })]);
       }
-      held.giveUp();
       events.close();
       rejections.close();
       await Promise.all(all.map((sink) => sink.close()));

@@ -17,8 +17,8 @@ export interface AuditTrail {
   readonly blocked: boolean;
   /**
    * True while a sink that works is behind by a quarter of its queue and more, `audit.onFailure` is `block`, and the
-   * account has more of what waits than an eighth of the space that is left, or events that wait for space: it has to
-   * wait, so that not everyone is rejected.
+   * account has more of what waits than an eighth of the space that is left: it has to wait, so that not everyone is
+   * rejected.
    */
   backlogged(account: string): boolean;
   /**
@@ -58,8 +58,6 @@ export interface SinkStatus {
 /** A trail, and the state of its sinks. */
 export interface MonitoredAuditTrail extends AuditTrail {
   status(): readonly SinkStatus[];
-  /** Events that wait for space in the queue of a sink (`held-events.ts`). */
-  readonly held: number;
   /** The last line of its chain, if it writes one. */
   readonly head: ChainHead | undefined;
 }

@@ -99,7 +99,7 @@ export function observeAuditLog(metrics: Metrics, trail: MonitoredAuditTrail): v
       const { sink, holdsForSeconds: seconds } = status;
       if (seconds !== undefined) holdsForSeconds.set(sink, Math.min(holdsForSeconds.get(sink) ?? Infinity, seconds));
     }
-    return { blocked: trail.blocked, queuedBytes, heldEvents: trail.held, failing, holdsForSeconds };
+    return { blocked: trail.blocked, queuedBytes, failing, holdsForSeconds };
   });
 }
 

@@ -27,12 +27,6 @@ export function auditMetrics(
       );
       const help = 'Audit events that wait to be written, in bytes.';
       observedByLabel(registry, 'audit_queued_bytes', { help, label: 'sink' }, () => read().queuedBytes ?? NOTHING);
-      observed(
-        registry,
-        'audit_held_events',
-        'Audit events that wait for space in a queue, and are in memory only.',
-        () => read().heldEvents ?? 0,
-      );
       const about = { help: '1 while a sink of the audit log cannot be written, or cannot deliver.', label: 'sink' };
       observedByLabel(registry, 'audit_sink_failing', about, () => read().failing ?? NOTHING);
       const hold = {

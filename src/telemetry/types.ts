@@ -165,7 +165,6 @@ export interface AuditState {
   /** 1 for a sink, by its type, that cannot be written or cannot deliver, 0 for one that can. Absent: unknown. */
   readonly failing?: ReadonlyMap<string, number>;
   /** Seconds for which files of a limited size hold an event, by the sink's type. Absent: unknown. */
-  readonly heldEvents?: number;
   readonly holdsForSeconds?: ReadonlyMap<string, number>;
 }
 

@@ -4,6 +4,7 @@ import { portcullisEvent, type AuditEvent, type AuditFacts, type PortcullisEvent
 import type { SinkGap } from '../types.ts';
 import { Chain, type AuditKey, type ChainedLine } from './chain.ts';
 import { CHECKPOINT_LINES, type ChainHead } from './chain-facts.ts';
+import type { LineFacts } from '../sinks/sink.ts';
 
 export interface ChainSettings {
   /** Name of the writing replica, for display: a pod's name. */
@@ -27,7 +28,7 @@ interface Declared {
   readonly seq: number;
 }
 
-type Write = (line: ChainedLine, account?: string) => void;
+type Write = (line: ChainedLine, facts?: LineFacts) => void;
 
 export class ChainWriter {
   readonly #settings: ChainSettings;
@@ -59,12 +60,9 @@ export class ChainWriter {
     return this.#chain.head;
   }
 
-  /**
-   * @param account whose request it is about
-   * @throws TypeError when the event is no JSON value
-   */
-  append(event: AuditEvent, account?: string): void {
-    this.#write(this.#chain.append(event), account);
+  /** @throws TypeError when the event is no JSON value */
+  append(event: AuditEvent, facts?: LineFacts): void {
+    this.#write(this.#chain.append(event), facts);
     if (this.#closed || this.#settings.key === undefined) return;
     this.#unsigned += 1;
     // Some 60 µs once in a thousand lines, so that it happens reliably even if the event loop is slow.

@@ -22,6 +22,8 @@ export interface AuditKey {
 export interface ChainedLine extends LinePosition {
   /** Ends in a newline. */
   readonly line: Buffer;
+  /** Returns `line` once more. */
+  readonly again: () => Buffer;
 }
 
 const NEWLINE = Buffer.from('\n');
@@ -46,7 +48,9 @@ export class Chain {
    * position
    */
   append(event: AuditEvent): ChainedLine {
-    return this.#take(this.#encode(event));
+    const facts = chainAnnotations(this.#head);
+    const again = (): Buffer => encodeLine(event, facts);
+    return this.#take(again(), again);
   }
 
   /**
@@ -56,7 +60,7 @@ export class Chain {
    * @param key absent: the key with which the chain was begun
    */
   appendSigned(event: AuditEvent, key = this.#key): ChainedLine {
-    const line = this.#encode(event);
+    const line = encodeLine(event, chainAnnotations(this.#head));
     if (key === undefined) return this.#take(line);
     const unsigned = line.subarray(0, -1);
     const signature = sign('sha256', unsigned, { key: this.#objectOf(key), dsaEncoding: 'ieee-p1363' });
@@ -70,13 +74,9 @@ export class Chain {
     return this.#signer.object;
   }
 
-  #encode(event: AuditEvent): Buffer {
-    return encodeLine(event, chainAnnotations(this.#head));
-  }
-
-  #take(line: Buffer): ChainedLine {
+  #take(line: Buffer, again = (): Buffer => line): ChainedLine {
     const { chain, seq } = this.#head;
     this.#head = { chain, seq: seq + 1, hash: hashOf(line.subarray(0, -1)) };
-    return { line, chain, seq: seq + 1 };
+    return { line, again, chain, seq: seq + 1 };
   }
 }

@@ -11,7 +11,7 @@ import type { AuditEvent } from '../../core/audit/event.ts';
 import { endedFiles } from '../sinks/rotation.ts';
 import { rejectedFile } from '../trail.ts';
 import type { AuditSinkSettings } from '../types.ts';
-import { createMatcher, timeInOrder, type AuditQuery, type Hit, type LineMatcher } from './matcher.ts';
+import { createMatcher, timeOf, type AuditQuery, type Hit, type LineMatcher } from './matcher.ts';
 import { auditTime } from '../../core/audit/moment.ts';
 import { endBefore, readBackwards } from './read-backwards.ts';
 import { readLines } from './read-lines.ts';
@@ -181,8 +181,8 @@ class Search {
           if (verdict === 'unreadable') this.#unreadable += 1;
           else if (verdict !== 'other') yield verdict;
         }
-        const first = lines.findLast((line) => timeInOrder(line) !== undefined);
-        if (first !== undefined && (timeInOrder(first) ?? oldest) < oldest) return;
+        const first = lines.at(-1);
+        if (first !== undefined && (timeOf(first) ?? oldest) < oldest) return;
       }
     } catch {
       this.#unreadable += 1;

@@ -1,6 +1,5 @@
 /** Decides which lines of the audit log match a query. */
 import type { AuditEvent } from '../../core/audit/event.ts';
-import { HELD } from '../held-events.ts';
 import { matches, type LiveFilter } from '../live/live-filter.ts';
 
 export interface AuditQuery extends LiveFilter {
@@ -27,8 +26,6 @@ export type LineMatcher = (line: Buffer) => Hit | 'other' | 'unreadable';
 const PLAIN = /^[\w ./:@,+=-]+$/;
 
 const TIME = Buffer.from('"stageTimestamp":"');
-/** A key, as above. */
-const LATE = Buffer.from(`"${HELD}":"`);
 const TIME_LENGTH = '2031-01-01T00:00:00.000000Z'.length;
 
 /** @returns a function that decides by a line's bytes if they rule it out already, and by its JSON otherwise */
@@ -53,19 +50,13 @@ export function createMatcher(query: AuditQuery): LineMatcher {
  * counts: an API server writes the objects that a client sent before its own time, and they may have such a key;
  * behind the time are annotations, whose values are strings.
  */
-function timeOf(line: Buffer): string | undefined {
+export function timeOf(line: Buffer): string | undefined {
   const at = line.lastIndexOf(TIME);
   if (at === -1) return undefined;
   const from = at + TIME.length;
   const time = line.toString('latin1', from, from + TIME_LENGTH);
   return time.endsWith('Z') ? time : undefined;
 }
-
-/**
- * The time of an event that stands where it belongs by its time, but for some moments. One that waited to be written
- * (`held-events.ts`) may stand behind any later one.
- */
-export const timeInOrder = (line: Buffer): string | undefined => (line.includes(LATE) ? undefined : timeOf(line));
 
 /**
  * Parses an event as far as it is needed; an API server's own audit log omits empty fields, and others write null

@@ -1,6 +1,6 @@
 /** Reads the lines of a plain file from its end, because a reader of the audit log wants the newest first. */
 import type { FileHandle } from 'node:fs/promises';
-import { timeInOrder } from './matcher.ts';
+import { timeOf } from './matcher.ts';
 
 /** One chunk is examined in one turn of the event loop, in which no request is served: a millisecond. */
 const CHUNK_BYTES = 64 * 1024;
@@ -37,7 +37,7 @@ async function firstLine(
   const bytes = buffer.subarray(0, bytesRead);
   let at = bytes.indexOf(NEWLINE) + 1;
   for (let end = bytes.indexOf(NEWLINE, at); at > 0 && end !== -1; end = bytes.indexOf(NEWLINE, at)) {
-    const time = timeInOrder(bytes.subarray(at, end));
+    const time = timeOf(bytes.subarray(at, end));
     if (time !== undefined) return { at: offset + at, time };
     at = end + 1;
   }

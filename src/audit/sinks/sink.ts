@@ -10,7 +10,7 @@ import { retryDelay, type RetryLimits } from '../../egress/webhook.ts';
 import type { LineTarget } from './target.ts';
 
 export interface SinkLimits extends RetryLimits {
-  /** Memory that lines waiting for the target may take. Further events are dropped and counted. */
+  /** Memory that lines waiting for the target may take. Further events are held, or dropped and counted. */
   readonly queueBytes: number;
   /** A target that has not responded for this long hangs. */
   readonly stallMs: number;
@@ -24,8 +24,30 @@ export interface SinkParts {
   readonly logger?: Logger | undefined;
   /** Called when a sink that had to drop events works again; never from within `push`. */
   readonly onGap?: ((gap: SinkGap) => void) | undefined;
-  /** Called when lines have left the queue. */
-  readonly onWritten?: (() => void) | undefined;
+  /**
+   * Whether a line for which the queue has no space waits outside it. Only where no request is admitted meanwhile: there
+   * are never more of them than requests were in flight.
+   */
+  readonly holds?: boolean | undefined;
+}
+
+/** What a sink has to know of a line. */
+export interface LineFacts {
+  /** Of the line, if it is part of a chain. */
+  readonly position?: LinePosition | undefined;
+  /** Whose request it is about. */
+  readonly account?: string | undefined;
+  /** It is about a request with which nothing was done: it is left out where there is no space for what was done. */
+  readonly isRefused?: boolean | undefined;
+  /** Returns the line once more. Default: it is kept. */
+  readonly again?: (() => Buffer) | undefined;
+}
+
+/** A line that waits outside the queue, in the order of the chain. */
+interface HeldLine {
+  readonly size: number;
+  readonly account: string | undefined;
+  readonly again: () => Buffer;
 }
 
 /**
@@ -33,6 +55,22 @@ export interface SinkParts {
  * need the rest of the space.
  */
 const FAILING_FROM = 0.75;
+/**
+ * Many requests end together: a fence cuts thousands, and one user closes connections with four hundred. Each line has
+ * up to a thousand groups of its user, 60 kB: 395 of them were more than the queue of a sink may have, and 50 acts were
+ * in no audit log. What has no space in the queue is encoded again later: until then it takes what its request took
+ * while it was in flight. No replica has so many in flight; beyond them lines are dropped.
+ */
+const MOST_HELD = 20_000;
+/** Of the queue: there is space again. */
+const REFILL_BELOW = 0.5;
+/** Each takes up to half a millisecond to encode, and others are served between two writes. */
+const REFILL_AT_ONCE = 32;
+/**
+ * Of the space before it fails: what an account has beyond this share does not count, so that no one account has the
+ * requests of all others rejected.
+ */
+const COUNTED_OF_AN_ACCOUNT = 1 / 32;
 /** What is read already ends in events too, so one who sends much waits well before that. */
 const BACKLOGGED_FROM = 0.25;
 /**
@@ -69,8 +107,12 @@ export class LineSink {
   readonly #waiting: Line[] = [];
   #batch: Batch | undefined;
   #queuedBytes = 0;
-  /** Those of accounts. */
-  readonly #queuedOf = new Map<string, number>();
+  readonly #held: HeldLine[] = [];
+  #heldBytes = 0;
+  /** Bytes of both, and of each account no more than count. */
+  #load = 0;
+  /** Bytes of both by account. */
+  readonly #bytesOf = new Map<string, number>();
   /** Lines ever queued, and those of them that are written or given up; `flush` compares the two. */
   #accepted = 0;
   #settled = 0;
@@ -104,17 +146,14 @@ export class LineSink {
 
   /** True while a line that is pushed now may not reach the target soon. */
   get failing(): boolean {
-    return this.isOut || this.isNearlyFull;
+    const { holds, limits } = this.#parts;
+    const bytes = holds === true ? this.#load : this.#queuedBytes;
+    return this.#isOut || bytes >= limits.queueBytes * FAILING_FROM;
   }
 
-  /** True from the first lost event until the sink has recovered from that. */
+  /** True from the first lost line until the sink has recovered from that. */
   get isDropping(): boolean {
     return this.#dropped > 0;
-  }
-
-  /** True while what is left of the queue is for what cannot wait. */
-  get isNearlyFull(): boolean {
-    return this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM;
   }
 
   /**
@@ -123,37 +162,64 @@ export class LineSink {
    */
   isBackloggedFor(account: string): boolean {
     const { queueBytes } = this.#parts.limits;
-    if (this.#queuedBytes < queueBytes * BACKLOGGED_FROM || this.isOut) return false;
-    const left = Math.max(0, queueBytes * FAILING_FROM - this.#queuedBytes);
-    return (this.#queuedOf.get(account) ?? 0) > left * SHARE_OF_AN_ACCOUNT;
+    if (this.#queuedBytes + this.#heldBytes < queueBytes * BACKLOGGED_FROM || this.#isOut) return false;
+    const left = Math.max(0, queueBytes * FAILING_FROM - this.#load);
+    return (this.#bytesOf.get(account) ?? 0) > left * SHARE_OF_AN_ACCOUNT;
   }
 
-  /** True while the target does not work. */
-  get isOut(): boolean {
+  get #isOut(): boolean {
     const stalled = this.#askedAt !== undefined && performance.now() - this.#askedAt > this.#parts.limits.stallMs;
     return !this.#opened || this.#failure !== undefined || stalled;
   }
 
   get status(): SinkStatus {
     const { type, behind = false, heldBytes = 0, holdsForSeconds } = this.#target;
-    const queuedBytes = this.#queuedBytes + heldBytes;
+    const queuedBytes = this.#queuedBytes + this.#heldBytes + heldBytes;
     return { sink: type, failing: behind || this.failing, queuedBytes, holdsForSeconds };
   }
 
-  /**
-   * @param position of the line, if it is part of a chain
-   * @param account whose request it is about
-   */
-  push(line: Buffer, position?: LinePosition, account?: string): void {
-    if (this.#closing || this.#queuedBytes + line.length > this.#parts.limits.queueBytes) {
-      this.drop(1, position);
-      return;
+  push(line: Buffer, { position, account, isRefused = false, again = () => line }: LineFacts = {}): void {
+    const { limits, holds = false } = this.#parts;
+    const hasSpace = this.#held.length === 0 && this.#queuedBytes + line.length <= limits.queueBytes;
+    const mayWait = holds && !isRefused && this.#held.length < MOST_HELD;
+    if (this.#closing || !(hasSpace || mayWait)) return this.drop(1, position);
+    if (hasSpace) this.#enqueue(line, account);
+    else {
+      this.#held.push({ size: line.length, account, again });
+      this.#heldBytes += line.length;
     }
-    this.#waiting.push({ bytes: line, account });
-    this.#queuedBytes += line.length;
-    addBytes(this.#queuedOf, account, line.length);
+    this.#count(account, line.length);
     this.#accepted += 1;
     this.#schedule();
+  }
+
+  #enqueue(bytes: Buffer, account: string | undefined): void {
+    this.#waiting.push({ bytes, account });
+    this.#queuedBytes += bytes.length;
+  }
+
+  /** Lines that were held, as far as there is space for them now. */
+  #refill(): void {
+    const most = this.#parts.limits.queueBytes * REFILL_BELOW;
+    for (let left = REFILL_AT_ONCE; left > 0 && (this.#queuedBytes < most || this.#waiting.length === 0); left -= 1) {
+      const line = this.#held.shift();
+      if (line === undefined) return;
+      this.#heldBytes -= line.size;
+      this.#enqueue(line.again(), line.account);
+    }
+  }
+
+  #count(account: string | undefined, bytes: number): void {
+    if (account === undefined) {
+      this.#load += bytes;
+      return;
+    }
+    const { queueBytes } = this.#parts.limits;
+    const counted = (): number =>
+      Math.min(this.#bytesOf.get(account) ?? 0, queueBytes * FAILING_FROM * COUNTED_OF_AN_ACCOUNT);
+    const before = counted();
+    addBytes(this.#bytesOf, account, bytes);
+    this.#load += counted() - before;
   }
 
   /**
@@ -253,14 +319,18 @@ export class LineSink {
     try {
       do {
         await this.#step();
-      } while (!this.#abandoned && (this.#batch || (this.#waiting.length > 0 && !this.#gathers)));
+      } while (!this.#abandoned && (this.#batch || (this.#hasLines && !this.#gathers)));
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
     } finally {
       this.#draining = false;
       this.#askedAt = undefined;
     }
-    if (this.#waiting.length > 0) this.#schedule();
+    if (this.#hasLines) this.#schedule();
+  }
+
+  get #hasLines(): boolean {
+    return this.#waiting.length > 0 || this.#held.length > 0;
   }
 
   async #step(): Promise<void> {
@@ -269,6 +339,7 @@ export class LineSink {
     const state = await this.#target.prepare();
     if (this.#abandoned) return this.#target.close();
     if (state === 'fresh') this.#batch?.rewindToLineStart();
+    this.#refill();
     const most = this.#target.batchBytes ?? BATCH_BYTES;
     this.#batch ??= Batch.takeFrom(this.#waiting, Math.min(most, this.#mostBytes));
     if (this.#batch) {
@@ -285,7 +356,6 @@ export class LineSink {
       this.#wrote(this.#batch, bytes);
     }
     this.#recover();
-    this.#parts.onWritten?.();
     this.#endFlushes(({ upTo }) => upTo <= this.#settled, true);
   }
 
@@ -296,7 +366,12 @@ export class LineSink {
     this.#settled += lines;
     if (!batch.done) return;
     this.#queuedBytes -= batch.length;
-    for (const [account, written] of batch.byAccount) addBytes(this.#queuedOf, account, -written);
+    let ofNone = batch.length;
+    for (const [account, written] of batch.byAccount) {
+      this.#count(account, -written);
+      ofNone -= written;
+    }
+    this.#count(undefined, -ofNone);
     this.#batch = undefined;
   }
 
@@ -305,7 +380,7 @@ export class LineSink {
     this.#failures = 0;
     if (!this.#failure && this.#dropped === 0) return;
     // Not yet: events dropped while the queue is still full belong to the same outage.
-    if (this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM) return;
+    if (this.#held.length > 0 || this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM) return;
     this.#parts.logger?.info(
       { sink: this.#target.location, droppedEvents: this.#dropped },
       'the audit sink works again',
@@ -344,11 +419,14 @@ export class LineSink {
     clearTimeout(this.#retry);
     clearTimeout(this.#gathering);
     clearTimeout(this.#flushTimer);
-    const left = this.#waiting.length + (this.#batch?.linesLeft ?? 0);
+    const left = this.#waiting.length + this.#held.length + (this.#batch?.linesLeft ?? 0);
     this.#waiting.length = 0;
+    this.#held.length = 0;
     this.#batch = undefined;
     this.#queuedBytes = 0;
-    this.#queuedOf.clear();
+    this.#heldBytes = 0;
+    this.#load = 0;
+    this.#bytesOf.clear();
     this.#settled += left;
     if (left > 0) this.drop(left);
     if (this.#dropped > 0) {

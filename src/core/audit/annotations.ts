@@ -28,8 +28,6 @@ export const AUDIT_FACTS = {
   'bytes-in': 'bytes from the client, at the end of a long-running request',
   'bytes-out': 'bytes to the client, at the end of a long-running request',
   'duration-ms': 'milliseconds from the request to its end, at the end of a long-running request',
-  'held-ms':
-    'milliseconds that the event waited, because too many of its account or in all were to be written; lines before it may be of later events',
   client: 'the OAuth client',
   'grant-type': 'the OAuth grant type: `authorization_code`, `refresh_token`, `device_code` or `token_exchange`',
   audience: 'the cluster, or the admin API, for which a token was issued',
@@ -111,5 +109,5 @@ export const REQUEST_FACTS: readonly AuditFact[] = [
   'duration-ms',
 ];
 
-/** Annotations of every event that a replica writes; `cut` only if something was cut, `held-ms` if it waited. */
-export const CHAIN_FACTS: readonly AuditFact[] = ['held-ms', 'chain', 'seq', 'prev', 'cut'];
+/** Annotations of every event that a replica writes; `cut` only if something was cut. */
+export const CHAIN_FACTS: readonly AuditFact[] = ['chain', 'seq', 'prev', 'cut'];

@@ -56,11 +56,15 @@ export function isRejection(rejected: AuditEvent): boolean {
 /**
  * Decides by who responded, as `isRejection` does.
  * @returns whether the event is of a request with which nothing was done, from any client: it may be left out where there is
- * no space for what was done
+ * no space for what was done. Of our own actions that is said by the code: an approval was asked for with 409, and a
+ * revocation that could not be written is held with 503
  */
 export function isRefused({ annotations, responseStatus }: AuditEvent): boolean {
-  if (annotations[EVENT] !== undefined) return (responseStatus?.code ?? 0) >= 400;
-  return responseStatus?.status !== undefined && annotations[ADMITTED] === undefined;
+  const event = annotations[EVENT];
+  const code = responseStatus?.code ?? 0;
+  if (event === undefined) return responseStatus?.status !== undefined && annotations[ADMITTED] === undefined;
+  if (EVENTS.has(event) || event.endsWith('-refused') || annotations[REASON] === 'audit_unavailable') return true;
+  return code >= 400 && code < 500 && code !== 409;
 }
 
 /** Characters. Enough to see what was attempted, and by which program. */

@@ -34,7 +34,6 @@ describe('createMetrics', () => {
       'portcullis_audit_blocked gauge',
       'portcullis_audit_events_total counter',
       'portcullis_audit_files_hold_seconds gauge',
-      'portcullis_audit_held_events gauge',
       'portcullis_audit_queued_bytes gauge',
       'portcullis_audit_rejections_omitted_total counter',
       'portcullis_audit_sink_failing gauge',

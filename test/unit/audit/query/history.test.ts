@@ -180,22 +180,6 @@ describe('the history', () => {
     expect(newest?.hits[0]?.event.auditID).toBe(`event-${order.at(-1)}`);
   });
 
-  test('reads on where events stand behind later ones, because they waited to be written', async () => {
-    const { path } = await aLog();
-    const wide = { userAgent: 'x'.repeat(2000) };
-    const late = range(100).map((n) => at(n, { ...wide, annotations: { 'portcullis.dev/held-ms': '900000' } }));
-    const order = [...range(1000).map((n) => at(n, wide)), ...late, at(1000)];
-    await writeFile(path, linesOf(order));
-    const history = createAuditHistory([{ type: 'file', path }], { readBytes: 1024 * 1024 });
-    const since = auditTime(START + 995_000);
-    const found = await history?.search('root', { since }, { events: 100 });
-    expect(found?.hits.map(({ event }) => event.auditID)).toEqual(range(6).map((n) => `event-${1000 - n}`));
-    // As is a time to which a search goes back: none of them is taken for one that belongs there.
-    const until = auditTime(START + 990_000);
-    const earlier = await history?.search('root', { since: auditTime(START + 985_000), until }, { events: 100 });
-    expect(earlier?.hits.map(({ event }) => event.auditID)).toEqual(range(5).map((n) => `event-${989 - n}`));
-  });
-
   test('follows no link, and is undefined where there is no file', async () => {
     const { path, history } = await aLog();
     expect(await history.search('root', {}, { events: 1 })).toBeUndefined();

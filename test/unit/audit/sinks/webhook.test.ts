@@ -55,7 +55,7 @@ class Stage {
   }
 
   push(numbers: readonly number[]): void {
-    for (const n of numbers) this.sink.push(encodeLine(chained(n)), { chain: CHAIN, seq: n });
+    for (const n of numbers) this.sink.push(encodeLine(chained(n)), { position: { chain: CHAIN, seq: n } });
   }
 
   said(): string {
@@ -354,7 +354,9 @@ describe('a spool', () => {
     const stage = new Stage(collector, { spoolDir, spoolMaxMb: 1 });
     const rest = 'x'.repeat(100_000);
     for (const n of range(20))
-      stage.sink.push(encodeLine(anEvent({ auditID: `event-${n}`, userAgent: rest })), { chain: CHAIN, seq: n });
+      stage.sink.push(encodeLine(anEvent({ auditID: `event-${n}`, userAgent: rest })), {
+        position: { chain: CHAIN, seq: n },
+      });
     await vi.waitFor(() => expect(stage.said()).toContain('spool is full'), PATIENT);
     expect(stage.sink.failing).toBe(true);
     collector.otherwise = 200;

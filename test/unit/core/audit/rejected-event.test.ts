@@ -6,7 +6,7 @@ import {
   type AuditEvent,
   type PortcullisEvent,
 } from '../../../../src/core/audit/event.ts';
-import { AUDIT_BACKLOG, isRejection, shortened } from '../../../../src/core/audit/rejected-event.ts';
+import { AUDIT_BACKLOG, isRefused, isRejection, shortened } from '../../../../src/core/audit/rejected-event.ts';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
 
 const ALICE = { username: 'corp:alice', uid: 'corp/1', groups: ['corp:dev'], extra: {} };
@@ -65,6 +65,38 @@ test.each<[string, AuditEvent, boolean]>([
   ['the count of what was left out', said({ event: 'rejections-omitted', sourceIps: [] }), true],
 ])('%s: is a rejection or not', (_what, event, expected) => {
   expect(isRejection(event)).toBe(expected);
+});
+
+test.each<[string, AuditEvent, boolean]>([
+  ['a request of a user', asked({ identity: ALICE, status: { code: 200 } }), false],
+  ['one that the cluster rejected', asked({ identity: ALICE, status: { code: 403 } }), false],
+  ['one of which no response came', asked({ identity: ALICE }), false],
+  [
+    'one that Portcullis rejected',
+    asked({ identity: ALICE, status: { code: 403, reason: 'Forbidden', message: '' } }),
+    true,
+  ],
+  [
+    'one that was cut after it was admitted',
+    asked({
+      identity: ALICE,
+      status: { code: 503, reason: 'ServiceUnavailable', message: '' },
+      details: { admitted: 'true' },
+    }),
+    false,
+  ],
+  ['a sign-in', said({ event: 'sign-in', account: 'corp/1', code: 303 }), false],
+  ['a sign-in that was rejected', said({ event: 'sign-in-refused', account: 'corp/1', code: 502 }), true],
+  ['an admin who may not', said({ event: 'revocation', identity: ALICE, code: 403 }), true],
+  ['an approval that was asked for', said({ event: 'approval-asked', identity: ALICE, code: 409 }), false],
+  ['a revocation that is held', said({ event: 'revocation', identity: ALICE, code: 503 }), false],
+  [
+    'one that was rejected because nothing could be audited',
+    said({ event: 'revocation', identity: ALICE, code: 503, reason: 'audit_unavailable' }),
+    true,
+  ],
+])('%s: is left out where there is no space or not', (_what, event, expected) => {
+  expect(isRefused(event)).toBe(expected);
 });
 
 describe('a shortened event', () => {
