@@ -8,6 +8,7 @@ import { Agent, request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
+import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 
 export interface Backends {
@@ -30,7 +31,12 @@ export interface Load {
   stop(): Promise<void>;
 }
 
-type Send = () => Promise<{ readonly port: number; readonly status: number }>;
+interface Answered {
+  readonly status: number;
+  readonly body: string;
+}
+
+type Send = () => Promise<Answered & { readonly port: number }>;
 
 export function startLoad(backends: Backends, protocol: 'http/1.1' | 'h2'): Load {
   const client = protocol === 'h2' ? http2Sender(backends) : http1Sender(backends);
@@ -41,9 +47,9 @@ export function startLoad(backends: Backends, protocol: 'http/1.1' | 'h2'): Load
   const loop = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       try {
-        const { port, status } = await client.send();
+        const { port, status, body } = await client.send();
         byPort.set(port, (byPort.get(port) ?? 0) + 1);
-        if (status !== 200) failures.push(`status ${status}`);
+        if (status !== 200) failures.push(`status ${status} of ${port}: ${body}`);
       } catch (error) {
         failures.push(error instanceof Error ? `${error.message} ${JSON.stringify(error)}` : 'no error');
       }
@@ -71,22 +77,21 @@ const isRefused = (error: unknown): boolean =>
 function http1Sender({ ports, ca, certificate, path, headers }: Backends): { send: Send; close: () => void } {
   const agent = new Agent({ keepAlive: true, maxSockets: 1, ca, ...certificate, servername: 'localhost' });
   let preferred: number | undefined;
-  const ask = async (port: number): Promise<number> => {
+  const ask = async (port: number): Promise<Answered> => {
     const asked = request({ agent, host: '127.0.0.1', port, path, headers: { ...headers, host: 'localhost' } });
     asked.end();
     const [answer] = (await once(asked, 'response')) as [IncomingMessage];
     // The next connection is the load balancer's to place.
     preferred = answer.headers.connection === 'close' ? undefined : port;
-    answer.resume();
-    await once(answer, 'end');
+    const body = await text(answer);
     if (!answer.complete) throw new Error('half an answer');
-    return answer.statusCode ?? 0;
+    return { status: answer.statusCode ?? 0, body };
   };
   const send: Send = async () => {
     let refused: unknown;
     for (const port of preferred === undefined ? ports() : [preferred]) {
       try {
-        return { port, status: await ask(port) };
+        return { port, ...(await ask(port)) };
       } catch (error) {
         if (!isRefused(error)) throw error;
         refused = error;
@@ -114,7 +119,7 @@ function http2Sender({ ports, ca, certificate, path, headers }: Backends): { sen
     }
     throw refused;
   };
-  const ask = async (session: ClientHttp2Session): Promise<number | 'excluded'> => {
+  const ask = async (session: ClientHttp2Session): Promise<Answered | 'excluded'> => {
     // The number of the last request that is served, where a GOAWAY has named it.
     let last = Number.POSITIVE_INFINITY;
     const onGoaway = (_code: number, number: number): void => void (last = number);
@@ -122,10 +127,9 @@ function http2Sender({ ports, ca, certificate, path, headers }: Backends): { sen
     const stream = session.request({ ':path': path, ...headers });
     try {
       const [head] = (await once(stream, 'response')) as [{ ':status': number }];
-      stream.resume();
-      await once(stream, 'end');
+      const body = await text(stream);
       if (stream.rstCode !== 0) throw new Error(`reset with ${stream.rstCode}`);
-      return head[':status'];
+      return { status: head[':status'], body };
     } catch (error) {
       if (stream.rstCode === 7 || (stream.id ?? Number.POSITIVE_INFINITY) > last) return 'excluded';
       throw error;
@@ -137,8 +141,8 @@ function http2Sender({ ports, ca, certificate, path, headers }: Backends): { sen
     for (;;) {
       if (current === undefined || current.session.closed || current.session.destroyed) current = await open();
       const { session, port } = current;
-      const status = await ask(session);
-      if (status !== 'excluded') return { port, status };
+      const answered = await ask(session);
+      if (answered !== 'excluded') return { port, ...answered };
       current = undefined;
     }
   };
