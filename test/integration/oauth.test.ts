@@ -10,7 +10,7 @@ import { auditedBy } from '../support/audit-log.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { AUTHORIZATION, newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
+import { AUTHORIZATION, newClientKey, OAuthClient, served, type Endpoints } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
 const ADMIN = 'urn:portcullis:admin';
@@ -289,7 +289,8 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     const target = { kind: 'session', session } as const;
     await expect(instance.server.guard.revoke({ target })).rejects.toMatchObject({ code: 'store_unavailable' });
     log.append = append;
-    expect(await plugin.refresh(refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
+    const refused = await served(() => plugin.refresh(refreshToken));
+    expect(refused).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });
     expect((await events('refresh-refused')).at(-1)?.annotations['portcullis.dev/reason']).toBe('session_revoked');
   });
 
