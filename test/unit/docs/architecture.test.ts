@@ -1,5 +1,5 @@
 /** docs/architecture.md and docs/revocation-protocol.md say what is there: modules, imports, and where each safeguard belongs. */
-import { globSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { readPage, ROOT } from './markdown.ts';
@@ -70,6 +70,30 @@ describe('docs/architecture.md', () => {
     const listed = [...page.matchAll(/^- \[`([a-z-]+)`\]\(\.\.\/src\/\1\//gm)].map(([, name]) => name);
     expect(new Set(listed)).toEqual(new Set(modules));
     expect(new Set(table.keys())).toEqual(new Set(modules));
+  });
+
+  test('follows a thing from its begin to its end through eight files at most, of which each is there', () => {
+    const walks = [...page.matchAll(/Files,\s+in\s+this\s+order:\s+([^]*?\.)\n\n/g)].map(([, text = '']) =>
+      [...text.matchAll(/\]\(\.\.\/src\/([\w./-]+)\)/g)].map(([, path = '']) => path),
+    );
+    expect(walks).toHaveLength(5);
+    for (const files of walks) {
+      expect(files.length).toBeLessThanOrEqual(8);
+      expect(files.filter((path) => !existsSync(`${ROOT}src/${path}`))).toEqual([]);
+    }
+  });
+
+  test.each([
+    { what: 'A provider', example: /\b(?:okta|keycloak)\b/i },
+    // Where every sink is told from all others; a command asks whether there is a log to look at.
+    { what: 'An audit sink', example: /'stdout'/, beside: 'commands/store-changes.ts' },
+  ])('names every file that knows one: $what', ({ what, example, beside }) => {
+    const section = page.slice(page.indexOf(`- **${what}**`)).split('\n- **')[0] ?? '';
+    const listed = [...section.matchAll(/\]\(\.\.\/src\/([\w./-]+)\)/g)].map(([, path]) => path);
+    const code = (file: string): string =>
+      readFileSync(`${ROOT}src/${file}`, 'utf8').replaceAll(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, '');
+    const knowing = globSync('**/*.ts', { cwd: `${ROOT}src` }).filter((file) => example.test(code(file)));
+    expect(knowing.filter((file) => file !== beside).toSorted()).toEqual(listed.toSorted());
   });
 
   test('links to the entry file of each module, which says what it owns and what it must not know', () => {
