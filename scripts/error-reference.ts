@@ -29,6 +29,7 @@ import {
   passthroughRejection,
   pathRejection,
   tooManyAtCluster,
+  tooManyConnections,
   tooManyForUser,
   tooManyPending,
   tooManyReviews,
@@ -182,6 +183,10 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   ],
   [impersonationTooLarge(40, 32), 'more than 32 reviews would be needed for one request with `--as`'],
   [tooManyReviews(), 'too many requests of one user with `--as` are being reviewed at once'],
+  [
+    tooManyConnections(),
+    'a connection with large client certificates counts as several, and one user has no space for it ([limits](../protocols.md#limits))',
+  ],
   [tooManyForUser(400), '`limits.inFlightPerUser`'],
   [
     tooMuchToAudit(),

@@ -4,7 +4,6 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { andThen, orElse, type Awaitable } from '../core/awaitable.ts';
 import { UnorderedList, type Slot } from '../core/unordered-list.ts';
-import type { Result } from '../core/result.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
 import { byHeaders } from '../core/http/by-headers.ts';
 import { traceId } from '../core/http/trace-parent.ts';
@@ -25,7 +24,7 @@ import { valuesOf } from './raw-headers.ts';
 import { RequestAudit } from './request-audit.ts';
 import { RequestSide } from './upstream/request-side.ts';
 import type { RequestSideOptions } from './upstream/request-side.ts';
-import { malformed } from './rejections.ts';
+import { malformed, tooManyConnections } from './rejections.ts';
 import type { Rejection } from './status.ts';
 import { UnreadResponses } from './listener/unread-responses.ts';
 import { UpgradeForwarding, UpgradeSide, upgradeProtocol } from './streams/upgrade.ts';
@@ -136,9 +135,15 @@ export class DataPlane {
       if (!exchange.clientOpen) return;
       if (rejection !== undefined) return side.reject(rejection);
       return andThen(this.#admission.admit(exchange, { upgrade: false }), (admitted) => {
-        noteCredential(connection, admitted);
-        if (admitted.ok) this.#forward(exchange, admitted.value, { request, side });
-        else side.reject(admitted.reason);
+        if (!admitted.ok) {
+          noteRejected(connection, admitted.reason);
+          return side.reject(admitted.reason);
+        }
+        return andThen(connection.credentialAccepted(admitted.value.user), (isNoted) => {
+          if (isNoted) this.#forward(exchange, admitted.value, { request, side });
+          // The last response of the connection.
+          else side.rejectCut(tooManyConnections());
+        });
       });
     });
   }
@@ -172,8 +177,11 @@ export class DataPlane {
     // Our own endpoints have no upgrades, and their paths are not the API server's.
     if (isMachinePath(req.url)) return client.reject(malformed('there is no upgrade here', 'upgrade_unsupported'));
     const admitted = await this.#admission.admit(exchange, { upgrade: true });
-    noteCredential(connection, admitted);
-    if (!admitted.ok) return client.reject(admitted.reason);
+    if (!admitted.ok) {
+      noteRejected(connection, admitted.reason);
+      return client.reject(admitted.reason);
+    }
+    if (!(await connection.credentialAccepted(admitted.value.user))) return client.reject(tooManyConnections());
     const pools = this.#pools.get(admitted.value.cluster.name);
     if (pools === undefined || !exchange.clientOpen || !exchange.mayPass()) return;
     const of = { deps: this.#deps, exchange, admitted: admitted.value, protocol: protocol.value, pools };
@@ -273,9 +281,8 @@ export class DataPlane {
   }
 }
 
-function noteCredential(connection: ClientConnection, admitted: Result<Admitted, Rejection>): void {
-  if (admitted.ok) connection.credentialAccepted(admitted.value.user);
-  else if (admitted.reason.code === 401) connection.credentialAccepted(undefined);
+function noteRejected(connection: ClientConnection, { code }: Rejection): void {
+  if (code === 401) void connection.credentialAccepted(undefined);
 }
 
 const upgradeFacts = (req: IncomingMessage, connection: ClientConnection): ExchangeFacts => ({

@@ -49,6 +49,12 @@ export interface UpstreamSide {
   readonly gone: boolean;
   /** The request may have been sent, and changes something: the API server may have executed it. */
   readonly mayHaveExecuted: boolean;
+  /**
+   * Absent: its client is never late.
+   * @param nowMs monotonic
+   * @returns milliseconds by which the client is late
+   */
+  lateMs?(nowMs: number): number;
   /** Tells the client the reason for a cut, if that can be written in this very tick. */
   sendTerminationNotice?(reason: CutReason): void;
   /** Ends a request that can be ended without loss, such as a watch between two events. For a shutdown. */
@@ -140,6 +146,19 @@ export class Exchange implements Flight {
   /** True while there is a client to respond to. */
   get clientOpen(): boolean {
     return this.#clientOpen && this.#cutReason === undefined;
+  }
+
+  /** It has one of its account's places in flight. */
+  get inFlight(): boolean {
+    return this.#release !== undefined && !this.#ended;
+  }
+
+  /**
+   * @param nowMs monotonic
+   * @returns milliseconds by which its client is late with what is in flight
+   */
+  lateMs(nowMs: number): number {
+    return (this.#upstreamOpen ? this.#upstream?.lateMs?.(nowMs) : undefined) ?? 0;
   }
 
   register(guard: Pick<RevocationGuard, 'register'>): void {

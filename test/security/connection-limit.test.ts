@@ -104,6 +104,18 @@ it('connections without a credential have a fifth, also where there is space', a
   expect([open(unauthenticated), open(users)]).toEqual([Math.ceil(MOST / 5), users.length]);
 });
 
+it('one with a request in flight stays its account’s after a bad token, and takes no place of those without any', async () => {
+  plane.upstream.answer = ({ url = '' }, res) => void (url.includes('watch') && res.writeHead(200).write('{}\n'));
+  for (let each = 0; each < 10; each += 1) {
+    const socket = await tls(get(`${PODS}?watch=1`, alice.token), '{}');
+    // Behind the watch: its response is to come after it.
+    socket.write(get(PODS, 'x'));
+  }
+  const others = await Promise.all(Array.from({ length: 5 }, () => tls(get(PODS, 'x'), ' 401 ')));
+  await pause(WAIT_MS + 2 * SWEEP_MS);
+  expect([others.filter(({ destroyed }) => destroyed).length, plane.guard.inFlight]).toEqual([0, 10]);
+});
+
 it('connections that must give way are closed here, whatever they have begun, and where their clients do not close', async () => {
   const head = [
     [':method', 'GET'],

@@ -57,7 +57,7 @@ describe('the api listener', () => {
     const names = Array.from({ length: 1_000 }, (_, index) => `a-rather-long-name-${index}`);
     for (const { count, ended } of [
       { count: 10, ended: false },
-      { count: 1_000, ended: true },
+      { count: 400, ended: true },
     ]) {
       const { cert, key } = await makeCertificates(names.slice(0, count), Date.now());
       const connection = await rawConnection(plane, { cert, key });
@@ -69,11 +69,11 @@ describe('the api listener', () => {
   });
 
   it('counts a connection as several by the bytes of its certificates, whatever it sends with them and after', async () => {
-    const MOST = 60;
+    const MOST = 65;
     const crowded = await startPlane({ limits: { connections: MOST }, timing: { giveWayMs: 0 } });
     onTestFinished(() => crowded.close());
-    const names = Array.from({ length: 500 }, (_, index) => `a-rather-long-name-${index}`);
-    // Three and a half such certificates of 12 kB count as the twelve that may be without a credential.
+    const names = Array.from({ length: 300 }, (_, index) => `a-rather-long-name-${index}`);
+    // Four such certificates of 8 kB count as twelve of the thirteen that may be without a credential.
     const { cert, key } = await makeCertificates(names, Date.now());
     const opened = async (certificate: ClientKey): Promise<() => number> => {
       const sockets: Socket[] = [];
@@ -96,6 +96,64 @@ describe('the api listener', () => {
     await expect.poll(heavy).toBe(0);
     await pause(600);
     expect(light()).toBe(MOST / 5);
+  });
+
+  const MANY = Array.from({ length: 2_000 }, (_, index) => `a-rather-long-name-${index}`);
+  /** @returns the user's certificate, with others of so many names in all behind it */
+  const withChain = async (user: TestUser, names: readonly number[]): Promise<ClientKey> => {
+    const others = await Promise.all(names.map((count) => makeCertificates(MANY.slice(0, count), Date.now())));
+    return { ...user.certificate, cert: [user.certificate.cert, ...others.map(({ cert }) => cert)].join('\n') };
+  };
+
+  it('ends a connection with certificates of 46 kB beside a small one, and none with those that a user has', async () => {
+    const heavy = await rawConnection(plane, await withChain(alice, [1_900]));
+    heavy.socket.write(withToken('GET /api/v1/pods HTTP/1.1\nHost: HOST\nAuthorization: Bearer TOKEN\n\n'));
+    await heavy.ended;
+    expect(plane.counted.rejections).toContain('handshake_too_large');
+    plane.counted.rejections.length = 0;
+    const { cert, key } = await makeCertificates(MANY.slice(0, 150), Date.now());
+    const user = await signIn(plane, { at: { ...alice, certificate: { cert, key } } });
+    const honest = await rawConnection(plane, await withChain(user, [40, 40, 40]));
+    // As much as comes with the end of the handshake, and more.
+    const head = `POST ${PODS} HTTP/1.1\nHost: HOST\nAuthorization: Bearer ${user.token}\nContent-Length: 900000\n\n`;
+    honest.socket.write(Buffer.concat([Buffer.from(wired(head)), Buffer.alloc(900_000, 0x20)]));
+    await answered(honest, 1);
+    expect([statusesOf(honest.received()), plane.counted.rejections]).toEqual([[200], []]);
+    honest.socket.destroy();
+  });
+
+  it('lets no account have more in flight on connections with large certificates than its share, and takes none of others for it', async () => {
+    const crowded = await startPlane({ limits: { connections: 320 }, timing: { giveWayMs: 0 } });
+    onTestFinished(() => crowded.close());
+    crowded.upstream.answer = ({ method }, res) => void (method === 'GET' && res.end('{}'));
+    const [mallory, bob] = [await signIn(crowded), await signIn(crowded, { subject: 'bob' })];
+    const get = `GET ${PODS} HTTP/1.1\nHost: HOST\nAuthorization: Bearer ${bob.token}\n\n`;
+    const idleOnes = await Promise.all(Array.from({ length: 20 }, () => rawConnection(crowded, bob.certificate)));
+    for (const each of idleOnes) {
+      each.socket.write(wired(get));
+      await answered(each, 1);
+    }
+    const certificate = await withChain(mallory, [900]);
+    const post = `POST ${PODS} HTTP/1.1\nHost: HOST\nAuthorization: Bearer ${mallory.token}\nContent-Length: 9000\n\n{`;
+    const heavy: RawConnection[] = [];
+    for (let each = 0; each < 45; each += 1) {
+      const connection = await rawConnection(crowded, certificate);
+      onTestFinished(() => void connection.socket.destroy());
+      heavy.push(connection);
+      connection.socket.write(wired(post));
+      await until(
+        () => crowded.guard.inFlight === heavy.length || connection.socket.destroyed || connection.received() !== '',
+        'in flight or rejected',
+      );
+      if (crowded.guard.inFlight < heavy.length) break;
+    }
+    // At least 22 kB of each are 7 connections, of 256.
+    expect(heavy.length - 1).toBeGreaterThan(20);
+    expect(heavy.length - 1).toBeLessThanOrEqual(36);
+    expect(statusesOf(heavy.at(-1)?.received() ?? '')).toEqual([429]);
+    await pause(600);
+    expect(idleOnes.filter(({ socket }) => socket.destroyed)).toHaveLength(0);
+    expect(crowded.guard.inFlight).toBe(heavy.length - 1);
   });
 
   it('sends `100 Continue` for a request that was admitted, and only then', async () => {

@@ -70,7 +70,7 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     handshakeOver(connections.tcpOf(socket));
-    const paired = connections.pair(socket);
+    const paired = connections.pair(socket, () => dropped('handshake_too_large', socket));
     // Fail closed: a connection that cannot be reset is not accepted.
     if (!paired.ok) {
       dropped(paired.reason, socket);

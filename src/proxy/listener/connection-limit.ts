@@ -18,6 +18,11 @@
  * counts as several by the bytes of its handshake. And five accounts, each with what it may have, took 1.2 GB: where
  * the memory that the process may have is nearly used up, there may be fewer connections than there are, and those of
  * the accounts with the most give way first.
+ *
+ * A request whose body comes a byte at a time is in flight for hours, and never gives way: one account had 400 of them,
+ * each on a connection with certificates of 46 kB, 1 GiB in 40 s, while everyone else's idle connections were closed to
+ * make space. So one that counts as several becomes no account's that has no space for it, nothing is sent on for it,
+ * and what an account has beyond its share takes no space of others but for the connections themselves.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
@@ -58,6 +63,8 @@ export interface Occupant {
   readonly isSilent?: boolean;
   /** Since when its client has held open what is of no use to others: it counts for its own account only. */
   readonly heldSinceMs?: number | undefined;
+  /** Since when at least its client has been late with all that is open on it: it counts where memory is short. */
+  readonly lateSinceMs?: number | undefined;
   /** Closes the connection. */
   giveWay(): void;
 }
@@ -81,6 +88,10 @@ class Group {
   /** Of all. */
   get weight(): number {
     return this.#weight;
+  }
+
+  get size(): number {
+    return this.#weights.size;
   }
 
   get members(): Iterable<Occupant> {
@@ -144,15 +155,30 @@ export class ConnectionLimit {
   /**
    * @param isUsers whether the last credential on it was accepted
    * @param account whose it was; undefined: it has no share
+   * @returns whether it was noted. One that counts as several is not where it would bring its account beyond its share:
+   *   nothing may be in flight on it for this account
    */
-  note(occupant: Occupant, isUsers: boolean, account?: string): void {
+  note(occupant: Occupant, isUsers: boolean, account?: string): boolean {
     const wasUsers = this.#users.has(occupant);
-    if (!wasUsers && !this.#unauthenticated.has(occupant)) return;
-    if (wasUsers === isUsers && this.#accountOf.get(occupant) === account) return;
+    if (!wasUsers && !this.#unauthenticated.has(occupant)) return true;
+    if (wasUsers === isUsers && this.#accountOf.get(occupant) === account) return true;
+    if (isUsers && account !== undefined && !this.#hasSpaceFor(occupant, account)) return false;
     this.remove(occupant);
     if (isUsers) this.#addUsers(occupant, account);
     else this.#unauthenticated.add(occupant);
     this.#sweepSoon();
+    return true;
+  }
+
+  /** Closes what the account does not need. */
+  #hasSpaceFor({ weight = 1 }: Occupant, account: string): boolean {
+    const own = this.#accounts.get(account);
+    if (weight === 1 || own === undefined) return weight <= this.#mostOfAccount;
+    const most = this.#mostOfAccount - weight;
+    if (own.weight <= most) return true;
+    const closed = this.#closeOf(own, own.weight - most, this.#beforeMs);
+    if (closed > 0) this.#options.onClosed(closed);
+    return own.weight <= most;
   }
 
   remove(occupant: Occupant): void {
@@ -182,6 +208,20 @@ export class ConnectionLimit {
     return this.#unauthenticated.weight + this.#users.weight;
   }
 
+  /**
+   * Without what single accounts have beyond their shares: others give way for the connections of these, and not for
+   * what they hold.
+   */
+  get #counted(): number {
+    let weight = this.#weight;
+    for (const account of this.#beyond) weight -= (this.#accounts.get(account)?.weight ?? 0) - this.#mostOfAccount;
+    return Math.max(weight, this.#unauthenticated.size + this.#users.size);
+  }
+
+  get #beforeMs(): number {
+    return performance.now() - this.#options.waitMs;
+  }
+
   get #least(): number {
     return Math.ceil(this.#options.most * LEAST_SHARE);
   }
@@ -208,9 +248,9 @@ export class ConnectionLimit {
     if (used < ROOMY) this.#most = most;
     if (!this.#isTight) return;
     // No more than there are, with what is free; and once what was closed is not enough, a sixteenth fewer.
-    this.#mayBe(this.#weight / (1 - SPACE_SHARE));
+    this.#mayBe(this.#counted / (1 - SPACE_SHARE));
     if (performance.now() < this.#settledMs) return;
-    this.#mayBe(this.#weight);
+    this.#mayBe(this.#counted);
     this.#settledMs = performance.now() + SETTLE_MS;
   }
 
@@ -219,7 +259,7 @@ export class ConnectionLimit {
   }
 
   get #isCrowded(): boolean {
-    return this.#missing() > 0 || this.#excess() > 0 || this.#beyond.size > 0;
+    return this.#beyond.size > 0 || this.#missing() > 0 || this.#excess() > 0;
   }
 
   /**
@@ -227,11 +267,11 @@ export class ConnectionLimit {
    * longest; of the latter, what has sent no ClientHello before anything else.
    */
   #makeSpace(): void {
-    const beforeMs = performance.now() - this.#options.waitMs;
+    const beforeMs = this.#beforeMs;
     let ofAccounts = 0;
     for (const account of this.#beyond) {
       const own = this.#accounts.get(account) ?? new Group();
-      ofAccounts += this.#close(longestFirst(own.members, beforeMs, heldSinceOf), own.weight - this.#mostOfAccount);
+      ofAccounts += this.#closeOf(own, own.weight - this.#mostOfAccount, beforeMs);
     }
     const silent = [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent === true);
     const ofSilent = this.#close(longestFirst(silent, beforeMs), Math.max(this.#missing(), this.#excess()));
@@ -249,19 +289,33 @@ export class ConnectionLimit {
 
   /** Closes those of the accounts that have the most, also what they hold open, down to one level. */
   #closeOfLargest(count: number, beforeMs: number): number {
-    if (count <= 0) return 0;
-    const level = levelFor([...this.#accounts.values()].map(({ weight }) => weight).toSorted(descending), count);
+    const largest = [...this.#accounts.values()].toSorted((left, right) => right.weight - left.weight);
+    const level = levelFor(
+      largest.map(({ weight }) => weight),
+      count,
+    );
+    const until = this.#weight - count;
     let closed = 0;
-    for (const own of this.#accounts.values()) {
-      if (own.weight <= level) continue;
-      closed += this.#close(longestFirst(own.members, beforeMs, heldSinceOf), own.weight - level);
+    for (const own of largest) {
+      // The level is rounded down: a thousand accounts with one connection each would have none.
+      const left = Math.min(own.weight - level, this.#weight - until);
+      if (left <= 0) break;
+      closed += this.#closeOf(own, left, beforeMs);
     }
     return closed;
   }
 
+  /** Closes those of an account, as many as count for `weight`; where memory is short, also those with a late client. */
+  #closeOf(own: Group, weight: number, beforeMs: number): number {
+    const until = own.weight - weight;
+    const closed = this.#close(longestFirst(own.members, beforeMs, heldSinceOf), weight);
+    if (!this.#isTight || own.weight <= until) return closed;
+    return closed + this.#close(longestFirst(own.members, beforeMs, lateSinceOf), own.weight - until);
+  }
+
   /** Returns how many connections more should be free. */
   #missing(): number {
-    return this.#weight - this.#most + Math.ceil(this.#most * SPACE_SHARE);
+    return this.#counted - this.#most + Math.ceil(this.#most * SPACE_SHARE);
   }
 
   /** Returns how many connections without a credential there are too many. */
@@ -288,7 +342,7 @@ export class ConnectionLimit {
 }
 
 const heldSinceOf = ({ heldSinceMs, waitingSinceMs }: Occupant): number | undefined => heldSinceMs ?? waitingSinceMs;
-const descending = (left: number, right: number): number => right - left;
+const lateSinceOf = ({ lateSinceMs }: Occupant): number | undefined => lateSinceMs;
 
 /** @returns the highest level at which those above it are `count` above it together; `weights` from the largest on */
 function levelFor(weights: readonly number[], count: number): number {

@@ -6,6 +6,7 @@
  * queued data.
  */
 import type { Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { plainAddress } from '../../core/http/address.ts';
@@ -13,8 +14,10 @@ import { resetConnection } from '../../core/http/connection-reset.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
 import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
+import type { Awaitable } from '../../core/awaitable.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
+import { MOST_HANDSHAKE_BYTES } from './second-flights.ts';
 import type { ConnectionLimit, Occupant } from './connection-limit.ts';
 import { ReadingByAccount, readerOf, SharedReading, type ReadingWaits } from './shared-reading.ts';
 import type { Reader } from './shared-reading.ts';
@@ -26,7 +29,14 @@ export const KEEP_ALIVE_MS = 30_000;
  * Larger certificates than any client has. An attacker's, with 7,000 names, took 4 ms for each request to our own
  * endpoints, which read it from the connection.
  */
-const MOST_CERTIFICATE_BYTES = 16_384;
+const MOST_CERTIFICATE_BYTES = 8192;
+
+/**
+ * What one record of TLS has at most (RFC 8446 §5.2), with its header and the rest of what TLS 1.2 allows. OpenSSL has
+ * decrypted all whole records that came: what is neither a handshake nor data is the beginning of one, and 22 bytes of
+ * each.
+ */
+const RECORD_BYTES = 16_406;
 
 /**
  * A handshake of so many bytes has one certificate of a user, and a ClientHello with keys against quantum computers.
@@ -35,6 +45,9 @@ const MOST_CERTIFICATE_BYTES = 16_384;
  */
 const HANDSHAKE_BYTES = 4096;
 const BYTES_OF_ANOTHER = 3072;
+
+/** A client that is as late as this with what is in flight is hardly a user's with a slow network. */
+const LATE_MS = 10_000;
 
 /**
  * Requests of an HTTP/1.1 connection whose responses have not closed. Kubernetes clients send the next request after
@@ -50,6 +63,14 @@ export interface OpenResponse {
    * lost if the connection ends now.
    */
   readonly awaitsClient: boolean;
+  /** It has one of its account's places in flight at a cluster (`limits.inFlightPerUser`). */
+  readonly inFlight: boolean;
+  /**
+   * Absent: its client is never late.
+   * @param nowMs monotonic
+   * @returns milliseconds by which its client is late with what is in flight (`upstream/client-delay.ts`)
+   */
+  lateMs?(nowMs: number): number;
 }
 
 export interface ClientConnection {
@@ -82,9 +103,10 @@ export interface ClientConnection {
   keyUpdated(): void;
   /**
    * Notes that the credential of a request was accepted, which makes it a connection of this user; undefined: that it
-   * was rejected.
+   * was rejected. While a request is in flight on it, it stays its account's: what that holds would be others' otherwise.
+   * @returns false if this user has no space for it: then the request must be rejected, and the connection be closed
    */
-  credentialAccepted(user: string | undefined): void;
+  credentialAccepted(user: string | undefined): Awaitable<boolean>;
   /** The user whose credential was accepted last, if none was rejected since. */
   readonly user: string | undefined;
   /** Responses that have not closed, those of pipelined requests included. */
@@ -160,6 +182,10 @@ class RawConnection implements Occupant {
     return this.tls?.heldSinceMs();
   }
 
+  get lateSinceMs(): number | undefined {
+    return this.tls?.lateSinceMs;
+  }
+
   giveWay(): void {
     if (this.tls === undefined) this.socket.destroy();
     else this.tls.close();
@@ -207,8 +233,12 @@ export class ConnectionTable {
   /**
    * Pairs the sockets after the handshake. Rejects one if the socket beneath is not known, because a connection that is
    * not counted is not accepted; and if the certificate is too large.
+   * @param onTooLarge called once the whole handshake is found to be, before the connection is reset
    */
-  pair(socket: TLSSocket): Result<ClientConnection, 'connection_unknown' | 'certificate_too_large'> {
+  pair(
+    socket: TLSSocket,
+    onTooLarge: () => void,
+  ): Result<ClientConnection, 'connection_unknown' | 'certificate_too_large'> {
     const raw = this.#raw.get(addressOf(socket));
     if (raw === undefined) return no('connection_unknown');
     // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to
@@ -218,6 +248,7 @@ export class ConnectionTable {
     const connection = new TlsConnection(socket, raw, certificate, {
       unknown: this.#unknown,
       accounts: this.#accounts,
+      onTooLarge,
     });
     raw.tls = connection;
     // Our own endpoints read the address from the socket.
@@ -250,10 +281,11 @@ export function prepareSocket(socket: Socket): void {
   socket.setNoDelay(true);
 }
 
-interface Readings {
+interface TlsOptions {
   /** Of the connections on which no credential was accepted. */
   readonly unknown: SharedReading;
   readonly accounts: ReadingByAccount;
+  readonly onTooLarge: () => void;
 }
 
 class TlsConnection implements ClientConnection {
@@ -268,17 +300,21 @@ class TlsConnection implements ClientConnection {
   #heldSinceMs: number | undefined;
 
   readonly #reader: Reader;
-  readonly #readings: Readings;
+  readonly #options: TlsOptions;
   #reading: SharedReading;
   #handshakeBytes = Infinity;
+  /** Whatever of its handshake came with data has been told from it. */
+  #isWeighed = false;
+  /** Its user has no space for it. */
+  #isRefused = false;
   #user: string | undefined;
   #idleSinceMs = performance.now();
   #closeIdle = (): void => void this.#raw.socket.destroy();
 
-  constructor(socket: TLSSocket, raw: RawConnection, certificate: Uint8Array | undefined, readings: Readings) {
+  constructor(socket: TLSSocket, raw: RawConnection, certificate: Uint8Array | undefined, options: TlsOptions) {
     this.#reader = readerOf(socket);
-    this.#readings = readings;
-    this.#reading = readings.unknown;
+    this.#options = options;
+    this.#reading = options.unknown;
     this.#raw = raw;
     this.#socket = socket;
     this.address = raw.address;
@@ -289,8 +325,15 @@ class TlsConnection implements ClientConnection {
     for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
     this.#reading.add(this.#reader);
     this.#weigh();
-    // What came with the handshake has been decrypted.
-    setImmediate(() => this.#weigh());
+    // What came with the handshake has been decrypted, whether or not more is read of it.
+    setImmediate(() => {
+      this.#isWeighed = true;
+      this.#weigh();
+      // An attacker's own certificate is small, and a CA of 46 kB beside it takes 2.5 MB.
+      if (this.ended || this.#handshakeBytes <= MOST_HANDSHAKE_BYTES + RECORD_BYTES) return;
+      options.onTooLarge();
+      this.reset();
+    });
   }
 
   /** Bytes that came and were no data: never fewer than its handshake, and more while data waits to be decrypted. */
@@ -312,15 +355,21 @@ class TlsConnection implements ClientConnection {
     this.#reading.keyUpdated();
   }
 
-  credentialAccepted(user: string | undefined): void {
-    if (user === this.#user || this.ended) return;
-    this.#leaveReading();
+  credentialAccepted(user: string | undefined): Awaitable<boolean> {
+    if (user === this.#user || this.ended) return true;
+    if (user === undefined && this.#open.some(({ response }) => response.inFlight)) return true;
     this.#weigh();
+    if (user !== undefined && this.#raw.weight > 1 && !this.#isWeighed) {
+      return turn().then(() => this.credentialAccepted(user));
+    }
+    this.#isRefused ||= !this.#raw.limit.note(this.#raw, user !== undefined, user);
+    if (this.#isRefused) return false;
+    this.#leaveReading();
     this.#user = user;
-    this.#raw.limit.note(this.#raw, user !== undefined, user);
-    const { unknown, accounts } = this.#readings;
+    const { unknown, accounts } = this.#options;
     this.#reading = user === undefined ? unknown : accounts.of(user);
     this.#reading.add(this.#reader);
+    return true;
   }
 
   get user(): string | undefined {
@@ -341,6 +390,14 @@ class TlsConnection implements ClientConnection {
     const isHeld = this.#open.length > 0 && this.#open.every(({ response }) => response.awaitsClient);
     this.#heldSinceMs = isHeld ? (this.#heldSinceMs ?? performance.now()) : undefined;
     return this.#heldSinceMs;
+  }
+
+  /** Since when at least all that is open on it has awaited its client, also in flight; undefined while not. */
+  get lateSinceMs(): number | undefined {
+    const nowMs = performance.now();
+    const isLate = (response: OpenResponse): boolean =>
+      response.awaitsClient || (response.lateMs?.(nowMs) ?? 0) >= LATE_MS;
+    return this.#open.length > 0 && this.#open.every(({ response }) => isLate(response)) ? nowMs - LATE_MS : undefined;
   }
 
   closesBy(close: () => void): void {
@@ -389,7 +446,7 @@ class TlsConnection implements ClientConnection {
 
   #leaveReading(): void {
     this.#reading.remove(this.#reader);
-    if (this.#user !== undefined) this.#readings.accounts.removed(this.#user);
+    if (this.#user !== undefined) this.#options.accounts.removed(this.#user);
   }
 
   #close(): void {

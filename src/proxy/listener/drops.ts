@@ -20,7 +20,7 @@ const MESSAGES = {
   handshake_late: 'connection closed: its TLS handshake took too long',
   handshake_failed: 'connection closed: its TLS handshake failed; clients must speak TLS 1.3',
   handshake_too_large: 'connection closed: its TLS handshake is larger than any client’s',
-  certificate_too_large: 'connection closed: its client certificate is larger than 16 KiB',
+  certificate_too_large: 'connection closed: its client certificate is larger than 8 KiB',
   first_request_late: 'connection closed: no request came on it in time',
   http2_error: 'connection closed: its client broke the rules of HTTP/2 or a limit for its frames',
   key_updates: 'connection closed: its client updates the keys of TLS and sends no data',

@@ -88,6 +88,7 @@ export class EndpointRequests {
     const unreadClosed = unread.add(response, connection, unreadMs);
     const late = missesBody ? setTimeout(() => end(bodyTooSlow()), bodyMs) : undefined;
     const open = {
+      inFlight: false,
       get finished() {
         return response.finished;
       },

@@ -36,8 +36,8 @@ const LONG_BYTES = 4096;
 const YOUNG_MS = 500;
 const TURNS_OF_THE_OLD = 4;
 
-/** With a certificate of 16 KiB, and those of its CAs. */
-const MOST_BYTES = 65_536;
+/** With a ClientHello of 2 kB, a certificate of 4 kB, and as much of its CAs. */
+export const MOST_HANDSHAKE_BYTES = 12_288;
 
 export interface Flight extends Reader {
   /** Since the connection was made. */
@@ -67,7 +67,7 @@ export function flightOf(socket: Socket, { onTurn, onTooLarge }: FlightEvents): 
       return socket.bytesRead;
     },
     get isTooLarge() {
-      return socket.bytesRead > MOST_BYTES;
+      return socket.bytesRead > MOST_HANDSHAKE_BYTES;
     },
     end: () => {
       onTooLarge();

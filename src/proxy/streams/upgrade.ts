@@ -106,6 +106,10 @@ export class UpgradeSide implements ClientSide {
   /** A rejected one has a time limit of its own, and a tunnel is in flight. */
   readonly awaitsClient = false;
 
+  get inFlight(): boolean {
+    return this.#exchange.inFlight;
+  }
+
   get waiting(): number {
     return this.#socket.writableLength;
   }

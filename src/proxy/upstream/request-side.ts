@@ -49,6 +49,14 @@ export class RequestSide implements ClientSide {
     return this.#open === undefined || this.response.finished;
   }
 
+  get inFlight(): boolean {
+    return this.#open?.exchange.inFlight === true;
+  }
+
+  lateMs(nowMs: number): number {
+    return this.#open?.exchange.lateMs(nowMs) ?? 0;
+  }
+
   discard(): void {
     this.response.discard();
   }

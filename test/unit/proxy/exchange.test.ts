@@ -22,7 +22,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     requestBegun: () => undefined,
     pieceRead: () => undefined,
     keyUpdated: () => undefined,
-    credentialAccepted: () => undefined,
+    credentialAccepted: () => true,
     closesBy: () => undefined,
     user: undefined,
     isFull: false,
@@ -232,5 +232,17 @@ describe('a connection slot', () => {
     let released = 0;
     exchange.hold(() => void (released += 1));
     expect(released).toBe(1);
+  });
+});
+
+describe('the client of a request', () => {
+  it('is as late as the side of the API server finds it, and not once that has closed', () => {
+    const { exchange } = exchangeAt({ fenced: false });
+    const late = [exchange.lateMs(0)];
+    const upstream = { abort: () => undefined, clientGone: () => undefined, gone: false, mayHaveExecuted: false };
+    exchange.attach({ ...upstream, lateMs: () => 12_000 });
+    late.push(exchange.lateMs(0));
+    exchange.upstreamClosed();
+    expect([...late, exchange.lateMs(0)]).toEqual([0, 12_000, 0]);
   });
 });

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import {
   ConnectionLimit,
@@ -189,6 +190,85 @@ it('has those of the accounts with the most give way where memory is short, as m
   expect(more.open).toBe(2_000);
 });
 
+/** @returns those of an account that weigh as much, and that are open */
+function heavyOf(limit: ConnectionLimit, account: string) {
+  const open = new Set<Occupant>();
+  const add = (weight: number, state: Partial<Occupant> = {}): boolean => {
+    const occupant = { waitingSinceMs: undefined, weight, ...state, giveWay: () => void open.delete(occupant) };
+    limit.add(occupant);
+    const isNoted = limit.note(occupant, true, account);
+    if (isNoted) open.add(occupant);
+    else limit.remove(occupant);
+    return isNoted;
+  };
+  return { add, open };
+}
+
+it('notes none that counts as several where its account has no space for it, and closes idle ones of its own for it', () => {
+  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
+  const alice = heavyOf(limit, 'alice');
+  expect(Array.from({ length: 20 }, () => alice.add(17)).filter(Boolean)).toHaveLength(Math.floor(256 / 17));
+  expect([alice.add(2), alice.add(1), alice.add(1), alice.add(1), alice.add(300)]).toEqual([
+    false,
+    true,
+    true,
+    true,
+    false,
+  ]);
+  const bob = heavyOf(limit, 'bob');
+  for (let each = 0; each < 256; each += 1) bob.add(1, { waitingSinceMs: performance.now() });
+  expect(bob.add(17)).toBe(false);
+  vi.advanceTimersByTime(WAIT_MS);
+  expect([bob.add(17), bob.open.size]).toEqual([true, 256 - 17 + 1]);
+});
+
+it('closes none of another account for what one holds beyond its share, and all that are needed for its connections', () => {
+  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
+  const alice = heavyOf(limit, 'alice');
+  for (let each = 0; each < 15; each += 1) alice.add(17);
+  for (let each = 0; each < 400; each += 1) alice.add(1);
+  const bob = occupantsOf(limit)(200, true, 'bob');
+  const carol = occupantsOf(limit)(200, true, 'carol');
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect([alice.open.size, bob.open, carol.open]).toEqual([415, 200, 200]);
+  // As many as there may be, of which a sixteenth is kept free.
+  occupantsOf(limit)(185, true, 'dave', true);
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect([alice.open.size, bob.open + carol.open]).toEqual([415, 400 - Math.ceil(1_000 / 16)]);
+});
+
+it('closes no more than are too many where memory is short and each account has few', () => {
+  let closed = 0;
+  let memory = 0.5;
+  const options = { most: 10_000, waitMs: WAIT_MS, memoryInUse: () => memory };
+  const limit = new ConnectionLimit({ ...options, onClosed: (count) => (closed += count) });
+  const add = occupantsOf(limit);
+  for (let each = 0; each < 2_000; each += 1) add(1, true, `user-${each}`);
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  memory = 0.8;
+  vi.advanceTimersByTime(500);
+  expect(closed).toBe(Math.ceil(2_000 / 16));
+});
+
+it('closes those in flight whose clients are late where memory is short, and where it is not only idle ones', () => {
+  let memory = 0.5;
+  const options = { most: 2_000, waitMs: WAIT_MS, memoryInUse: () => memory };
+  const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
+  const mallory = heavyOf(limit, 'mallory');
+  for (let each = 0; each < 400; each += 1) mallory.add(1, { lateSinceMs: performance.now() - 10_000 });
+  vi.advanceTimersByTime(1_000);
+  for (let each = 0; each < 10; each += 1) mallory.add(1, { waitingSinceMs: performance.now() });
+  const bob = occupantsOf(limit)(100, true, 'bob');
+  vi.advanceTimersByTime(2 * WAIT_MS);
+  expect([mallory.open.size, bob.open]).toEqual([400, 100]);
+  memory = 0.8;
+  vi.advanceTimersByTime(500);
+  // Down to its share of 256 at once.
+  expect(mallory.open.size).toBeLessThanOrEqual(256);
+  vi.advanceTimersByTime(10_000);
+  expect([mallory.open.size > 0, bob.open]).toEqual([true, 100]);
+});
+
 it('takes the limit of the container for the memory there is, and that of the machine where there is none', () => {
   const machine = memoryInUse();
   const limit = vi.spyOn(process, 'constrainedMemory');
@@ -234,4 +314,29 @@ it('a handshake that has begun does not wait for its client before it is read ag
   vi.advanceTimersByTime(1_000);
   connections.clientAwaited(socket);
   expect([...states, since()]).toEqual([undefined, undefined, turnMs]);
+});
+
+it('its client is late once it is with all that is open, in flight at a cluster or not', () => {
+  const occupants: Occupant[] = [];
+  const limit = { add: (occupant: Occupant) => void occupants.push(occupant) } as ConnectionLimit;
+  const connections = new ConnectionTable(limit, { isBehind: () => false, isHeldBack: () => false });
+  const socket = { once: () => undefined, bytesRead: 0 } as unknown as Socket;
+  connections.remember(socket);
+  const paired = connections.pair(socket as TLSSocket, () => undefined);
+  if (!paired.ok) throw new Error(paired.reason);
+  const connection = paired.value;
+  const late = { upload: 0, other: 9_999 };
+  const open = (name: keyof typeof late): (() => void) =>
+    connection.responseOpened(
+      { finished: false, awaitsClient: false, inFlight: true, lateMs: () => late[name] },
+      () => undefined,
+    );
+  const since = (): number | undefined => occupants[0]?.lateSinceMs;
+  const states = [since()];
+  open('upload');
+  const close = open('other');
+  late.upload = 10_000;
+  states.push(since());
+  close();
+  expect([...states, since()]).toEqual([undefined, undefined, performance.now() - 10_000]);
 });

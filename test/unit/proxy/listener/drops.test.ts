@@ -46,7 +46,7 @@ describe('a connection that ends without a response', () => {
     expect(logged[0]).toEqual({
       reason: 'certificate_too_large',
       peer: '192.0.2.1',
-      message: 'connection closed: its client certificate is larger than 16 KiB',
+      message: 'connection closed: its client certificate is larger than 8 KiB',
     });
     expect(logged[1]).toMatchObject({ reason: 'proxy_header_late', message: expect.stringMatching(/PROXY header/) });
   });
