@@ -53,7 +53,12 @@ export class ChainedSinks {
     const { sinks, logger } = this.#options;
     this.open();
     try {
-      const facts = { account: accountOf(event), isRefused: isRefused(event) };
+      const isLeftOut = sinks.some((sink) => sink.leavesOut) && isRefused(event);
+      if (isLeftOut) {
+        for (const sink of sinks) sink.leaveOut();
+        return true;
+      }
+      const facts = { account: accountOf(event) };
       if (this.#keeper !== undefined) this.#keeper.append(event, facts);
       else {
         const again = (): Buffer => encodeLine(event);

@@ -37,8 +37,6 @@ export interface LineFacts {
   readonly position?: LinePosition | undefined;
   /** Whose request it is about. */
   readonly account?: string | undefined;
-  /** It is about a request with which nothing was done: it is left out where there is no space for what was done. */
-  readonly isRefused?: boolean | undefined;
   /** Returns the line once more. Default: it is kept. */
   readonly again?: (() => Buffer) | undefined;
 }
@@ -62,10 +60,8 @@ const FAILING_FROM = 0.75;
  * while it was in flight. No replica has so many in flight; beyond them lines are dropped.
  */
 const MOST_HELD = 20_000;
-/** Of the queue: there is space again. */
-const REFILL_BELOW = 0.5;
-/** Each takes up to half a millisecond to encode, and others are served between two writes. */
-const REFILL_AT_ONCE = 32;
+/** Of encoding at once: others are served between two writes. A line takes up to half of one. */
+const REFILL_MS = 8;
 /**
  * Of the space before it fails: what an account has beyond this share does not count, so that no one account has the
  * requests of all others rejected.
@@ -124,6 +120,10 @@ export class LineSink {
   #failures = 0;
   /** Events dropped since the last log message about it. */
   #dropped = 0;
+  /** Likewise, of those that are in no chain. */
+  #leftOut = 0;
+  /** From its first failure until that and what was lost meanwhile is reported. */
+  #isRecovering = false;
   /** Dropped events with known numbers, by their chain. */
   readonly #gaps = new Map<string, { readonly first: number; last: number; count: number }>();
   #retry: NodeJS.Timeout | undefined;
@@ -178,10 +178,10 @@ export class LineSink {
     return { sink: type, failing: behind || this.failing, queuedBytes, holdsForSeconds };
   }
 
-  push(line: Buffer, { position, account, isRefused = false, again = () => line }: LineFacts = {}): void {
+  push(line: Buffer, { position, account, again = () => line }: LineFacts = {}): void {
     const { limits, holds = false } = this.#parts;
     const hasSpace = this.#held.length === 0 && this.#queuedBytes + line.length <= limits.queueBytes;
-    const mayWait = holds && !isRefused && this.#held.length < MOST_HELD;
+    const mayWait = holds && this.#held.length < MOST_HELD;
     if (this.#closing || !(hasSpace || mayWait)) return this.drop(1, position);
     if (hasSpace) this.#enqueue(line, account);
     else {
@@ -198,14 +198,18 @@ export class LineSink {
     this.#queuedBytes += bytes.length;
   }
 
-  /** Lines that were held, as far as there is space for them now. */
-  #refill(): void {
-    const most = this.#parts.limits.queueBytes * REFILL_BELOW;
-    for (let left = REFILL_AT_ONCE; left > 0 && (this.#queuedBytes < most || this.#waiting.length === 0); left -= 1) {
+  /**
+   * Fills the next write with lines that were held.
+   * @param bytes that it has at most
+   */
+  #refill(bytes: number): void {
+    const untilMs = performance.now() + REFILL_MS;
+    while (this.#queuedBytes < bytes || this.#waiting.length === 0) {
       const line = this.#held.shift();
       if (line === undefined) return;
       this.#heldBytes -= line.size;
       this.#enqueue(line.again(), line.account);
+      if (performance.now() > untilMs) return;
     }
   }
 
@@ -220,6 +224,25 @@ export class LineSink {
     const before = counted();
     addBytes(this.#bytesOf, account, bytes);
     this.#load += counted() - before;
+  }
+
+  /**
+   * True while there is no space for what is about requests with which nothing was done: it is left out before it has a
+   * place in the chain. With a hole before each other line, no hash would lead from one of these to a signature.
+   */
+  get leavesOut(): boolean {
+    const { holds, limits } = this.#parts;
+    return holds === true && (this.#held.length > 0 || this.#queuedBytes >= limits.queueBytes * FAILING_FROM);
+  }
+
+  /** Counts an event that was left out. What was done goes on being written, and announced. */
+  leaveOut(): void {
+    this.#parts.metrics?.auditEvent(this.#target.type, 'dropped', 1);
+    if (this.#leftOut === 0) {
+      const { location } = this.#target;
+      this.#parts.logger?.error({ sink: location }, 'audit events of rejected requests are being left out');
+    }
+    this.#leftOut += 1;
   }
 
   /**
@@ -339,9 +362,10 @@ export class LineSink {
     const state = await this.#target.prepare();
     if (this.#abandoned) return this.#target.close();
     if (state === 'fresh') this.#batch?.rewindToLineStart();
-    this.#refill();
     const most = this.#target.batchBytes ?? BATCH_BYTES;
-    this.#batch ??= Batch.takeFrom(this.#waiting, Math.min(most, this.#mostBytes));
+    const atOnce = Math.min(most, this.#mostBytes);
+    if (this.#batch === undefined) this.#refill(atOnce);
+    this.#batch ??= Batch.takeFrom(this.#waiting, atOnce);
     if (this.#batch) {
       const askedAt = performance.now();
       this.#askedAt = askedAt;
@@ -378,22 +402,25 @@ export class LineSink {
   #recover(): void {
     this.#opened = true;
     this.#failures = 0;
-    if (!this.#failure && this.#dropped === 0) return;
+    this.#failure = undefined;
+    if (!this.#isRecovering && this.#dropped === 0 && this.#leftOut === 0) return;
     // Not yet: events dropped while the queue is still full belong to the same outage.
     if (this.#held.length > 0 || this.#queuedBytes >= this.#parts.limits.queueBytes * FAILING_FROM) return;
     this.#parts.logger?.info(
-      { sink: this.#target.location, droppedEvents: this.#dropped },
+      { sink: this.#target.location, droppedEvents: this.#dropped + this.#leftOut },
       'the audit sink works again',
     );
-    this.#failure = undefined;
+    this.#isRecovering = false;
     this.#dropped = 0;
+    this.#leftOut = 0;
     const gaps = [...this.#gaps];
     this.#gaps.clear();
     for (const [chain, gap] of gaps) this.#parts.onGap?.({ sink: this.#target.location, chain, ...gap });
   }
 
   #fail(error: Error): void {
-    const first = this.#failure === undefined;
+    const first = !this.#isRecovering;
+    this.#isRecovering = true;
     this.#failure = error;
     if (this.#abandoned) return;
     this.#endFlushes(({ until }) => until !== Infinity, false);

@@ -182,7 +182,7 @@ describe('the audit trail', () => {
   });
 
   it.each(['while it is open', 'as it is closed'])(
-    'loses nothing of what was done, however much ends at once, and says what else is lost: %s',
+    'loses nothing of what was done, however much ends at once, and has no hole where rejections are left out: %s',
     async (when) => {
       const written: string[] = [];
       const waiting: (() => void)[] = [];
@@ -195,7 +195,9 @@ describe('the audit trail', () => {
       const limits = { ...LIMITS, queueBytes: 100_000 };
       const key = aKey();
       const chain = { replica: 'replica-a', key };
-      const trail = createAuditTrail({ sinks: [{ type: 'stdout' }], onFailure: 'block', stdout, limits, chain });
+      const [metrics, logger] = [new Counts(), new LogLines()];
+      const reported = { stdout, limits, chain, metrics, logger };
+      const trail = createAuditTrail({ sinks: [{ type: 'stdout' }], onFailure: 'block', ...reported });
       const refused = { status: 'Failure', code: 403, reason: 'Forbidden' } as const;
       for (const n of range(300)) {
         trail.record({ ...longEvent(`corp/${n % 3}`), auditID: `done-${n}` });
@@ -215,10 +217,41 @@ describe('the audit trail', () => {
       const path = join(await aFolder(), 'stdout.log');
       await writeFile(path, written.join(''));
       const verdict = await verifyAuditLog({ files: [path], keys: publicKeys(key), sink: 'stdout' });
-      expect(verdict).toMatchObject({ proven: true, findings: [] });
-      expect(written.join('')).toContain('"portcullis.dev/event":"audit-gap"');
+      expect(verdict).toMatchObject({ proven: true, findings: [], notes: [], chains: [{ provenTo: ids.length }] });
+      const leftOut = 300 - ids.filter((id) => id.startsWith('refused-')).length;
+      expect(metrics.of('stdout dropped')).toBe(leftOut);
+      expect(logger.lines.map(({ message }) => message)).toContain(
+        'audit events of rejected requests are being left out',
+      );
+      expect(logger.lines.at(-1)).toMatchObject({ fields: { droppedEvents: leftOut } });
     },
   );
+
+  it('is written in writes as large as ever where it waited, and works again at once', async () => {
+    const sizes: number[] = [];
+    let fails = true;
+    const target: LineTarget = {
+      type: 'file',
+      location: 'a disk',
+      readyImmediately: true,
+      prepare: async () => 'same',
+      write: async (bytes) => {
+        if (fails) throw new Error('no space left');
+        sizes.push(bytes.length);
+        return bytes.length;
+      },
+      close: async () => undefined,
+    };
+    const sink = new LineSink(target, { limits: { ...LIMITS, queueBytes: 100_000, retryMs: 1 }, holds: true });
+    const small = Buffer.from(`${'x'.repeat(999)}\n`);
+    for (const n of range(5000)) sink.push(small, { account: `corp/${n % 10}` });
+    await vi.waitFor(() => expect(sink.failing).toBe(true));
+    fails = false;
+    await vi.waitFor(() => expect(sink.failing).toBe(false));
+    await sink.close();
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(5000 * small.length);
+    expect(sizes.length).toBeLessThan(80);
+  });
 
   it('is whole in one sink while another one takes nothing, and once that is given up', async () => {
     const { stdout } = aReader();
