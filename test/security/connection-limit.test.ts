@@ -26,7 +26,12 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   ends = [];
-  plane = await startPlane({ limits: { connections: MOST }, timing: { giveWayMs: WAIT_MS } });
+  // A crowd, both ends of it in this process, takes a busy machine longer than a lease of 2 s.
+  plane = await startPlane({
+    limits: { connections: MOST },
+    stalenessSeconds: 60,
+    timing: { giveWayMs: WAIT_MS },
+  });
   alice = await signIn(plane);
 });
 afterEach(async () => {
@@ -129,7 +134,8 @@ it('connections that must give way are closed here, whatever they have begun, an
     let received = '';
     socket.on('data', (bytes: Buffer) => (received += bytes.toString('latin1')));
     socket.write(Buffer.concat([PREFACE, headers(head), headers(head, END_STREAM, 3)]));
-    await until(() => received !== '', 'the response');
+    // On a busy machine one of the crowd gives way before its response.
+    await until(() => received !== '' || socket.destroyed, 'the response');
   }
   const open = (): Promise<number> =>
     new Promise((resolve) => void plane.listener.server.getConnections((_error, count) => resolve(count)));
