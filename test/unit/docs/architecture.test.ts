@@ -93,7 +93,7 @@ describe('docs/architecture.md', () => {
     const code = (file: string): string =>
       readFileSync(`${ROOT}src/${file}`, 'utf8').replaceAll(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, '');
     const knowing = globSync('**/*.ts', { cwd: `${ROOT}src` }).filter((file) => example.test(code(file)));
-    expect(knowing.filter((file) => file !== beside).toSorted()).toEqual(listed.toSorted());
+    expect(new Set(knowing.filter((file) => file !== beside))).toEqual(new Set(listed));
   });
 
   test('links to the entry file of each module, which says what it owns and what it must not know', () => {
