@@ -25,8 +25,8 @@ export interface SinkParts {
   /** Called when a sink that had to drop events works again; never from within `push`. */
   readonly onGap?: ((gap: SinkGap) => void) | undefined;
   /**
-   * Whether a line for which the queue has no space waits outside it. Only where no request is admitted meanwhile: there
-   * are never more of them than requests were in flight.
+   * Whether a line for which the queue has no space waits outside it (decision 0050). Only where an account of which much
+   * waits is admitted nothing: there are never more of them than requests were in flight.
    */
   readonly holds?: boolean | undefined;
 }
@@ -178,6 +178,7 @@ export class LineSink {
     return { sink: type, failing: behind || this.failing, queuedBytes, holdsForSeconds };
   }
 
+  /** Takes a line: into the queue, behind it, or, where that may not be, as one that is lost. Never throws. */
   push(line: Buffer, { position, account, again = () => line }: LineFacts = {}): void {
     const { limits, holds = false } = this.#parts;
     const hasSpace = this.#held.length === 0 && this.#queuedBytes + line.length <= limits.queueBytes;
