@@ -253,6 +253,32 @@ describe('the audit trail', () => {
     expect(sizes.length).toBeLessThan(80);
   });
 
+  it('declares what it lost before its chain ends, where requests go on and it is closed meanwhile', async () => {
+    const written: string[] = [];
+    const waiting: (() => void)[] = [];
+    const write = (chunk: Buffer, _encoding: unknown, taken: () => void): void => {
+      written.push(String(chunk));
+      waiting.push(taken);
+    };
+    const key = aKey();
+    const trail = createAuditTrail({
+      sinks: [{ type: 'stdout' }],
+      onFailure: 'count',
+      stdout: new Writable({ write }),
+      limits: { ...LIMITS, queueBytes: 100_000 },
+      chain: { replica: 'replica-a', key },
+    });
+    for (const _ of range(100)) trail.record(longEvent('corp/1'));
+    let isClosed = false;
+    void trail.close().then(() => (isClosed = true));
+    await expect.poll(() => (waiting.shift()?.(), isClosed), { interval: 1 }).toBe(true);
+    const path = join(await aFolder(), 'stdout.log');
+    await writeFile(path, written.join(''));
+    const verdict = await verifyAuditLog({ files: [path], keys: publicKeys(key), sink: 'stdout' });
+    expect(verdict).toMatchObject({ proven: true, findings: [], chains: [{ ended: true }] });
+    expect(written.join('')).toContain('"portcullis.dev/event":"audit-gap"');
+  });
+
   it('is whole in one sink while another one takes nothing, and once that is given up', async () => {
     const { stdout } = aReader();
     const path = join(await aFolder(), 'audit.log');
