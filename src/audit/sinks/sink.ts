@@ -239,6 +239,8 @@ export class LineSink {
   /** Counts an event that was left out. What was done goes on being written, and announced. */
   leaveOut(): void {
     this.#parts.metrics?.auditEvent(this.#target.type, 'dropped', 1);
+    // Of a sink that has space another one is the cause, which says so.
+    if (!this.leavesOut) return;
     if (this.#leftOut === 0) {
       const { location } = this.#target;
       this.#parts.logger?.error({ sink: location }, 'audit events of rejected requests are being left out');
@@ -335,6 +337,7 @@ export class LineSink {
 
   /** Whether queued lines may wait a moment longer for others. */
   get #gathers(): boolean {
+    if (this.#held.length > 0) return false;
     return this.#target.gatherMs !== undefined && this.#queuedBytes < GATHER_BYTES && this.#flushes.length === 0;
   }
 
