@@ -131,6 +131,24 @@ it('closes those that an account holds open by what it does not finish or read, 
   expect([held.open, watches.open, bob.open, others.open]).toEqual([156, 100, 200, 400]);
 });
 
+it('closes those without a credential that hold a response or a request open, heavy ones at once', () => {
+  const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
+  const held = occupantsOf(limit)(300, false, undefined, true, true);
+  vi.advanceTimersByTime(WAIT_MS - 250);
+  expect(held.open).toBe(300);
+  vi.advanceTimersByTime(500);
+  expect(held.open).toBe(200);
+  const heavy = new Set<Occupant>();
+  for (let each = 0; each < 10; each += 1) {
+    const giveWay = (): void => void heavy.delete(occupant);
+    const occupant = { waitingSinceMs: undefined, heldSinceMs: performance.now(), weight: 8, giveWay };
+    heavy.add(occupant);
+    limit.add(occupant);
+  }
+  vi.advanceTimersByTime(250);
+  expect([heavy.size, held.open]).toEqual([0, 200]);
+});
+
 it('counts a connection as what it weighs, for all and for its account, also once that is known', () => {
   const limit = new ConnectionLimit({ most: 1_000, waitMs: WAIT_MS, memoryInUse: () => 0, onClosed: () => undefined });
   const open = new Set<Occupant>();
