@@ -42,8 +42,8 @@ const LEAST_OF_AN_ACCOUNT = 256;
  */
 const LEAST_SHARE = 1 / 8;
 /** Of the memory that the process may have: from here on there may be fewer connections, and below it as many as ever. */
-const TIGHT = 0.7;
-const ROOMY = 0.55;
+const TIGHT = 0.6;
+const ROOMY = 0.5;
 /** Until what was closed has been collected, and is seen to be enough. */
 const SETTLE_MS = 1_000;
 /** No user's connection counts as so many. */

@@ -47,7 +47,7 @@ const HANDSHAKE_BYTES = 4096;
 const BYTES_OF_ANOTHER = 3072;
 
 /** A client that is as late as this with what is in flight is hardly a user's with a slow network. */
-const LATE_MS = 10_000;
+const LATE_MS = 3_000;
 
 /**
  * Requests of an HTTP/1.1 connection whose responses have not closed. Kubernetes clients send the next request after

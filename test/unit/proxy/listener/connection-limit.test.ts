@@ -343,7 +343,7 @@ it('its client is late once it is with all that is open, in flight at a cluster 
   const paired = connections.pair(socket as TLSSocket, () => undefined);
   if (!paired.ok) throw new Error(paired.reason);
   const connection = paired.value;
-  const late = { upload: 0, other: 9_999 };
+  const late = { upload: 0, other: 2_999 };
   const open = (name: keyof typeof late): (() => void) =>
     connection.responseOpened(
       { finished: false, awaitsClient: false, inFlight: true, lateMs: () => late[name] },
@@ -353,8 +353,8 @@ it('its client is late once it is with all that is open, in flight at a cluster 
   const states = [since()];
   open('upload');
   const close = open('other');
-  late.upload = 10_000;
+  late.upload = 3_000;
   states.push(since());
   close();
-  expect([...states, since()]).toEqual([undefined, undefined, performance.now() - 10_000]);
+  expect([...states, since()]).toEqual([undefined, undefined, performance.now() - 3_000]);
 });
