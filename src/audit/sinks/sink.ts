@@ -5,7 +5,8 @@
 import { performance } from 'node:perf_hooks';
 import type { Logger } from '../../contracts/logger.ts';
 import type { AuditMetrics, LinePosition, SinkGap, SinkStatus } from '../types.ts';
-import { addBytes, Batch, BATCH_BYTES, type Line } from './batch.ts';
+import { AccountLoad } from './account-load.ts';
+import { Batch, BATCH_BYTES, type Line } from './batch.ts';
 import { retryDelay, type RetryLimits } from '../../egress/webhook.ts';
 import type { LineTarget } from './target.ts';
 
@@ -62,11 +63,6 @@ const FAILING_FROM = 0.75;
 const MOST_HELD = 20_000;
 /** Of encoding at once: others are served between two writes. A line takes up to half of one. */
 const REFILL_MS = 8;
-/**
- * Of the space before it fails: what an account has beyond this share does not count, so that no one account has the
- * requests of all others rejected.
- */
-const COUNTED_OF_AN_ACCOUNT = 1 / 32;
 /** What is read already ends in events too, so one who sends much waits well before that. */
 const BACKLOGGED_FROM = 0.25;
 /**
@@ -105,10 +101,8 @@ export class LineSink {
   #queuedBytes = 0;
   readonly #held: HeldLine[] = [];
   #heldBytes = 0;
-  /** Bytes of both, and of each account no more than count. */
-  #load = 0;
-  /** Bytes of both by account. */
-  readonly #bytesOf = new Map<string, number>();
+  /** Of both. */
+  readonly #load: AccountLoad;
   /** Lines ever queued, and those of them that are written or given up; `flush` compares the two. */
   #accepted = 0;
   #settled = 0;
@@ -140,6 +134,7 @@ export class LineSink {
   constructor(target: LineTarget, parts: SinkParts) {
     this.#target = target;
     this.#parts = parts;
+    this.#load = new AccountLoad(parts.limits.queueBytes * FAILING_FROM);
     this.#opened = target.readyImmediately;
     if (!this.#opened) this.#schedule(true);
   }
@@ -147,7 +142,7 @@ export class LineSink {
   /** True while a line that is pushed now may not reach the target soon. */
   get failing(): boolean {
     const { holds, limits } = this.#parts;
-    const bytes = holds === true ? this.#load : this.#queuedBytes;
+    const bytes = holds === true ? this.#load.counted : this.#queuedBytes;
     return this.#isOut || bytes >= limits.queueBytes * FAILING_FROM;
   }
 
@@ -163,8 +158,8 @@ export class LineSink {
   isBackloggedFor(account: string): boolean {
     const { queueBytes } = this.#parts.limits;
     if (this.#queuedBytes + this.#heldBytes < queueBytes * BACKLOGGED_FROM || this.#isOut) return false;
-    const left = Math.max(0, queueBytes * FAILING_FROM - this.#load);
-    return (this.#bytesOf.get(account) ?? 0) > left * SHARE_OF_AN_ACCOUNT;
+    const left = Math.max(0, queueBytes * FAILING_FROM - this.#load.counted);
+    return this.#load.of(account) > left * SHARE_OF_AN_ACCOUNT;
   }
 
   get #isOut(): boolean {
@@ -189,7 +184,7 @@ export class LineSink {
       this.#held.push({ size: line.length, account, again });
       this.#heldBytes += line.length;
     }
-    this.#count(account, line.length);
+    this.#load.add(account, line.length);
     this.#accepted += 1;
     this.#schedule();
   }
@@ -212,19 +207,6 @@ export class LineSink {
       this.#enqueue(line.again(), line.account);
       if (performance.now() > untilMs) return;
     }
-  }
-
-  #count(account: string | undefined, bytes: number): void {
-    if (account === undefined) {
-      this.#load += bytes;
-      return;
-    }
-    const { queueBytes } = this.#parts.limits;
-    const counted = (): number =>
-      Math.min(this.#bytesOf.get(account) ?? 0, queueBytes * FAILING_FROM * COUNTED_OF_AN_ACCOUNT);
-    const before = counted();
-    addBytes(this.#bytesOf, account, bytes);
-    this.#load += counted() - before;
   }
 
   /**
@@ -396,10 +378,10 @@ export class LineSink {
     this.#queuedBytes -= batch.length;
     let ofNone = batch.length;
     for (const [account, written] of batch.byAccount) {
-      this.#count(account, -written);
+      this.#load.add(account, -written);
       ofNone -= written;
     }
-    this.#count(undefined, -ofNone);
+    this.#load.add(undefined, -ofNone);
     this.#batch = undefined;
   }
 
@@ -456,8 +438,7 @@ export class LineSink {
     this.#batch = undefined;
     this.#queuedBytes = 0;
     this.#heldBytes = 0;
-    this.#load = 0;
-    this.#bytesOf.clear();
+    this.#load.clear();
     this.#settled += left;
     if (left > 0) this.drop(left);
     if (this.#dropped > 0) {

@@ -46,7 +46,7 @@ const TIGHT = 0.6;
 const ROOMY = 0.5;
 /** Until what was closed has been collected, and is seen to be enough. */
 const SETTLE_MS = 1_000;
-/** No user's connection counts as so many. */
+/** A user's counts as so many only while data that came with its handshake waits to be decrypted. */
 const HEAVY = 3;
 /** Between two sweeps, each of which goes through all connections. */
 const SWEEP_MS = 250;
@@ -63,7 +63,7 @@ export interface Occupant {
   readonly weight?: number;
   /** It has not even sent a ClientHello, and gives way before older ones that have. */
   readonly isSilent?: boolean;
-  /** Since when its client has held open what is of no use to others: it counts for its own account only. */
+  /** Since when its client has held open what is of no use to others: it counts for its own account, or where it has none. */
   readonly heldSinceMs?: number | undefined;
   /** Since when at least its client has been late with all that is open on it: it counts where memory is short. */
   readonly lateSinceMs?: number | undefined;
