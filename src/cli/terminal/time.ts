@@ -31,14 +31,18 @@ export function fromNow(text: string, now: number): string {
   return at < now ? `${spanText(seconds)} ago` : `in ${spanText(seconds)}`;
 }
 
+const HALF_DAY_MS = 12 * 3600 * 1000;
+
 /**
- * Returns a moment both ways, in local time, with its day where that is not today: `15:04 (in 29m)`.
+ * Returns a moment both ways, in local time: `15:04 (in 29m)`. With its day where that is not today and the time of
+ * day alone may mean another: a narrow table has no space for more.
  * @param at epoch milliseconds
  * @param now epoch milliseconds
  */
 export function bothWays(at: number, now: number): string {
   const [moment, today] = [new Date(at), new Date(now)].map(localTime);
-  const time = moment?.day === today?.day ? moment?.time : `${moment?.day} ${moment?.time}`;
+  const withoutDay = moment?.day === today?.day || Math.abs(at - now) < HALF_DAY_MS;
+  const time = withoutDay ? moment?.time : `${moment?.day} ${moment?.time}`;
   return `${time} (${fromNow(new Date(at).toISOString(), now)})`;
 }
 
