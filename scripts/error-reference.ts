@@ -185,7 +185,7 @@ const OTHERS: readonly (readonly [rejection: Rejection, because: string])[] = [
   [tooManyReviews(), 'too many requests of one user with `--as` are being reviewed at once'],
   [
     tooManyConnections(),
-    'a connection with large client certificates counts as several, and one user has no space for it ([limits](../protocols.md#limits))',
+    'one user has no space for one more connection: one with large client certificates counts as several, and where memory is short each user may have fewer ([limits](../protocols.md#limits))',
   ],
   [tooManyForUser(400), '`limits.inFlightPerUser`'],
   [

@@ -234,10 +234,10 @@ const tooMany = (message: string, auditReason: string): Rejection =>
 export const tooManyReviews = (): Rejection =>
   tooMany('too many of your requests with --as are being checked at the same time; try again', 'reviews_in_flight');
 
-/** For a connection that counts as several (`listener/connection-limit.ts`). */
+/** For a connection that counts as several, or where memory is short (`listener/connection-limit.ts`). */
 export const tooManyConnections = (): Rejection =>
   tooMany(
-    'you have as many connections open as one user may have, and large client certificates count as several; close some and try again',
+    'you have as many connections open as one user may have at this moment, and large client certificates count as several; close some and try again',
     'connections_of_user',
   );
 

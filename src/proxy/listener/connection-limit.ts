@@ -23,6 +23,11 @@
  * each on a connection with certificates of 46 kB, 1 GiB in 40 s, while everyone else's idle connections were closed to
  * make space. So one that counts as several becomes no account's that has no space for it, nothing is sent on for it,
  * and what an account has beyond its share takes no space of others but for the connections themselves.
+ *
+ * Five accounts had 400 requests in flight each, on connections of 400 kB: 97 % of 1 GiB, although all that waited for
+ * its client was closed. So where memory is short, an account's share is smaller by as much as their number is, and
+ * covers every connection; and where memory grows even so, what is in flight gives way too, of the accounts with the
+ * most. The system would end the process otherwise, with everyone's requests.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
@@ -44,6 +49,9 @@ const LEAST_SHARE = 1 / 8;
 /** Of the memory that the process may have: from here on there may be fewer connections, and below it as many as ever. */
 const TIGHT = 0.6;
 const ROOMY = 0.5;
+/** From here on requests in flight give way, each time that memory has grown by a step since those before did. */
+const CRITICAL = 0.7;
+const CRITICAL_STEP = 0.01;
 /** Until what was closed has been collected, and is seen to be enough. */
 const SETTLE_MS = 1_000;
 /** A user's counts as so many only while data that came with its handshake waits to be decrypted. */
@@ -130,6 +138,10 @@ export class ConnectionLimit {
   /** At this moment. */
   #most: number;
   #isTight = false;
+  /** What is in flight gives way, by the next sweep. */
+  #isCritical = false;
+  /** Of the memory: at which share it becomes critical next. */
+  #criticalFrom = CRITICAL;
   #lookedMs = -Infinity;
   #settledMs = 0;
   #sweep: NodeJS.Timeout | undefined;
@@ -157,8 +169,8 @@ export class ConnectionLimit {
   /**
    * @param isUsers whether the last credential on it was accepted
    * @param account whose it was; undefined: it has no share
-   * @returns whether it was noted. One that counts as several is not where it would bring its account beyond its share:
-   *   nothing may be in flight on it for this account
+   * @returns whether it was noted. One that counts as several, or any where memory is short, is not where it would bring
+   *   its account beyond its share: nothing may be in flight on it for this account
    */
   note(occupant: Occupant, isUsers: boolean, account?: string): boolean {
     const wasUsers = this.#users.has(occupant);
@@ -175,8 +187,9 @@ export class ConnectionLimit {
   /** Closes what the account does not need. */
   #hasSpaceFor({ weight = 1 }: Occupant, account: string): boolean {
     const own = this.#accounts.get(account);
-    if (weight === 1 || own === undefined) return weight <= this.#mostOfAccount;
-    const most = this.#mostOfAccount - weight;
+    const share = this.#shareNow;
+    if (own === undefined || (weight === 1 && !this.#isTight)) return weight <= share;
+    const most = share - weight;
     if (own.weight <= most) return true;
     const closed = this.#closeOf(own, own.weight - most, this.#beforeMs);
     if (closed > 0) this.#options.onClosed(closed);
@@ -220,6 +233,11 @@ export class ConnectionLimit {
     return Math.max(weight, this.#unauthenticated.size + this.#users.size);
   }
 
+  /** What an account may have at this moment. */
+  get #shareNow(): number {
+    return this.#isTight ? Math.ceil((this.#mostOfAccount * this.#most) / this.#options.most) : this.#mostOfAccount;
+  }
+
   get #beforeMs(): number {
     return performance.now() - this.#options.waitMs;
   }
@@ -237,6 +255,7 @@ export class ConnectionLimit {
       this.#sweep = undefined;
       this.#followMemory();
       if (this.#isCrowded) this.#makeSpace();
+      this.#isCritical = false;
       this.#sweepSoon();
     }, SWEEP_MS).unref();
   }
@@ -247,11 +266,19 @@ export class ConnectionLimit {
     const used = this.#weight <= this.#least ? 0 : this.#options.memoryInUse();
     this.#isTight = used > TIGHT;
     const { most } = this.#options;
-    if (used < ROOMY) this.#most = most;
+    if (used < ROOMY) {
+      this.#most = most;
+      this.#criticalFrom = CRITICAL;
+    }
+    if (used >= this.#criticalFrom) {
+      this.#isCritical = true;
+      // What is freed is seldom given back, but used again: memory that does not grow is no reason to close more.
+      this.#criticalFrom = used + CRITICAL_STEP;
+    }
     if (!this.#isTight) return;
     // No more than there are, with what is free; and once what was closed is not enough, a sixteenth fewer.
     this.#mayBe(this.#counted / (1 - SPACE_SHARE));
-    if (performance.now() < this.#settledMs) return;
+    if (performance.now() < this.#settledMs && !this.#isCritical) return;
     this.#mayBe(this.#counted);
     this.#settledMs = performance.now() + SETTLE_MS;
   }
@@ -294,7 +321,7 @@ export class ConnectionLimit {
     if (all > 0) this.#options.onClosed(all);
   }
 
-  /** Closes those of the accounts that have the most, also what they hold open, down to one level. */
+  /** Closes those of the accounts that have the most, also what they hold open or have in flight, down to one level. */
   #closeOfLargest(count: number, beforeMs: number): number {
     const largest = [...this.#accounts.values()].toSorted((left, right) => right.weight - left.weight);
     const level = levelFor(
@@ -307,7 +334,10 @@ export class ConnectionLimit {
       // The level is rounded down: a thousand accounts with one connection each would have none.
       const left = Math.min(own.weight - level, this.#weight - until);
       if (left <= 0) break;
+      const atMost = own.weight - left;
       closed += this.#closeOf(own, left, beforeMs);
+      // The newest first: what has been open for long is a user's watch.
+      if (this.#isCritical) closed += this.#close([...own.members].toReversed(), own.weight - atMost);
     }
     return closed;
   }
@@ -316,7 +346,7 @@ export class ConnectionLimit {
   #closeOf(own: Group, weight: number, beforeMs: number): number {
     const until = own.weight - weight;
     const closed = this.#close(longestFirst(own.members, beforeMs, heldSinceOf), weight);
-    if (!this.#isTight || own.weight <= until) return closed;
+    if (!this.#isTight) return closed;
     return closed + this.#close(longestFirst(own.members, beforeMs, lateSinceOf), own.weight - until);
   }
 

@@ -287,6 +287,48 @@ it('closes those in flight whose clients are late where memory is short, and whe
   expect([mallory.open.size > 0, bob.open]).toEqual([true, 100]);
 });
 
+it('closes what is in flight too where memory is critical, once for each step that it grows, of those with the most', () => {
+  let memory = 0.5;
+  const options = { most: 2_000, waitMs: WAIT_MS, memoryInUse: () => memory };
+  const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
+  const [mallory, bob] = [heavyOf(limit, 'mallory'), heavyOf(limit, 'bob')];
+  const [watches, floods] = [bob, mallory].map(({ add, open }) => {
+    for (let each = 0; each < (open === bob.open ? 100 : 900); each += 1) add(1);
+    return [...open];
+  });
+  const after = (used: number): number => {
+    memory = used;
+    vi.advanceTimersByTime(5_000);
+    return mallory.open.size;
+  };
+  expect([after(0.65), after(0.69)]).toEqual([900, 900]);
+  const [first, stays, second] = [after(0.75), after(0.755), after(0.79)];
+  expect(first).toBeLessThanOrEqual(Math.floor(900 - 1_000 / 16));
+  expect([stays, second < first - 50, second > 700]).toEqual([first, true, true]);
+  expect(watches?.every((each) => bob.open.has(each))).toBe(true);
+  // Of its own, the newest.
+  expect(floods?.slice(0, second).every((each) => mallory.open.has(each))).toBe(true);
+  expect([after(0.45), after(0.75) < second]).toEqual([second, true]);
+});
+
+it('notes none of an account beyond its share where memory is short, which is smaller by as much as their number', () => {
+  let memory = 0.5;
+  const options = { most: 10_000, waitMs: WAIT_MS, memoryInUse: () => memory };
+  const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
+  const [mallory, bob] = [heavyOf(limit, 'mallory'), heavyOf(limit, 'bob')];
+  for (let each = 0; each < 500; each += 1) mallory.add(1);
+  for (let each = 0; each < 900; each += 1) heavyOf(limit, `user-${each}`).add(1);
+  memory = 0.65;
+  vi.advanceTimersByTime(500);
+  expect([mallory.add(1), bob.add(1)]).toEqual([false, true]);
+  for (let each = 0; each < 200; each += 1) bob.add(1);
+  expect(bob.open.size).toBeLessThan((625 * 1_700) / 10_000);
+  expect(bob.open.size).toBeGreaterThan(625 / 8);
+  memory = 0.4;
+  vi.advanceTimersByTime(500);
+  expect(mallory.add(1)).toBe(true);
+});
+
 it('takes the limit of the container for the memory there is, and that of the machine where there is none', () => {
   const machine = memoryInUse();
   const limit = vi.spyOn(process, 'constrainedMemory');
