@@ -120,6 +120,8 @@ export function credentialRejection(
       return fenced();
     case 'shutdown':
       return draining();
+    case 'connection_gave_way':
+      return gaveWay();
     case 'session_revoked': {
       const why = endedWith(holder)
         .map((session) => context.whyEnded?.(session))
@@ -186,6 +188,7 @@ export function cutRejection(reason: CutReason, { mayHaveExecuted, context, hold
 const REPLICA_CUTS: ReadonlyMap<CutReason, string> = new Map([
   ['fenced', 'this replica cannot reach its store right now, so it has ended every request'],
   ['shutdown', 'this replica is shutting down, and has ended the request'],
+  ['connection_gave_way', 'this replica has hardly any memory left, and has ended the request'],
 ]);
 
 export const fenced = (): Rejection =>
@@ -199,6 +202,15 @@ export const fenced = (): Rejection =>
 
 export const draining = (): Rejection =>
   rejection(503, 'ServiceUnavailable', 'this replica is shutting down; try again', 'shutdown', 'elsewhere');
+
+const gaveWay = (): Rejection =>
+  rejection(
+    503,
+    'ServiceUnavailable',
+    'this replica has hardly any memory left, and you have more open at it than others; close some and try again',
+    'connection_gave_way',
+    'elsewhere',
+  );
 
 export const auditBlocked = (): Rejection =>
   rejection(

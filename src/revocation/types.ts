@@ -10,7 +10,14 @@ import type { AppendRequest, DelegatedLabel, DrillPart, RevocationLog, SessionSt
 /** Why the guard rejects a credential. */
 export type GuardRejection = 'fenced' | 'epoch_changed' | 'session_revoked' | 'grant_ended';
 
-export type CutReason = GuardRejection | 'session_expired' | 'identity_changed' | 'recheck_overdue' | 'shutdown';
+export type CutReason =
+  | GuardRejection
+  | 'session_expired'
+  | 'identity_changed'
+  | 'recheck_overdue'
+  | 'shutdown'
+  /** This process has hardly any memory left, and its account has the most open. */
+  | 'connection_gave_way';
 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {

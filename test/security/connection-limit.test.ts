@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import { call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { TestPlane, TestUser } from '../support/data-plane.ts';
 import { clientHello } from '../support/client-hello.ts';
@@ -140,4 +140,31 @@ it('connections that must give way are closed here, whatever they have begun, an
   const open = (): Promise<number> =>
     new Promise((resolve) => void plane.listener.server.getConnections((_error, count) => resolve(count)));
   await expect.poll(open, { timeout: 20_000 }).toBeLessThanOrEqual(MOST - MOST / 16);
+});
+
+it('where memory is critical, requests of the account with the most end with a Status, and are audited with the reason', async () => {
+  let used = 0.4;
+  const limit = vi.spyOn(process, 'constrainedMemory').mockImplementation(() => process.memoryUsage.rss() / used);
+  onTestFinished(() => limit.mockRestore());
+  const bob = await signIn(plane, { subject: 'bob' });
+  plane.upstream.answer = ({ url = '' }, res) => void (url.includes('watch') && res.writeHead(200).write('{}\n'));
+  const create = get(PODS, alice.token).replace('GET', 'POST').replace('\r\n\r\n', '\r\nContent-Length: 2\r\n\r\n{}');
+  const received: (() => string)[] = [];
+  for (let each = 0; each < 20; each += 1) {
+    const connection = await rawConnection(plane, alice.certificate);
+    ends.push(() => connection.socket.destroy());
+    connection.socket.write(create);
+    received.push(() => connection.received());
+  }
+  const watch = await tls(get(`${PODS}?watch=1`, bob.token), '{}', bob);
+  await until(() => plane.upstream.requests.length === 21, 'all of them at the API server');
+  used = 0.73;
+  const ended = (): readonly string[] => received.map((text) => text()).filter((text) => text !== '');
+  await until(() => ended().length >= 5, 'several of them to be ended');
+  for (const text of ended())
+    expect(text).toMatch(/^HTTP\/1.1 503 [^]*hardly any memory left[^]*; the request may have been executed/);
+  expect([watch.destroyed, plane.guard.inFlight]).toEqual([false, 21 - ended().length]);
+  const reasons = plane.audited.map(({ annotations }) => annotations?.['portcullis.dev/reason']);
+  expect(reasons.filter((reason) => reason === 'connection_gave_way')).toHaveLength(ended().length);
+  used = 0.4;
 });

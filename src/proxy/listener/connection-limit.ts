@@ -25,9 +25,9 @@
  * and what an account has beyond its share takes no space of others but for the connections themselves.
  *
  * Five accounts had 400 requests in flight each, on connections of 400 kB: 97 % of 1 GiB, although all that waited for
- * its client was closed. So where memory is short, an account's share is smaller by as much as their number is, and
- * covers every connection; and where memory grows even so, what is in flight gives way too, of the accounts with the
- * most. The system would end the process otherwise, with everyone's requests.
+ * its client was closed. So where memory is short, an account's share is smaller by as much as their number is, for
+ * every connection; and where it is critical, what is in flight gives way too, of the accounts with the most. The system
+ * would end the process otherwise, with everyone's requests.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
@@ -41,19 +41,17 @@ const SPACE_SHARE = 1 / 16;
 const ACCOUNT_SHARE = 1 / 16;
 /** The jobs of a fleet with one account have hundreds at the same time, also where the share is small. */
 const LEAST_OF_AN_ACCOUNT = 256;
-/**
- * Of `limits.connections`: as many there are however little memory is left. What is freed is used again by what comes
- * next, and seldom given back to the system, so that the memory in use alone would close all of them in the end.
- */
-const LEAST_SHARE = 1 / 8;
+/** Of `limits.connections`: as many there may be however little memory is left. */
+const LEAST_SHARE = 1 / 32;
 /** Of the memory that the process may have: from here on there may be fewer connections, and below it as many as ever. */
 const TIGHT = 0.6;
 const ROOMY = 0.5;
-/** From here on requests in flight give way, each time that memory has grown by a step since those before did. */
+/** From here on requests in flight give way too. */
 const CRITICAL = 0.7;
-const CRITICAL_STEP = 0.01;
-/** Until what was closed has been collected, and is seen to be enough. */
-const SETTLE_MS = 1_000;
+/** Of the memory: for each further one there may be fewer connections. */
+const STEP = 0.01;
+/** After so long without a step there may be more of them again. */
+const STEADY_MS = 10_000;
 /** A user's counts as so many only while data that came with its handshake waits to be decrypted. */
 const HEAVY = 3;
 /** Between two sweeps, each of which goes through all connections. */
@@ -137,13 +135,12 @@ export class ConnectionLimit {
   readonly #mostOfAccount: number;
   /** At this moment. */
   #most: number;
-  #isTight = false;
+  /** Of the memory: the share from which on there may be fewer next. */
+  #tightFrom = TIGHT;
   /** What is in flight gives way, by the next sweep. */
   #isCritical = false;
-  /** Of the memory: at which share it becomes critical next. */
-  #criticalFrom = CRITICAL;
   #lookedMs = -Infinity;
-  #settledMs = 0;
+  #steadySinceMs = 0;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(options: ConnectionLimitOptions) {
@@ -250,7 +247,7 @@ export class ConnectionLimit {
   #sweepSoon(): void {
     this.#followMemory();
     // What is held by connections that are open already may grow without any further one.
-    if (this.#sweep !== undefined || (!this.#isCrowded && this.#weight <= this.#least)) return;
+    if (this.#sweep !== undefined || (!this.#isCrowded && !this.#isTight && this.#weight <= this.#least)) return;
     this.#sweep = setTimeout(() => {
       this.#sweep = undefined;
       this.#followMemory();
@@ -260,31 +257,43 @@ export class ConnectionLimit {
     }, SWEEP_MS).unref();
   }
 
+  /**
+   * What is closed gives its memory back to this process, and seldom to the system. So it is growth that counts: for each
+   * step, there may be a sixteenth fewer, and while there is none, slowly more again.
+   */
   #followMemory(): void {
-    if (performance.now() - this.#lookedMs < SWEEP_MS) return;
-    this.#lookedMs = performance.now();
-    const used = this.#weight <= this.#least ? 0 : this.#options.memoryInUse();
-    this.#isTight = used > TIGHT;
+    const nowMs = performance.now();
+    if (nowMs - this.#lookedMs < SWEEP_MS) return;
+    this.#lookedMs = nowMs;
     const { most } = this.#options;
+    const used = this.#options.memoryInUse();
     if (used < ROOMY) {
       this.#most = most;
-      this.#criticalFrom = CRITICAL;
+      this.#tightFrom = TIGHT;
+    } else if (this.#weight <= this.#least) {
+      // What is in use is not for these few.
+      this.#tightFrom = Math.max(this.#tightFrom, used + STEP);
+      this.#easeOff(used);
+    } else if (used >= this.#tightFrom) {
+      this.#most = Math.max(this.#least, Math.min(this.#most, this.#counted));
+      this.#tightFrom += STEP;
+      this.#isCritical ||= used >= CRITICAL;
+      this.#steadySinceMs = nowMs;
+    } else {
+      this.#easeOff(used);
     }
-    if (used >= this.#criticalFrom) {
-      this.#isCritical = true;
-      // What is freed is seldom given back, but used again: memory that does not grow is no reason to close more.
-      this.#criticalFrom = used + CRITICAL_STEP;
-    }
-    if (!this.#isTight) return;
-    // No more than there are, with what is free; and once what was closed is not enough, a sixteenth fewer.
-    this.#mayBe(this.#counted / (1 - SPACE_SHARE));
-    if (performance.now() < this.#settledMs && !this.#isCritical) return;
-    this.#mayBe(this.#counted);
-    this.#settledMs = performance.now() + SETTLE_MS;
   }
 
-  #mayBe(most: number): void {
-    this.#most = Math.max(this.#least, Math.min(this.#most, Math.ceil(most)));
+  #easeOff(used: number): void {
+    if (!this.#isTight || performance.now() - this.#steadySinceMs < STEADY_MS) return;
+    this.#most = Math.min(this.#options.most, Math.ceil(this.#most * (1 + SPACE_SHARE)));
+    this.#tightFrom = Math.max(TIGHT, used + STEP, this.#tightFrom - STEP);
+    this.#steadySinceMs = performance.now();
+  }
+
+  /** There may be fewer than as many as ever. */
+  get #isTight(): boolean {
+    return this.#most < this.#options.most;
   }
 
   get #isCrowded(): boolean {

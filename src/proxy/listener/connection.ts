@@ -71,6 +71,8 @@ export interface OpenResponse {
    * @returns milliseconds by which its client is late with what is in flight (`upstream/client-delay.ts`)
    */
   lateMs?(nowMs: number): number;
+  /** Ends what is in flight, because its connection gives way: says so to the client and in the audit log. */
+  giveWay?(): void;
 }
 
 export interface ClientConnection {
@@ -405,9 +407,13 @@ class TlsConnection implements ClientConnection {
   }
 
   close(): void {
+    if (this.#open.length === 0) return this.#closeIdle();
+    const inFlight = this.#open.filter(({ response }) => response.inFlight);
     // What is held open would keep it from closing in any other way.
-    if (this.#open.length > 0) this.reset();
-    else this.#closeIdle();
+    if (inFlight.length === 0) return this.reset();
+    for (const { response } of inFlight) response.giveWay?.();
+    // What was written in this turn has left by then, unless the client does not read.
+    setImmediate(() => this.#raw.socket.destroy());
   }
 
   get openResponses(): number {

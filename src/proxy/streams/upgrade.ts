@@ -77,6 +77,10 @@ export class UpgradeSide implements ClientSide {
     if (this.#exchange.clientOpen) this.rejectCut(rejection);
   }
 
+  giveWay(): void {
+    this.#exchange.cut('connection_gave_way');
+  }
+
   rejectCut(rejection: Rejection): void {
     if (this.#responded || this.gone) return;
     this.#responded = true;

@@ -57,6 +57,10 @@ export class RequestSide implements ClientSide {
     return this.#open?.exchange.lateMs(nowMs) ?? 0;
   }
 
+  giveWay(): void {
+    this.#open?.exchange.cut('connection_gave_way');
+  }
+
   discard(): void {
     this.response.discard();
   }

@@ -129,6 +129,13 @@ describe('a request that is cut before it has a response', () => {
       retry: 'no',
       says: /shutting down.*; the request may have/,
     },
+    {
+      reason: 'connection_gave_way',
+      mayHaveExecuted: false,
+      code: 503,
+      retry: AGAIN,
+      says: /memory left, and you have/,
+    },
     { reason: 'session_revoked', mayHaveExecuted: false, code: 401, retry: 'no', says: /ended by an admin[^;]*$/ },
     {
       reason: 'session_revoked',
