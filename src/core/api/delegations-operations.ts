@@ -6,7 +6,13 @@ import { pageQuery, timeSchema } from './fields.ts';
 import { DELEGATION_PROBLEMS } from './delegations-problems.ts';
 import { OWN_CALLS } from './own-operations.ts';
 import type { ApiDescription } from './operation.ts';
-import { problemSchema, receiptSchema, recentRequestSchema, revocationResultSchema } from './responses.ts';
+import {
+  delegationSchema,
+  problemSchema,
+  receiptSchema,
+  recentRequestSchema,
+  revocationResultSchema,
+} from './responses.ts';
 
 /**
  * Sessions of a page. Each is unsealed, and has its latest request read: about a third of a millisecond of CPU, over several
@@ -15,8 +21,6 @@ import { problemSchema, receiptSchema, recentRequestSchema, revocationResultSche
 const PAGE = { usual: 20, most: 50 } as const;
 /** Names of clusters in an order. An error of each of ten thousand would take longer than all else. */
 const MOST_CLUSTERS = 256;
-
-const names = z.array(z.string()).readonly();
 
 const orderSchema = z.strictObject({
   name: z
@@ -47,22 +51,8 @@ const orderSchema = z.strictObject({
     .exactOptional(),
 });
 
-const listedSchema = z.object({
+const listedSchema = delegationSchema.omit({ ancestors: true, limits: true }).extend({
   id: z.string(),
-  name: z.string().describe('the actors in one text, such as `claude`, or `claude/reviewer`'),
-  actors: z
-    .array(
-      z.object({
-        name: z.string(),
-        registered: z.literal(true).describe('a registered client, which has authenticated itself').exactOptional(),
-      }),
-    )
-    .readonly()
-    .describe('who acts in it: this session’s own actor last'),
-  parent: z.string().describe('id of the session that it was made from'),
-  clusters: names,
-  rights: z.string().describe('its limits in short'),
-  sourceCidrs: names.describe('the addresses from which it may be used, where those are limited').exactOptional(),
   createdAt: timeSchema,
   expiresAt: timeSchema,
   lastUsedAt: timeSchema,
@@ -73,9 +63,7 @@ const listedSchema = z.object({
     .describe('in a list its latest request, of one session its latest ten'),
 });
 
-const delegatedSchema = listedSchema.extend({
-  limits: z.array(z.unknown()).readonly().describe('what it may do, those of the sessions above it first'),
-});
+const delegatedSchema = listedSchema.extend({ limits: delegationSchema.shape.limits });
 
 const createdSchema = z.object({
   delegation: delegatedSchema,

@@ -25,7 +25,7 @@ const rightsLimitSchema = z.object({
   rules: z.array(rightsRuleSchema).readonly().describe('one of them must allow a request').exactOptional(),
 });
 
-const delegationSchema = z.object({
+export const delegationSchema = z.object({
   name: z.string().describe('its actors as one text, such as `claude/reviewer`'),
   actors: z
     .array(

@@ -86,6 +86,7 @@ describe('docs/architecture.md', () => {
   test.each([
     { what: 'A provider', example: /\b(?:okta|keycloak)\b/i },
     // Where every sink is told from all others; a command asks whether there is a log to look at.
+    { what: 'A limit of delegated sessions', example: /\bsourceCidrs\b/ },
     { what: 'An audit sink', example: /'stdout'/, beside: 'commands/store-changes.ts' },
   ])('names every file that knows one: $what', ({ what, example, beside }) => {
     const section = page.slice(page.indexOf(`- **${what}**`)).split('\n- **')[0] ?? '';
