@@ -439,7 +439,7 @@ export function closedReporter(
     silentUntil = clock.nowMs() + REPORT_EVERY_MS;
     logger.warn(
       { count },
-      `connections closed that waited for their clients: there are nearly as many as ${setting} or the memory allow, or many without a credential or of one account`,
+      `connections closed: there are nearly as many as ${setting} or the memory allow, or many without a credential or of one account`,
     );
   };
 }
