@@ -183,6 +183,8 @@ export interface ApiListenerDeps {
   /** Epoch milliseconds. */
   readonly clock: Clock;
   readonly timing?: Partial<ProxyTiming>;
+  /** Default: `listener/memory.ts`. */
+  readonly memoryInUse?: () => number;
 }
 
 export interface AuthenticatorDeps {

@@ -120,7 +120,7 @@ export function credentialRejection(
       return fenced();
     case 'shutdown':
       return draining();
-    case 'connection_gave_way':
+    case 'memory_short':
       return gaveWay();
     case 'session_revoked': {
       const why = endedWith(holder)
@@ -188,7 +188,7 @@ export function cutRejection(reason: CutReason, { mayHaveExecuted, context, hold
 const REPLICA_CUTS: ReadonlyMap<CutReason, string> = new Map([
   ['fenced', 'this replica cannot reach its store right now, so it has ended every request'],
   ['shutdown', 'this replica is shutting down, and has ended the request'],
-  ['connection_gave_way', 'this replica has hardly any memory left, and has ended the request'],
+  ['memory_short', 'this replica has hardly any memory left, and has ended the request'],
 ]);
 
 export const fenced = (): Rejection =>
@@ -208,7 +208,7 @@ const gaveWay = (): Rejection =>
     503,
     'ServiceUnavailable',
     'this replica has hardly any memory left, and you have more open at it than others; close some and try again',
-    'connection_gave_way',
+    'memory_short',
     'elsewhere',
   );
 

@@ -17,7 +17,7 @@ export type CutReason =
   | 'recheck_overdue'
   | 'shutdown'
   /** This process has hardly any memory left, and its account has the most open. */
-  | 'connection_gave_way';
+  | 'memory_short';
 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {

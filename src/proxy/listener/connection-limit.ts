@@ -26,8 +26,8 @@
  *
  * Five accounts had 400 requests in flight each, on connections of 400 kB: 97 % of 1 GiB, although all that waited for
  * its client was closed. So where memory is short, an account's share is smaller by as much as their number is, for
- * every connection; and where it is critical, what is in flight gives way too, of the accounts with the most. The system
- * would end the process otherwise, with everyone's requests.
+ * every connection; and where it is critical, what is in flight gives way too, of the accounts with the most, counted by
+ * what is open on their connections. The system would end the process otherwise, with everyone's requests.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
@@ -50,8 +50,14 @@ const ROOMY = 0.5;
 const CRITICAL = 0.7;
 /** Of the memory: for each further one there may be fewer connections. */
 const STEP = 0.01;
+/** All that is open is looked at, which takes a millisecond for a thousand. */
+const WEIGHED_EVERY_MS = 1_000;
 /** After so long without a step there may be more of them again. */
 const STEADY_MS = 10_000;
+/** Of the connections that there may be then: as many has one account at most. */
+const TIGHT_SHARE = 1 / 4;
+/** So much shorter is the wait then of connections on which no credential was accepted. */
+const TIGHT_WAIT = 4;
 /** A user's counts as so many only while data that came with its handshake waits to be decrypted. */
 const HEAVY = 3;
 /** Between two sweeps, each of which goes through all connections. */
@@ -67,6 +73,8 @@ export interface Occupant {
   readonly waitingSinceMs: number | undefined;
   /** As how many connections it counts. Default: one. To be set before it is added, or by `weigh`. */
   readonly weight?: number;
+  /** As how many more it counts by what is open on it, where memory may become short. */
+  readonly openWeight?: number;
   /** It has not even sent a ClientHello, and gives way before older ones that have. */
   readonly isSilent?: boolean;
   /** Since when its client has held open what is of no use to others: it counts for its own account, or where it has none. */
@@ -106,15 +114,15 @@ class Group {
     return this.#weights.keys();
   }
 
-  has(occupant: Occupant): boolean {
-    return this.#weights.has(occupant);
+  /** Undefined if it is not among them. */
+  weightOf(occupant: Occupant): number | undefined {
+    return this.#weights.get(occupant);
   }
 
-  add(occupant: Occupant): void {
-    this.delete(occupant);
-    const { weight = 1 } = occupant;
+  /** One that is among them keeps its place. */
+  set(occupant: Occupant, weight: number): void {
+    this.#weight += weight - (this.#weights.get(occupant) ?? 0);
     this.#weights.set(occupant, weight);
-    this.#weight += weight;
   }
 
   delete(occupant: Occupant): void {
@@ -139,6 +147,8 @@ export class ConnectionLimit {
   #tightFrom = TIGHT;
   /** What is in flight gives way, by the next sweep. */
   #isCritical = false;
+  #countsOpen = false;
+  #weighedMs = -Infinity;
   #lookedMs = -Infinity;
   #steadySinceMs = 0;
   #sweep: NodeJS.Timeout | undefined;
@@ -151,15 +161,14 @@ export class ConnectionLimit {
 
   /** To be called for each new connection. */
   add(occupant: Occupant): void {
-    this.#unauthenticated.add(occupant);
+    this.#setUnauthenticated(occupant);
     this.#sweepSoon();
   }
 
   /** To be called once the weight of a connection has changed. */
   weigh(occupant: Occupant): void {
-    const account = this.#accountOf.get(occupant);
-    if (this.#unauthenticated.has(occupant)) this.#unauthenticated.add(occupant);
-    else if (this.#users.has(occupant)) this.#addUsers(occupant, account);
+    if (this.#unauthenticated.weightOf(occupant) !== undefined) this.#setUnauthenticated(occupant);
+    else if (this.#users.weightOf(occupant) !== undefined) this.#setUsers(occupant, this.#accountOf.get(occupant));
     this.#sweepSoon();
   }
 
@@ -170,13 +179,13 @@ export class ConnectionLimit {
    *   its account beyond its share: nothing may be in flight on it for this account
    */
   note(occupant: Occupant, isUsers: boolean, account?: string): boolean {
-    const wasUsers = this.#users.has(occupant);
-    if (!wasUsers && !this.#unauthenticated.has(occupant)) return true;
+    const wasUsers = this.#users.weightOf(occupant) !== undefined;
+    if (!wasUsers && this.#unauthenticated.weightOf(occupant) === undefined) return true;
     if (wasUsers === isUsers && this.#accountOf.get(occupant) === account) return true;
     if (isUsers && account !== undefined && !this.#hasSpaceFor(occupant, account)) return false;
     this.remove(occupant);
-    if (isUsers) this.#addUsers(occupant, account);
-    else this.#unauthenticated.add(occupant);
+    if (isUsers) this.#setUsers(occupant, account);
+    else this.#setUnauthenticated(occupant);
     this.#sweepSoon();
     return true;
   }
@@ -185,7 +194,8 @@ export class ConnectionLimit {
   #hasSpaceFor({ weight = 1 }: Occupant, account: string): boolean {
     const own = this.#accounts.get(account);
     const share = this.#shareNow;
-    if (own === undefined || (weight === 1 && !this.#isTight)) return weight <= share;
+    const mayBeMore = !this.#isTight || this.#missing() <= 0;
+    if (own === undefined || (weight === 1 && mayBeMore)) return weight <= share;
     const most = share - weight;
     if (own.weight <= most) return true;
     const closed = this.#closeOf(own, own.weight - most, this.#beforeMs);
@@ -205,13 +215,14 @@ export class ConnectionLimit {
     if (own.weight === 0) this.#accounts.delete(account);
   }
 
-  #addUsers(occupant: Occupant, account: string | undefined): void {
-    this.#users.add(occupant);
+  #setUsers(occupant: Occupant, account: string | undefined): void {
+    const now = this.#weightNow(occupant);
+    this.#users.set(occupant, now);
     if (account === undefined) return;
     this.#accountOf.set(occupant, account);
     const own = this.#accounts.get(account) ?? new Group();
     this.#accounts.set(account, own);
-    own.add(occupant);
+    own.set(occupant, now);
     if (own.weight > this.#mostOfAccount) this.#beyond.add(account);
     else this.#beyond.delete(account);
   }
@@ -232,7 +243,7 @@ export class ConnectionLimit {
 
   /** What an account may have at this moment. */
   get #shareNow(): number {
-    return this.#isTight ? Math.ceil((this.#mostOfAccount * this.#most) / this.#options.most) : this.#mostOfAccount;
+    return this.#isTight ? Math.min(this.#mostOfAccount, Math.ceil(this.#most * TIGHT_SHARE)) : this.#mostOfAccount;
   }
 
   get #beforeMs(): number {
@@ -247,7 +258,7 @@ export class ConnectionLimit {
   #sweepSoon(): void {
     this.#followMemory();
     // What is held by connections that are open already may grow without any further one.
-    if (this.#sweep !== undefined || (!this.#isCrowded && !this.#isTight && this.#weight <= this.#least)) return;
+    if (this.#sweep !== undefined || this.#weight === 0) return;
     this.#sweep = setTimeout(() => {
       this.#sweep = undefined;
       this.#followMemory();
@@ -267,6 +278,7 @@ export class ConnectionLimit {
     this.#lookedMs = nowMs;
     const { most } = this.#options;
     const used = this.#options.memoryInUse();
+    this.#weighOpen(used >= ROOMY);
     if (used < ROOMY) {
       this.#most = most;
       this.#tightFrom = TIGHT;
@@ -284,16 +296,40 @@ export class ConnectionLimit {
     }
   }
 
+  /** An attacker fills at once what becomes free, so where memory is critical it becomes free more slowly. */
   #easeOff(used: number): void {
-    if (!this.#isTight || performance.now() - this.#steadySinceMs < STEADY_MS) return;
-    this.#most = Math.min(this.#options.most, Math.ceil(this.#most * (1 + SPACE_SHARE)));
-    this.#tightFrom = Math.max(TIGHT, used + STEP, this.#tightFrom - STEP);
+    const [steadyMs, more] = used < CRITICAL ? [STEADY_MS, 1 / 4] : [6 * STEADY_MS, SPACE_SHARE];
+    if (!this.#isTight || performance.now() - this.#steadySinceMs < steadyMs) return;
+    this.#most = Math.min(this.#options.most, Math.ceil(this.#most * (1 + more)));
+    // Never up: an attacker's grows by less than a step in this time.
+    this.#tightFrom = Math.max(TIGHT, Math.min(this.#tightFrom, Math.max(used + STEP, this.#tightFrom - STEP)));
     this.#steadySinceMs = performance.now();
   }
 
   /** There may be fewer than as many as ever. */
   get #isTight(): boolean {
     return this.#most < this.#options.most;
+  }
+
+  /**
+   * Three accounts held 581 MB by 12 connections, on each of which 90 streams were not read; and anyone without a
+   * credential by 100 long heads on each. Users with hundreds of connections gave way for them.
+   */
+  #weighOpen(counts: boolean): void {
+    const nowMs = performance.now();
+    if (counts ? !this.#isTight && nowMs - this.#weighedMs < WEIGHED_EVERY_MS : !this.#countsOpen) return;
+    this.#countsOpen = counts;
+    this.#weighedMs = nowMs;
+    for (const occupant of this.#users.members) this.#setUsers(occupant, this.#accountOf.get(occupant));
+    for (const occupant of this.#unauthenticated.members) this.#setUnauthenticated(occupant);
+  }
+
+  #weightNow({ weight = 1, openWeight = 0 }: Occupant): number {
+    return this.#countsOpen ? weight + openWeight : weight;
+  }
+
+  #setUnauthenticated(occupant: Occupant): void {
+    this.#unauthenticated.set(occupant, this.#weightNow(occupant));
   }
 
   get #isCrowded(): boolean {
@@ -306,13 +342,15 @@ export class ConnectionLimit {
    */
   #makeSpace(): void {
     const beforeMs = this.#beforeMs;
+    // An attacker opens a thousand a second, and each step that memory grows by them would cost users theirs.
+    const withoutUserMs = this.#isTight ? performance.now() - this.#options.waitMs / TIGHT_WAIT : beforeMs;
     let ofAccounts = 0;
     for (const account of this.#beyond) {
       const own = this.#accounts.get(account) ?? new Group();
       ofAccounts += this.#closeOf(own, own.weight - this.#mostOfAccount, beforeMs);
     }
     const silent = [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent === true);
-    const ofSilent = this.#close(longestFirst(silent, beforeMs), Math.max(this.#missing(), this.#excess()));
+    const ofSilent = this.#close(longestFirst(silent, withoutUserMs), Math.max(this.#missing(), this.#excess()));
     // Nor does a handshake that takes a while give way to those that are new, and may not give way yet themselves.
     const ofOthers = Math.max(this.#missing(), this.#excess() - (silent.length - ofSilent));
     const others = [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent !== true);
@@ -321,12 +359,12 @@ export class ConnectionLimit {
     const heavy = others.filter(({ weight = 1 }) => weight >= HEAVY);
     const ofHeavy = this.#close(longestFirst(heavy, performance.now(), heldSinceOf), ofOthers);
     const left = Math.max(this.#missing(), this.#excess() - (silent.length - ofSilent));
-    const closed = ofSilent + ofHeavy + this.#close(longestFirst(others, beforeMs, heldSinceOf), left);
-    const ofLargest = this.#isTight ? this.#closeOfLargest(this.#missing(), beforeMs) : 0;
+    const closed = ofSilent + ofHeavy + this.#close(longestFirst(others, withoutUserMs, heldSinceOf), left);
     // An attacker opens all there may be within a moment, which may not give way yet. In place of a user's it would
     // only open another one, until no user has any.
-    const ofUsers = this.#missing() - Math.max(0, this.#excess());
-    const all = ofAccounts + closed + ofLargest + this.#close(longestFirst(this.#users.members, beforeMs), ofUsers);
+    const ofUsers = (): number => this.#missing() - Math.max(0, this.#excess());
+    const ofLargest = this.#isTight ? this.#closeOfLargest(ofUsers(), beforeMs) : 0;
+    const all = ofAccounts + closed + ofLargest + this.#close(longestFirst(this.#users.members, beforeMs), ofUsers());
     if (all > 0) this.#options.onClosed(all);
   }
 
@@ -378,7 +416,7 @@ export class ConnectionLimit {
     let closed = 0;
     for (const occupant of waiting) {
       if (left <= 0) break;
-      left -= occupant.weight ?? 1;
+      left -= this.#users.weightOf(occupant) ?? this.#unauthenticated.weightOf(occupant) ?? 0;
       closed += 1;
       this.remove(occupant);
       occupant.giveWay();

@@ -49,6 +49,13 @@ const BYTES_OF_ANOTHER = 3072;
 /** A client that is as late as this with what is in flight is hardly a user's with a slow network. */
 const LATE_MS = 3_000;
 
+/** Of a connection with a quiet watch over HTTP/1.1; of each further watch over HTTP/2; of a stream that is not read. */
+const CONNECTION_BYTES = 80_000;
+const STREAM_BYTES = 26_000;
+const LATE_BYTES = 300_000;
+/** Of a line of a head, in the parser's list and in ours, until its request ends. */
+const LINE_BYTES = 400;
+
 /**
  * Requests of an HTTP/1.1 connection whose responses have not closed. Kubernetes clients send the next request after
  * the response; Node reports the end of that up to a turn later than the client can read it.
@@ -71,6 +78,8 @@ export interface OpenResponse {
    * @returns milliseconds by which its client is late with what is in flight (`upstream/client-delay.ts`)
    */
   lateMs?(nowMs: number): number;
+  /** Lines of its request's head that are kept. */
+  readonly headLines: number;
   /** Ends what is in flight, because its connection gives way: says so to the client and in the audit log. */
   giveWay?(): void;
 }
@@ -186,6 +195,10 @@ class RawConnection implements Occupant {
 
   get lateSinceMs(): number | undefined {
     return this.tls?.lateSinceMs;
+  }
+
+  get openWeight(): number {
+    return this.tls?.openWeight ?? 0;
   }
 
   giveWay(): void {
@@ -396,10 +409,22 @@ class TlsConnection implements ClientConnection {
 
   /** Since when at least all that is open on it has awaited its client, also in flight; undefined while not. */
   get lateSinceMs(): number | undefined {
+    const late = this.#late();
+    return this.#open.length > 0 && late === this.#open.length ? performance.now() - LATE_MS : undefined;
+  }
+
+  /** As how many connections counts what is open on it. */
+  get openWeight(): number {
+    let bytes = this.#late() * LATE_BYTES;
+    for (const { response } of this.#open) bytes += STREAM_BYTES + response.headLines * LINE_BYTES;
+    return Math.floor(bytes / CONNECTION_BYTES);
+  }
+
+  /** How much of what is open on it has a client that is late. */
+  #late(): number {
     const nowMs = performance.now();
-    const isLate = (response: OpenResponse): boolean =>
-      response.awaitsClient || (response.lateMs?.(nowMs) ?? 0) >= LATE_MS;
-    return this.#open.length > 0 && this.#open.every(({ response }) => isLate(response)) ? nowMs - LATE_MS : undefined;
+    return this.#open.filter(({ response }) => response.awaitsClient || (response.lateMs?.(nowMs) ?? 0) >= LATE_MS)
+      .length;
   }
 
   closesBy(close: () => void): void {
@@ -408,10 +433,10 @@ class TlsConnection implements ClientConnection {
 
   close(): void {
     if (this.#open.length === 0) return this.#closeIdle();
-    const inFlight = this.#open.filter(({ response }) => response.inFlight);
+    const underWay = this.#open.filter(({ response }) => response.inFlight && !response.finished);
     // What is held open would keep it from closing in any other way.
-    if (inFlight.length === 0) return this.reset();
-    for (const { response } of inFlight) response.giveWay?.();
+    if (underWay.length === 0) return this.reset();
+    for (const { response } of underWay) response.giveWay?.();
     // What was written in this turn has left by then, unless the client does not read.
     setImmediate(() => this.#raw.socket.destroy());
   }

@@ -89,6 +89,7 @@ export class EndpointRequests {
     const late = missesBody ? setTimeout(() => end(bodyTooSlow()), bodyMs) : undefined;
     const open = {
       inFlight: false,
+      headLines: request.raw.length / 2,
       get finished() {
         return response.finished;
       },

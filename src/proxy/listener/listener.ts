@@ -62,7 +62,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   const limit = new ConnectionLimit({
     most: deps.limits.connections,
     waitMs: timing.giveWayMs,
-    memoryInUse,
+    memoryInUse: deps.memoryInUse ?? (() => memoryInUse()),
     onClosed: closedReporter(deps, 'limits.connections'),
   });
   const onDropped = dropReporter(deps);

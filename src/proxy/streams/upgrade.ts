@@ -78,7 +78,7 @@ export class UpgradeSide implements ClientSide {
   }
 
   giveWay(): void {
-    this.#exchange.cut('connection_gave_way');
+    this.#exchange.cut('memory_short');
   }
 
   rejectCut(rejection: Rejection): void {
@@ -112,6 +112,10 @@ export class UpgradeSide implements ClientSide {
 
   get inFlight(): boolean {
     return this.#exchange.inFlight;
+  }
+
+  get headLines(): number {
+    return this.#exchange.facts.raw.length / 2;
   }
 
   get waiting(): number {

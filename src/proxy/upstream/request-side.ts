@@ -53,12 +53,16 @@ export class RequestSide implements ClientSide {
     return this.#open?.exchange.inFlight === true;
   }
 
+  get headLines(): number {
+    return (this.#open?.request.raw.length ?? 0) / 2;
+  }
+
   lateMs(nowMs: number): number {
     return this.#open?.exchange.lateMs(nowMs) ?? 0;
   }
 
   giveWay(): void {
-    this.#open?.exchange.cut('connection_gave_way');
+    this.#open?.exchange.cut('memory_short');
   }
 
   discard(): void {

@@ -130,7 +130,7 @@ describe('a request that is cut before it has a response', () => {
       says: /shutting down.*; the request may have/,
     },
     {
-      reason: 'connection_gave_way',
+      reason: 'memory_short',
       mayHaveExecuted: false,
       code: 503,
       retry: AGAIN,

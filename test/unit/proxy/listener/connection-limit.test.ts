@@ -1,4 +1,7 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
 import {
@@ -325,12 +328,15 @@ it('lets there be more again where memory does not grow, and takes what is in us
   memory = 0.95;
   vi.advanceTimersByTime(5_000);
   expect([bob.open.size < 150, bob.add(1)]).toEqual([true, false]);
-  // What was freed is not given back to the system.
-  vi.advanceTimersByTime(10 * 60_000);
+  // What was freed is not given back to the system. Where memory is critical it is used again more slowly.
+  vi.advanceTimersByTime(50_000);
+  expect(bob.add(1)).toBe(false);
+  memory = 0.65;
+  vi.advanceTimersByTime(3 * 60_000);
   for (let each = 0; each < 200; each += 1) expect(bob.add(1)).toBe(true);
 });
 
-it('notes none of an account beyond its share where memory is short, which is smaller by as much as their number', () => {
+it('notes none of an account beyond its share where memory is short, a quarter of what there may be', () => {
   let memory = 0.5;
   const options = { most: 10_000, waitMs: WAIT_MS, memoryInUse: () => memory };
   const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
@@ -340,23 +346,99 @@ it('notes none of an account beyond its share where memory is short, which is sm
   memory = 0.605;
   vi.advanceTimersByTime(500);
   expect([mallory.add(1), bob.add(1)]).toEqual([false, true]);
-  for (let each = 0; each < 200; each += 1) bob.add(1);
-  expect(bob.open.size).toBe(Math.ceil((625 * 1_400) / 10_000));
+  for (let each = 0; each < 400; each += 1) bob.add(1);
+  expect(bob.open.size).toBe(1_400 / 4);
   memory = 0.4;
   vi.advanceTimersByTime(500);
   expect(mallory.add(1)).toBe(true);
 });
 
+it('closes no user’s for connections without a credential, however many are opened while memory is critical', () => {
+  const without = new Set<Occupant>();
+  const options = { most: 10_000, waitMs: WAIT_MS, memoryInUse: () => 0.65 + without.size / 10_000 };
+  const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
+  const users = Array.from({ length: 500 }, (_, each) => heavyOf(limit, `user-${each}`));
+  for (const { add } of users) add(1);
+  vi.advanceTimersByTime(60_000);
+  let most = 0;
+  for (let each = 0; each < 40; each += 1) {
+    for (let one = 0; one < 250; one += 1) {
+      const giveWay = (): void => void without.delete(occupant);
+      const occupant = { waitingSinceMs: performance.now(), giveWay };
+      without.add(occupant);
+      limit.add(occupant);
+    }
+    vi.advanceTimersByTime(250);
+    most = Math.max(most, without.size);
+  }
+  expect(users.filter(({ open }) => open.size === 0)).toEqual([]);
+  // Half a second of them, and one sweep.
+  expect(most).toBeLessThanOrEqual(1_000);
+});
+
+it('counts what is open on connections where memory is short: few with many unread streams give way before many', () => {
+  let memory = 0.5;
+  const options = { most: 2_000, waitMs: WAIT_MS, memoryInUse: () => memory };
+  const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
+  const [mallory, bob] = [heavyOf(limit, 'mallory'), heavyOf(limit, 'bob')];
+  for (let each = 0; each < 4; each += 1) mallory.add(1, { openWeight: 90 });
+  for (let each = 0; each < 200; each += 1) bob.add(1);
+  for (const used of [0.65, 0.699, 0.715]) {
+    memory = used;
+    vi.advanceTimersByTime(3_000);
+  }
+  expect([mallory.open.size, bob.open.size]).toEqual([2, 200]);
+});
+
+it('is not blind to memory that grows slowly, or by few connections, and takes what is in use for no reason to reject', () => {
+  let memory = 0.55;
+  const options = { most: 10_000, waitMs: WAIT_MS, memoryInUse: () => memory };
+  const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
+  const [mallory, bob] = [heavyOf(limit, 'mallory'), heavyOf(limit, 'bob')];
+  for (let each = 0; each < 900; each += 1) mallory.add(1);
+  const few = heavyOf(limit, 'eve');
+  for (let each = 0; each < 2; each += 1) few.add(1, { openWeight: 900 });
+  for (let each = 0; each < 20; each += 1) bob.add(1);
+  // Half a step in ten seconds, for ten minutes.
+  for (let each = 0; each < 60; each += 1) {
+    memory = Math.min(0.8, memory + 0.005);
+    vi.advanceTimersByTime(10_000);
+  }
+  expect(mallory.open.size).toBeLessThan(600);
+  expect([few.open.size, bob.open.size]).toEqual([0, 20]);
+  // The replica is empty, and its memory is as it was.
+  for (const { open } of [mallory, few]) for (const each of open) limit.remove(each);
+  for (let each = 0; each < 200; each += 1) expect(bob.add(1)).toBe(true);
+});
+
 it('takes the limit of the container for the memory there is, and that of the machine where there is none', () => {
-  const machine = memoryInUse();
+  const group = { root: 'none', membership: 'none' };
+  const machine = memoryInUse(group);
   const limit = vi.spyOn(process, 'constrainedMemory');
   onTestFinished(() => limit.mockRestore());
   const shares = [2 * process.memoryUsage.rss(), 0, 2 ** 64].map((bytes) => {
     limit.mockReturnValue(bytes);
-    return memoryInUse();
+    return memoryInUse(group);
   });
   expect(shares[0]).toBeCloseTo(0.5, 1);
   expect(shares.slice(1).map((share) => share / machine)).toEqual([expect.closeTo(1, 1), expect.closeTo(1, 1)]);
+});
+
+it('counts what the system counts for the container too: buffers of sockets above all', () => {
+  const root = mkdtempSync(join(tmpdir(), 'portcullis-cgroup-'));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const group = { root, membership: join(root, 'membership') };
+  mkdirSync(join(root, 'pod'));
+  writeFileSync(group.membership, '1:name=systemd:/x\n0::/pod\n');
+  writeFileSync(join(root, 'pod', 'memory.stat'), 'anon 3000\nfile 9000\nsock 4000\nsock_x 7\nkernel 900\nshmem 1\n');
+  const rss = vi.spyOn(process.memoryUsage, 'rss').mockReturnValue(3_500);
+  const limit = vi.spyOn(process, 'constrainedMemory').mockReturnValue(10_000);
+  onTestFinished(() => {
+    for (const each of [rss, limit]) each.mockRestore();
+  });
+  expect(memoryInUse(group)).toBe(0.7001);
+  rmSync(group.membership);
+  expect(memoryInUse(group)).toBe(0.35);
 });
 
 it('leaves an account hundreds of connections where there are few in all, and a place again for each that has gone', () => {
@@ -406,7 +488,7 @@ it('its client is late once it is with all that is open, in flight at a cluster 
   const late = { upload: 0, other: 2_999 };
   const open = (name: keyof typeof late): (() => void) =>
     connection.responseOpened(
-      { finished: false, awaitsClient: false, inFlight: true, lateMs: () => late[name] },
+      { finished: false, awaitsClient: false, inFlight: true, headLines: 5, lateMs: () => late[name] },
       () => undefined,
     );
   const since = (): number | undefined => occupants[0]?.lateSinceMs;
