@@ -44,7 +44,7 @@ const MARKER = /^ *(?:\/\/|--) (?:safeguard|test seam): (\w+)$/;
 
 /** Returns the file below a root of each marker in its `src`, one row for each occurrence. */
 export async function markersIn(root: string): Promise<readonly { readonly marker: string; readonly file: string }[]> {
-  const files = globSync('src/**/*.ts', { cwd: root });
+  const files = globSync('src/**/*.{ts,lua}', { cwd: root });
   const found = files.map(async (file) => {
     const lines = (await readFile(join(root, file), 'utf8')).split('\n');
     return lines.flatMap((line) => MARKER.exec(line)?.[1] ?? []).map((marker) => ({ marker, file }));
@@ -113,8 +113,13 @@ export async function launchedWithout(safeguard: Safeguard): Promise<ChangedLaun
   const hook = join(folder, 'hook.mjs');
   await writeFile(
     hook,
-    `import { registerHooks } from 'node:module';
+    `import fs from 'node:fs';
+import { registerHooks, syncBuiltinESMExports } from 'node:module';
 const changed = new Map(${JSON.stringify(changed)});
+// Lua is no module: it is read.
+const { readFileSync } = fs;
+fs.readFileSync = (path, ...options) => changed.get(path?.href) ?? readFileSync(path, ...options);
+syncBuiltinESMExports();
 registerHooks({
   load(url, context, next) {
     const source = changed.get(url);

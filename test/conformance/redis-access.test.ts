@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { HISTORY_SECONDS, MOST_KEPT } from '../../src/core/access/request.ts';
 import { grantKey } from '../../src/core/credential/revocation.ts';
 import { accountDigest, grantDigest, sessionDigest } from '../../src/store/redis/keys.ts';
-import { beginGrant } from '../../src/store/redis/scripts/access.ts';
+import { beginGrant } from '../../src/store/redis/scripts.ts';
 import type { Store, StoredRequest } from '../../src/store/store.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import {

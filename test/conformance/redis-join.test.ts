@@ -8,7 +8,7 @@ import { sessionKey } from '../../src/core/credential/revocation.ts';
 import { Connection } from '../../src/store/redis/connection.ts';
 import { readLog } from '../../src/store/redis/join.ts';
 import { Runner, type RunnerOptions } from '../../src/store/redis/runner.ts';
-import { livePage } from '../../src/store/redis/scripts/log.ts';
+import { livePage } from '../../src/store/redis/scripts.ts';
 import { replica } from './fixtures.ts';
 import { ANY_SKEW, workbench, type Workbench } from './redis-stores.ts';
 

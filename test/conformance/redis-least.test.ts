@@ -5,14 +5,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
-import * as artefacts from '../../src/store/redis/scripts/artefacts.ts';
-import * as epoch from '../../src/store/redis/scripts/epoch.ts';
-import * as live from '../../src/store/redis/scripts/live.ts';
-import * as locks from '../../src/store/redis/scripts/locks.ts';
-import * as log from '../../src/store/redis/scripts/log.ts';
-import * as recent from '../../src/store/redis/scripts/recent.ts';
-import * as reencrypt from '../../src/store/redis/scripts/reencrypt.ts';
-import * as sessions from '../../src/store/redis/scripts/sessions.ts';
+import * as scripts from '../../src/store/redis/scripts.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { openNow, replica } from './fixtures.ts';
 import { redisConforms, workbench } from './redis-stores.ts';
@@ -67,10 +60,9 @@ describe('over TLS, as a user with the documented rights', () => {
 });
 
 it('documents no right that nothing uses', async () => {
-  const scripts = [artefacts, epoch, live, locks, log, recent, reencrypt, sessions].flatMap((module) =>
-    Object.values(module),
+  const called = Object.values(scripts).flatMap(({ lua }) =>
+    [...lua.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = '']) => name),
   );
-  const called = scripts.flatMap(({ lua }) => [...lua.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = '']) => name));
   // What ioredis sends to make a connection, and what the store sends beside its scripts.
   const sent = [
     'hello',

@@ -8,18 +8,9 @@ import { createServer, type AddressInfo } from 'node:net';
 import { expect, it, onTestFinished, vi } from 'vitest';
 
 import { checkStore, type CheckRow } from '../../src/store/redis/check/check.ts';
+import { PROBED_COMMANDS } from '../../src/store/redis/check/observe.ts';
 import type { RedisSettings } from '../../src/store/redis/redis.ts';
-import * as anchors from '../../src/store/redis/scripts/anchors.ts';
-import * as artefacts from '../../src/store/redis/scripts/artefacts.ts';
-import { PROBED_COMMANDS } from '../../src/store/redis/scripts/check.ts';
-import * as epoch from '../../src/store/redis/scripts/epoch.ts';
-import * as fresh from '../../src/store/redis/scripts/fresh-sign-ins.ts';
-import * as live from '../../src/store/redis/scripts/live.ts';
-import * as locks from '../../src/store/redis/scripts/locks.ts';
-import * as log from '../../src/store/redis/scripts/log.ts';
-import * as recent from '../../src/store/redis/scripts/recent.ts';
-import * as reencrypt from '../../src/store/redis/scripts/reencrypt.ts';
-import * as sessions from '../../src/store/redis/scripts/sessions.ts';
+import * as scripts from '../../src/store/redis/scripts.ts';
 import type { Store } from '../../src/store/store.ts';
 import { startFollowers, startSentinels } from '../support/redis.ts';
 import { startRewriter, type Replacement } from '../support/redis-rewriter.ts';
@@ -59,10 +50,9 @@ async function hiding(bench: Workbench, replacements: readonly Replacement[]): P
 }
 
 it('tries every command that a script calls, and no other', () => {
-  const scripts = [anchors, artefacts, epoch, fresh, live, locks, log, recent, reencrypt, sessions].flatMap((module) =>
-    Object.values(module),
+  const called = Object.values(scripts).flatMap(({ lua }) =>
+    [...lua.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = '']) => name),
   );
-  const called = scripts.flatMap(({ lua }) => [...lua.matchAll(/redis\.call\('(\w+)'/g)].map(([, name = '']) => name));
   expect([...PROBED_COMMANDS].toSorted()).toEqual([...new Set(called)].toSorted());
 });
 

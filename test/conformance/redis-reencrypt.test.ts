@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
 
 import type { SealingKeys } from '../../src/store/redis/redis.ts';
+import { replaceValues } from '../../src/store/redis/scripts.ts';
 import type { Store } from '../../src/store/store.ts';
 import { asked, granted, grantsOf, grantTarget } from './access-fixtures.ts';
 import { delegate, delegationBeneath } from './delegated.ts';
@@ -261,4 +262,17 @@ it('a lock that a survivor writes back after it is sealed by the new key', async
   const { position: resealed } = await store.log.join(300);
   expect(await store.log.renew(replica({ count: 3 }), resealed)).toMatchObject({ ok: true });
   expect(await (await bench.fresh({ keys: keysOf(NEW) })).locks.list()).toMatchObject([{ reason: 'INC-1' }]);
+});
+
+it('replaces in one script as many values as there are locks', async () => {
+  await using bench = await workbench();
+  const store = await bench.store();
+  await store.log.position();
+  // More arguments than a function of Lua takes.
+  const accounts = Array.from({ length: 2500 }, (_, index) => `account-${index}`);
+  await bench.bare.hset('{portcullis}:lock', Object.fromEntries(accounts.map((account) => [account, 'old'])));
+  const head = [bench.clock.nowMs(), '', 0, '', Number.MAX_SAFE_INTEGER];
+  const values = accounts.flatMap((account) => ['{portcullis}:lock', account, 'old', 'new']);
+  expect(await bench.bare.eval(replaceValues.lua, 1, '{portcullis}:', ...head, ...values)).toEqual(['OK', 2500]);
+  expect(new Set(await bench.bare.hvals('{portcullis}:lock'))).toEqual(new Set(['new']));
 });

@@ -3,9 +3,10 @@ import type { AccessRequest, SessionGrant } from '../../core/access/request.ts';
 import type { GrantInSession } from '../granted.ts';
 import type { StoredRequest } from '../store.ts';
 import { accountDigest, grantDigest, sessionDigest } from './keys.ts';
+import { REQUEST_FIELDS } from './lua-constants.ts';
 import type { RedisParts } from './parts.ts';
-import { list, number, text } from './reply.ts';
-import { readRequest } from './scripts/access.ts';
+import { named, number, text } from './reply.ts';
+import { readRequest } from './scripts.ts';
 
 interface SealedRequest extends StoredRequest {
   readonly epoch: string;
@@ -32,17 +33,17 @@ export async function openRequest(
   hash: string,
   fields: unknown,
 ): Promise<StoredRequest | undefined> {
-  const [epoch, , version, state, account, session, openUntil, end, , record] = list(fields).map(text);
-  const sealed = (await sealer.open(record ?? '', keys.sealedRequest(hash))) as SealedRequest | undefined;
+  const f = named(REQUEST_FIELDS, fields);
+  const sealed = (await sealer.open(text(f.r), keys.sealedRequest(hash))) as SealedRequest | undefined;
   const agrees =
     sealed !== undefined &&
-    sealed.epoch === epoch &&
-    String(sealed.version) === version &&
-    sealed.request.state === state &&
-    accountDigest(sealed.request.account) === account &&
-    sessionDigest(sealed.request.session) === session &&
-    String(sealed.request.openUntil) === openUntil &&
-    endText(sealed.request) === end;
+    sealed.epoch === f.ep &&
+    String(sealed.version) === f.v &&
+    sealed.request.state === f.st &&
+    accountDigest(sealed.request.account) === f.acc &&
+    sessionDigest(sealed.request.session) === f.sess &&
+    String(sealed.request.openUntil) === f.open &&
+    endText(sealed.request) === f.end;
   if (agrees) return { request: sealed.request, version: sealed.version };
   reportTampered('access request');
   return undefined;

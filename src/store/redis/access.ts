@@ -15,8 +15,8 @@ import { endText, openRequest, readStored, sealGrant, sealRequest, type ReadRequ
 import { accountDigest, cacheDigest, digest, grantDigest, sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
-import type { Script } from './scripts/head.ts';
-import * as scripts from './scripts/access.ts';
+import type { Script } from './lua.ts';
+import * as scripts from './scripts.ts';
 import { unavailable } from './unavailable.ts';
 
 /** The time is read just before it is sealed, and few write of one grant at once: its begin, and two ends. */

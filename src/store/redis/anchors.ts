@@ -3,7 +3,7 @@ import type { AnchorStore } from '../store.ts';
 import type { RedisParts } from './parts.ts';
 import { pairs } from './reply.ts';
 import type { ChainPosition } from './runner.ts';
-import * as scripts from './scripts/anchors.ts';
+import * as scripts from './scripts.ts';
 
 const MOST_CHAINS = 1000;
 

@@ -7,8 +7,8 @@ import { digest } from './keys.ts';
 import type { RedisParts } from './parts.ts';
 import { cleanUpAfter } from './parts.ts';
 import { list, number, text } from './reply.ts';
-import * as scripts from './scripts/artefacts.ts';
-import type { Script } from './scripts/head.ts';
+import * as scripts from './scripts.ts';
+import type { Script } from './lua.ts';
 
 export class RedisArtefacts implements ArtefactStore {
   readonly #parts: RedisParts;

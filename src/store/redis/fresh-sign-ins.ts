@@ -4,7 +4,7 @@ import type { FreshSignIns } from '../store.ts';
 import { accountDigest } from './keys.ts';
 import type { RedisParts } from './parts.ts';
 import { text } from './reply.ts';
-import { findFreshSignIn, liftFreshSignIn } from './scripts/fresh-sign-ins.ts';
+import { findFreshSignIn, liftFreshSignIn } from './scripts.ts';
 
 /** The sorted set `fresh`. A revocation writes it, and the script that opens a session reads it. */
 export class RedisFreshSignIns implements FreshSignIns {

@@ -4,7 +4,7 @@ import type { Connection } from './connection.ts';
 import { number, text } from './reply.ts';
 import { checkRow, readLiveRow } from './rows.ts';
 import type { ChainPosition, Runner } from './runner.ts';
-import { join, livePage, logPage } from './scripts/log.ts';
+import { join, livePage, logPage } from './scripts.ts';
 import { unavailable } from './unavailable.ts';
 
 /** Rows of one page: a few milliseconds of Redis' time, during which no other client is served. */

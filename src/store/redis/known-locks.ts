@@ -4,7 +4,7 @@ import { ACCOUNT_WATERMARK_SECONDS, LONGEST_TOKEN_SECONDS } from '../lifetimes.t
 import type { Connection } from './connection.ts';
 import { pairs } from './reply.ts';
 import type { ChainPosition, Runner } from './runner.ts';
-import { readLocks, restoreLocks } from './scripts/locks.ts';
+import { readLocks, restoreLocks } from './scripts.ts';
 import { unavailable } from './unavailable.ts';
 
 /** Each lock written back may end an account's sessions, so a batch is small enough for one script. */

@@ -5,8 +5,8 @@ import type { News } from './news.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, pairs, text } from './reply.ts';
 import type { ChainPosition } from './runner.ts';
-import type { Script } from './scripts/head.ts';
-import * as scripts from './scripts/live.ts';
+import type { Script } from './lua.ts';
+import * as scripts from './scripts.ts';
 
 /** Approximate number of entries kept. A sealed entry takes some two kilobytes. */
 const MOST_ENTRIES = 1000;

@@ -4,7 +4,7 @@ import type { Lock, LockStore } from '../store.ts';
 import { accountDigest } from './keys.ts';
 import type { RedisParts } from './parts.ts';
 import { number, pairs, text } from './reply.ts';
-import { findLock, readLocks, removeLock } from './scripts/locks.ts';
+import { findLock, readLocks, removeLock } from './scripts.ts';
 
 /**
  * The hash `lock` holds one sealed lock per account. Scripts only check whether there is one: an unreadable lock

@@ -28,8 +28,7 @@ import type { News } from './news.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
 import { readLogRow, readReplica } from './rows.ts';
-import { settle } from './scripts/epoch.ts';
-import * as scripts from './scripts/log.ts';
+import * as scripts from './scripts.ts';
 import type { Settlement } from './settlement.ts';
 import type { KnownLocks } from './known-locks.ts';
 import { unavailable } from './unavailable.ts';
@@ -231,7 +230,7 @@ export class RedisLog implements RevocationLog {
   async #settle(position: LogPosition): Promise<void> {
     const { runner, connections } = this.#parts;
     try {
-      await runner.runOnce(connections.lease, settle, [], this.#chain.at(position));
+      await runner.runOnce(connections.lease, scripts.settle, [], this.#chain.at(position));
     } catch {
       // The next renewal tries again; until then nothing is minted.
     }

@@ -4,7 +4,7 @@ import type { RecentRequest, RecentStore } from '../store.ts';
 import { sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, text } from './reply.ts';
-import * as scripts from './scripts/recent.ts';
+import * as scripts from './scripts.ts';
 
 export class RedisRecent implements RecentStore {
   readonly #parts: RedisParts;

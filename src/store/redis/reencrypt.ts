@@ -3,9 +3,8 @@ import type { ReencryptOutcome, SealedValues } from '../store.ts';
 import { reencryptGrants } from './access-fields.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, pairs, text } from './reply.ts';
-import { readLocks } from './scripts/locks.ts';
-import type { Script } from './scripts/head.ts';
-import * as scripts from './scripts/reencrypt.ts';
+import type { Script } from './lua.ts';
+import * as scripts from './scripts.ts';
 import type { KnownLocks } from './known-locks.ts';
 
 /** Sessions of one page: a script of about a millisecond. */
@@ -76,7 +75,9 @@ export class RedisSealedValues implements SealedValues {
   async #locks(kid: string): Promise<number> {
     const { runner, main, keys } = this.#parts;
     const mark = this.#mark(kid);
-    const sealed = pairs((await runner.run(main, readLocks, []))[2]).filter(([, value]) => !value.startsWith(mark));
+    const sealed = pairs((await runner.run(main, scripts.readLocks, []))[2]).filter(
+      ([, value]) => !value.startsWith(mark),
+    );
     const found = sealed.map(([hash, value]) => ({ key: `${keys.base}lock`, at: hash, value }));
     return await this.#values(found);
   }

@@ -15,6 +15,12 @@ export function text(reply: unknown): string {
   return reply;
 }
 
+/** Returns the fields that a script lists in this order. */
+export function named<const Name extends string>(names: readonly Name[], reply: unknown): Record<Name, unknown> {
+  const values = list(reply);
+  return Object.fromEntries(names.map((name, index) => [name, values[index]])) as Record<Name, unknown>;
+}
+
 export function number(reply: unknown): number {
   const value = typeof reply === 'string' && reply !== '' ? Number(reply) : reply;
   if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw unavailable('redis_bad_reply');

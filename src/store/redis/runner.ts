@@ -6,8 +6,8 @@ import type { Clock } from '../../contracts/clock.ts';
 import type { Work } from './batches.ts';
 import type { Connection } from './connection.ts';
 import { list, text } from './reply.ts';
-import { newEpoch } from './scripts/epoch.ts';
-import type { Script } from './scripts/head.ts';
+import { newEpoch } from './scripts.ts';
+import type { Script } from './lua.ts';
 import { unavailable } from './unavailable.ts';
 
 export type Argument = string | number;

@@ -2,8 +2,8 @@
 import type { Delegation } from '../../core/delegation/delegation.ts';
 import type { SessionRecord } from '../store.ts';
 import { accountDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
-import { list, number, text } from './reply.ts';
-import { DELEGATED } from './scripts/parts.ts';
+import { DELEGATED, SESSION_FIELDS } from './lua-constants.ts';
+import { list, named, number, text } from './reply.ts';
 
 /**
  * The sealed part of a session; the rest are plain fields that scripts update. It has the thumbprint only where the
@@ -28,7 +28,7 @@ export const ancestorDigests = (delegation: Delegation | undefined): string =>
 /** Digest of the session through which another one was opened; '' if there is none. */
 export const viaDigest = (via: string | undefined): string => (via === undefined ? '' : sessionDigest(via));
 
-/** The fields of a session's hash, in the order in which scripts return them. */
+/** The fields of a session's hash. */
 export interface SessionFields {
   readonly epoch: string;
   readonly account: string;
@@ -55,40 +55,27 @@ export interface SessionFields {
 }
 
 export function readFields(reply: unknown): SessionFields {
-  const [epoch, account, provider, startedAt, expiresAt, idleSeconds, lastUsedAt, version, ...rest] = list(reply);
-  const [
-    thumbprint,
-    record,
-    secret,
-    order,
-    via,
-    username,
-    checkedAt,
-    providerSession,
-    lastRequestAt,
-    ancestors,
-    grants,
-  ] = rest;
+  const f = named(SESSION_FIELDS, reply);
   return {
-    epoch: text(epoch),
-    account: text(account),
-    provider: text(provider),
-    startedAt: number(startedAt),
-    expiresAt: number(expiresAt),
-    idleSeconds: number(idleSeconds),
-    lastUsedAt: number(lastUsedAt),
-    version: number(version),
-    thumbprint: text(thumbprint),
-    record: text(record),
-    secret: text(secret),
-    order: number(order),
-    via: text(via),
-    username: text(username),
-    checkedAt: number(checkedAt),
-    providerSession: text(providerSession),
-    lastRequestAt: Number.parseInt(text(lastRequestAt), 10),
-    ancestors: text(ancestors),
-    grants: text(grants),
+    epoch: text(f.ep),
+    account: text(f.acc),
+    provider: text(f.prov),
+    startedAt: number(f.sn),
+    expiresAt: number(f.exp),
+    idleSeconds: number(f.idle),
+    lastUsedAt: number(f.lu),
+    version: number(f.v),
+    thumbprint: text(f.tp),
+    record: text(f.r),
+    secret: text(f.x),
+    order: number(f.seq),
+    via: text(f.via),
+    username: text(f.un),
+    checkedAt: number(f.ck),
+    providerSession: text(f.ps),
+    lastRequestAt: Number.parseInt(text(f.lr), 10),
+    ancestors: text(f.up),
+    grants: text(f.gr),
   };
 }
 

@@ -24,8 +24,8 @@ import { openGrants } from './access-fields.ts';
 import { accountDigest, cacheDigest, digest, providerSessionDigest, sessionDigest } from './keys.ts';
 import { cleanUpAfter, type RedisParts } from './parts.ts';
 import { list, number, text } from './reply.ts';
-import type { Script } from './scripts/head.ts';
-import * as scripts from './scripts/sessions.ts';
+import type { Script } from './lua.ts';
+import * as scripts from './scripts.ts';
 import {
   ancestorDigests,
   openRecord,

@@ -69,7 +69,7 @@ const citations = texts
 
 test.each([
   ['src/core/', 'docs/architecture.md#invariant-'],
-  ['src/store/redis/scripts/', 'docs/revocation-protocol.md#head-'],
+  ['src/store/redis/lua/', 'docs/revocation-protocol.md#head-'],
   ['src/cli/', 'docs/reference/cli.md#exit-codes'],
   ['test/model/', 'docs/revocation-protocol.md#revoke-'],
   ['.oxlintrc.json', 'docs/architecture.md#who-may-import-whom'],

@@ -136,7 +136,7 @@ export function unwantedIn(text: string, isCode: boolean): readonly Finding[] {
   });
 }
 
-const TEXT = /\.(?:ts|md|css|js|mjs|ya?ml|tpl|txt|json|sh|pml|py)$|\/(?:Dockerfile|Makefile)$/;
+const TEXT = /\.(?:ts|lua|md|css|js|mjs|ya?ml|tpl|txt|json|sh|pml|py)$|\/(?:Dockerfile|Makefile)$/;
 /** Frozen, generated from a source that is checked, or the list itself. */
 const LEFT_OUT = /(?:^|\/)(?:test\/fixtures\/store-|test\/unit\/docs\/words?[-.]|package-lock)/;
 
@@ -150,7 +150,7 @@ export function textFiles(path: string): readonly string[] {
 
 /** @returns `FILE:LINE word: write that` for each */
 export const findingsAt = (file: string): readonly string[] =>
-  unwantedIn(readFileSync(file, 'utf8'), /\.(?:ts|js|mjs)$/.test(file)).map(
+  unwantedIn(readFileSync(file, 'utf8'), /\.(?:ts|lua|js|mjs)$/.test(file)).map(
     ({ line, found, write }) => `${file}:${line} ${found}: write ${write}`,
   );
 

@@ -20,7 +20,7 @@ describe('CODEOWNERS', () => {
   });
 
   test('gives each file with a safeguard or an invariant to security', () => {
-    const files = globSync('src/**/*.ts', { cwd: ROOT });
+    const files = globSync('src/**/*.{ts,lua}', { cwd: ROOT });
     const guarding = files.filter((file) => /\bsafeguard: |architecture\.md#invariant/.test(read(file)));
     expect(guarding.length).toBeGreaterThan(20);
     expect(guarding.filter((file) => !isCovered(file))).toEqual([]);

@@ -1,7 +1,7 @@
 /**
  * `portcullis store check`: whether a server is suitable as the store, found out by doing what the store does.
  *
- * Owns what is observed and how it is judged. Nothing but scratch keys is written (scripts/check.ts), and no key of
+ * Owns what is observed and how it is judged. Nothing but scratch keys is written (lua/store-check.lua), and no key of
  * the store is read.
  */
 import type { RedisSettings } from '../settings.ts';

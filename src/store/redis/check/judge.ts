@@ -1,8 +1,7 @@
 /** Whether what was observed of a Redis server is good enough. */
 import { CLOCK_SKEW_SECONDS } from '../../lifetimes.ts';
-import { PROBED_COMMANDS } from '../scripts/check.ts';
 import { UNCONFIRMED, type RedisSettings } from '../settings.ts';
-import type { Observed, Seen, ServerSeen, Timed } from './observe.ts';
+import { PROBED_COMMANDS, type Observed, type Seen, type ServerSeen, type Timed } from './observe.ts';
 import { infoRows } from './server-rows.ts';
 import { rowsOf, type CheckRow } from './row.ts';
 

@@ -7,10 +7,16 @@ import { no, ok, type Result } from '../../../core/result.ts';
 import { timeLimit } from '../../../timing/timing.ts';
 import { RedisClient } from '../client.ts';
 import { createKeys } from '../keys.ts';
+import { CHECK_KEYS } from '../lua-constants.ts';
 import { list, number, text } from '../reply.ts';
-import { CHECK_KEYS, probeCommands, probeServer, probeWrite } from '../scripts/check.ts';
+import { probeCommands, probeServer, probeWrite } from '../scripts.ts';
 import { confirmed, UNCONFIRMED, type Limits, type RedisSettings } from '../settings.ts';
 import { toUnavailable } from '../unavailable.ts';
+
+/** The commands that `probeCommands` tries. */
+export const PROBED_COMMANDS: ReadonlySet<string> = new Set(
+  [...probeCommands.lua.matchAll(/try\('([A-Z]+)'/g)].map(([, name = '']) => name),
+);
 
 /** Limit of a connection with its attempts, each of which has the limits of the store. */
 const CONNECT_LIMIT_MS = 5000;
