@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { componentSchemas, openApiDocument, queryParameters, type JsonSchema } from '../src/api/openapi.ts';
 import { ACCESS_API } from '../src/core/api/access-operations.ts';
-import { ADMIN_API } from '../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../src/core/api/admin-operations.ts';
 import { DELEGATIONS_API } from '../src/core/api/delegations-operations.ts';
 import { isChange, operationsOf, problemsOf, type ApiDescription, type Operation } from '../src/core/api/operation.ts';
 import { STEP_UP_API } from '../src/core/api/step-up-operations.ts';

@@ -13,8 +13,7 @@ import {
 import { alsoAt } from '../unit/web/admin-at.ts';
 import { cookiesOf } from '../unit/web/cookies.ts';
 import { annotation, closeStages, openStage, openSession, PUBLIC_URL, type Stage } from '../unit/web/harness.ts';
-import { ADMIN_API } from '../../src/core/api/admin-api.ts';
-import type { ADMIN_OPERATIONS } from '../../src/core/api/admin-operations.ts';
+import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
 import { operationsOf, type Operation } from '../../src/core/api/operation.ts';
 
 const REVOCATION = '0f5c7a52-5a0e-4d3b-9a59-6f1f3a1b2c3d';
@@ -31,7 +30,7 @@ interface Example {
 const NO_ACCESS_REQUEST = { status: 404, event: 'access-refused', reason: 'access_request_not_found' } as const;
 
 /** A call for every route: one that is missing here does not compile. */
-const EXAMPLES: Readonly<Record<keyof typeof ADMIN_OPERATIONS, Example>> = {
+const EXAMPLES: Readonly<Record<keyof (typeof ADMIN_API)['operations'], Example>> = {
   listSessions: { path: '/sessions', status: 200, event: 'admin-read', reason: 'sessions' },
   getSession: { path: '/sessions/alice-1', status: 200, event: 'admin-read', reason: 'session' },
   endSession: { path: '/sessions/alice-2?reason=INC-1', status: 200, event: 'revocation', reason: 'INC-1' },

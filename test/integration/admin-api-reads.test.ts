@@ -7,7 +7,7 @@ import { API, post } from '../unit/web/admin-at.ts';
 import { openDelegated } from '../unit/web/delegated.ts';
 import { annotation, closeStages, openSession, signedInAs, type AdminAt, type Stage } from '../unit/web/harness.ts';
 import { openApiDocument } from '../../src/api/openapi.ts';
-import { ADMIN_API } from '../../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
 import { operationsOf } from '../../src/core/api/operation.ts';
 
 afterEach(closeStages);

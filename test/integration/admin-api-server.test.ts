@@ -8,7 +8,7 @@ import { startTestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { openApiDocument } from '../../src/api/openapi.ts';
-import { ADMIN_API } from '../../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
 
 const PREFIX = '/-/admin/api/v1';
 

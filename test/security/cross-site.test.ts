@@ -23,7 +23,7 @@ import { changingPaths } from '../support/pages-routes.ts';
 import { ATTACKERS, openAccessRequest, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
 import { withAccess } from '../support/admin-access.ts';
 import { closeStages, openStage } from '../unit/web/harness.ts';
-import { ADMIN_OPERATIONS } from '../../src/core/api/admin-operations.ts';
+import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
 
 const API = '/admin/api/v1';
 /** These forms prove the caller's identity in the body; the browser's cookie is not used there. */
@@ -80,7 +80,7 @@ afterEach(() => context.close());
 
 /** Every call of the admin API, with a body that would be executed. */
 function calls(): readonly { readonly method: string; readonly path: string; readonly body: string }[] {
-  return Object.values(ADMIN_OPERATIONS).map(({ method, path }) => ({
+  return Object.values(ADMIN_API.operations).map(({ method, path }) => ({
     method,
     path: API + path.replace('{id}', session).replace('{account}', 'demo%2Falice'),
     body: JSON.stringify({ session, reason: 'hostile', ...(path === '/locks' && { account: 'demo/alice' }) }),

@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import { problemSchema } from '../../src/core/api/responses.ts';
 import type { Web } from '../../src/web/web.ts';
-import { ADMIN_API } from '../../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
 import { ADMIN_PROBLEMS } from '../../src/core/api/admin-problems.ts';
 import { isChange, operationsOf, problemsOf, type Operation } from '../../src/core/api/operation.ts';
 

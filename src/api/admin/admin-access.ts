@@ -43,7 +43,7 @@ async function withCodes<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
-export function accessHandlers(deps: AdminApiDeps): Pick<AdminHandlers, 'listAccessRequests' | 'endAccessRequest'> {
+export function accessHandlers(deps: AdminApiDeps) {
   return {
     async listAccessRequests(call) {
       const service = serviceOf(deps);
@@ -65,5 +65,5 @@ export function accessHandlers(deps: AdminApiDeps): Pick<AdminHandlers, 'listAcc
       if (result === undefined) return { body: { withdrawn: true as const } };
       return { status: revocationStatus(result), body: result };
     },
-  };
+  } satisfies Partial<AdminHandlers>;
 }

@@ -3,7 +3,7 @@
  * browser's cookie, CSRF header and Origin, or a program's certificate-bound Bearer token.
  */
 import type { Request, Router } from 'express';
-import { ADMIN_API } from '../../core/api/admin-api.ts';
+import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { Operation } from '../../core/api/operation.ts';
 import type { SerialQueue } from '../../core/serial-queue.ts';
 import type { CallLimits } from '../../http/call-limits.ts';

@@ -53,12 +53,7 @@ export function sessionIdOf({ params }: Call): string {
  */
 export const accountOfPath = ({ params }: Call): Account => parsed(accountSchema, params['account'], 'account');
 
-type Changes = Pick<
-  AdminHandlers,
-  'endSession' | 'createRevocation' | 'createLock' | 'deleteLock' | 'liftFreshSignIn' | 'createDrill'
->;
-
-export function changeHandlers(service: AdminApiService, runDrill: RunDrill): Changes {
+export function changeHandlers(service: AdminApiService, runDrill: RunDrill) {
   const { deps } = service;
   async function revoked(call: Call, request: RevocationRequest): Promise<Reply<RevocationReceipt>> {
     const result = await handleRevocation(service, call, withRequestId(call, request));
@@ -81,5 +76,5 @@ export function changeHandlers(service: AdminApiService, runDrill: RunDrill): Ch
       return { body: { account, needed: false } };
     },
     createDrill: async (call) => ({ body: await runDrill(call, call.body) }),
-  };
+  } satisfies Partial<AdminHandlers>;
 }

@@ -2,7 +2,7 @@
 import { targetName } from '../../core/credential/revocation.ts';
 import type { z } from 'zod';
 import type { ComponentHealth } from '../../contracts/health.ts';
-import { ADMIN_API } from '../../core/api/admin-api.ts';
+import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { componentSchema } from '../../core/api/responses.ts';
 import { rfc3339 } from '../../core/time.ts';
 import {
@@ -52,22 +52,7 @@ function components(
   });
 }
 
-type Reads = Pick<
-  AdminHandlers,
-  | 'listSessions'
-  | 'getSession'
-  | 'listSessionRequests'
-  | 'getRevocation'
-  | 'getRevocationScope'
-  | 'listLocks'
-  | 'getFreshSignIn'
-  | 'listReplicas'
-  | 'listClusters'
-  | 'listProviders'
-  | 'getOpenApi'
->;
-
-export function readHandlers({ deps, results }: AdminApiService): Reads {
+export function readHandlers({ deps, results }: AdminApiService) {
   const { config, store, guard, health, providers } = deps;
   const list = createSessionList(deps);
   const document = openApiDocument(ADMIN_API);
@@ -125,5 +110,5 @@ export function readHandlers({ deps, results }: AdminApiService): Reads {
       return { body: { providers: components(names, await health?.providers()) }, read: { reason: 'providers' } };
     },
     getOpenApi: () => ({ body: document, read: { reason: 'openapi' } }),
-  };
+  } satisfies Partial<AdminHandlers>;
 }

@@ -1,5 +1,5 @@
 /** The types of the handlers of the admin API, by the names of its operations. */
-import type { ADMIN_API } from '../../core/api/admin-api.ts';
+import type { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { CallOf, Handlers } from '../call.ts';
 
 export type AdminHandlers = Handlers<typeof ADMIN_API>;

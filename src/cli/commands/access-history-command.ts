@@ -1,6 +1,6 @@
 /** `access history`: the requests of all users, for admins and auditors. */
 import { z } from 'zod';
-import { ADMIN_API } from '../../core/api/admin-api.ts';
+import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import { requestSchema } from '../access/responses.ts';
 import { requestTable } from '../access/texts.ts';
 import type { CliContext } from '../context.ts';

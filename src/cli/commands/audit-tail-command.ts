@@ -1,6 +1,6 @@
 /** `audit tail`: the live audit log of all replicas, for admins and auditors. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { ADMIN_API } from '../../core/api/admin-api.ts';
+import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import { AppError } from '../../core/errors.ts';
 import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';

@@ -1,6 +1,6 @@
 /** Requests to the admin API by the cached session of a user, or by the token of a workload. */
 import { resolve } from 'node:path';
-import { ADMIN_API } from '../../core/api/admin-api.ts';
+import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { AnswerOf, ApiDescription, Operation } from '../../core/api/operation.ts';
 import { parseResponse } from '../commands/admin-response.ts';
 import type { CliContext } from '../context.ts';

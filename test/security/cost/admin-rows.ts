@@ -2,9 +2,9 @@
 import { bearer, DRILL, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
 import type { CostStage, Sent } from './stage.ts';
 import { OF_REVOKED } from './state.ts';
-import { ADMIN_OPERATIONS } from '../../../src/core/api/admin-operations.ts';
+import { ADMIN_API } from '../../../src/core/api/admin-operations.ts';
 
-type Name = keyof typeof ADMIN_OPERATIONS;
+type Name = keyof (typeof ADMIN_API)['operations'];
 
 const PREFIX = '/-/admin/api/v1';
 
@@ -109,8 +109,8 @@ const WORST: Readonly<Record<Name, AdminRow>> = {
   getOpenApi: { worst: 'there is none worse', path: () => '/openapi.json', bound: { ...SMALL, cpuMs: 10, kB: 200 } },
 };
 
-export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ADMIN_OPERATIONS) as Name[]).map((name) => {
-  const { method, path } = ADMIN_OPERATIONS[name];
+export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ADMIN_API.operations) as Name[]).map((name) => {
+  const { method, path } = ADMIN_API.operations[name];
   const { path: target, sent, status = 200, bound = SMALL, limiter, ...rest } = WORST[name];
   return {
     ...rest,

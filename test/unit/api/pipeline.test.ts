@@ -6,7 +6,7 @@ import type { Handler, LiveView } from '../../../src/api/call.ts';
 import { EventStreams } from '../../../src/api/event-stream.ts';
 import { apiRouter, type Api } from '../../../src/api/pipeline.ts';
 import { ACCESS_API } from '../../../src/core/api/access-operations.ts';
-import { ADMIN_API } from '../../../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../../../src/core/api/admin-operations.ts';
 import { DELEGATIONS_API } from '../../../src/core/api/delegations-operations.ts';
 import { isChange, operationsOf, type ApiDescription, type Operation } from '../../../src/core/api/operation.ts';
 import { STEP_UP_API } from '../../../src/core/api/step-up-operations.ts';

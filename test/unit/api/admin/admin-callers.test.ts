@@ -12,7 +12,7 @@ import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import { cookiesOf } from '../../web/cookies.ts';
 import { annotation, browserAt, closeStages, openStage, openSession, signIn, type Stage } from '../../web/harness.ts';
 import { users } from '../../web/test-provider.ts';
-import { ADMIN_API } from '../../../../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../../../../src/core/api/admin-operations.ts';
 import { operationsOf } from '../../../../src/core/api/operation.ts';
 
 afterEach(closeStages);

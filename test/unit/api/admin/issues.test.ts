@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { describe, expect, test } from 'vitest';
 import { checked } from '../../../../src/core/api/issues.ts';
-import { ADMIN_API } from '../../../../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../../../../src/core/api/admin-operations.ts';
 import { operationsOf } from '../../../../src/core/api/operation.ts';
 
 /** What zod says of an issue that has no message of ours. */

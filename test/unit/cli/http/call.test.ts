@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { requestOf } from '../../../../src/cli/http/call.ts';
 import { ACCESS_API } from '../../../../src/core/api/access-operations.ts';
-import { ADMIN_API } from '../../../../src/core/api/admin-api.ts';
+import { ADMIN_API } from '../../../../src/core/api/admin-operations.ts';
 
 test('an operation is called by the method and path of its row, whatever its parameters contain', () => {
   const account = 'corp/a b?x=1#../all';
