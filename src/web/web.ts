@@ -19,7 +19,6 @@ import { unescapeForm } from '../core/request/form.ts';
 import { assetFiles } from './page/assets.ts';
 import { bearerCaller, createAdminApi } from '../api/api.ts';
 import { browserCaller } from './browser/admin-caller.ts';
-import { sendAdminError } from './admin/admin-error-page.ts';
 import { accessPages } from './access/access-pages.ts';
 import { adminPages } from './admin/admin-pages.ts';
 import { backchannelLogout } from './sign-in/backchannel-logout.ts';
@@ -102,7 +101,7 @@ function errorPages(deps: WebDeps): ErrorRequestHandler {
     const context = contextOf(req);
     logServerError(deps, context.requestId, thrown);
     if (res.headersSent) res.destroy();
-    else if (!sendAdminError(deps, req, res, thrown)) sendErrorPage(res, context, thrown, deps.config.contact);
+    else sendErrorPage(res, context, thrown, deps.config.contact);
   };
 }
 

@@ -89,7 +89,6 @@ export async function showAccess(context: AdminPageContext): Promise<void> {
   const details: AuditFacts = Object.keys(filter).length === 0 ? {} : { filter: JSON.stringify(filter) };
   sendAdminPage(context, {
     title: 'Access',
-    section: 'access',
     read: { reason: 'access_requests', details },
     body: accessBody(shown, { page, roles, nowMs: deps.clock.nowMs() }),
   });

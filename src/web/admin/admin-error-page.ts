@@ -11,7 +11,8 @@ import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { errorMessageOf } from '../page/error-page.ts';
 import { html } from '../page/html.ts';
-import { sendAdminPage, type Section } from './admin-frame.ts';
+import { logServerError } from '../page/server-error-log.ts';
+import { sendAdminPage, type AdminPlace } from './admin-frame.ts';
 
 /** What to do next, where users are told to ask the platform team. */
 const NEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
@@ -24,15 +25,6 @@ const NEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
 const NEEDS_OPERATOR =
   'Trying again does not help. The server’s log and the audit log have the cause under the request id.';
 
-const SECTIONS: readonly (readonly [RegExp, Section])[] = [
-  [/^\/admin\/(?:locks|unlock)/, 'locks'],
-  [/^\/admin\/access/, 'access'],
-  [/^\/admin\/replicas/, 'replicas'],
-  [/^\/admin\/audit/, 'audit'],
-  [/^\/admin\/health/, 'health'],
-  [/^\/admin\/drill/, 'drill'],
-];
-
 /** The message of an unexpected error is for users, and names the platform team. */
 const messageOf = ({ code, message }: AppError): string =>
   code === 'internal' ? 'Something went wrong on our side.' : message;
@@ -41,13 +33,19 @@ const isSignedIn = (actor: Actor | undefined): actor is SignedIn => actor !== un
 
 /**
  * Sends the page for an error of an admin or auditor on an admin page.
- * @returns false for any other user or page; nothing was sent then
+ * @returns false for any other user, and where a response has begun; nothing was sent then
  */
-export function sendAdminError(deps: WebDeps, req: Request, res: Response, thrown: unknown): boolean {
+export function sendAdminError(
+  { deps, ...place }: AdminPlace & { readonly deps: WebDeps },
+  req: Request,
+  res: Response,
+  thrown: unknown,
+): boolean {
   const { actor: user, requestId } = contextOf(req);
-  if (!/^\/admin(?:\/|$)/.test(req.path) || !isSignedIn(user)) return false;
+  if (res.headersSent || !isSignedIn(user)) return false;
   const role = roleOf(user, deps.config);
   if (role === undefined || !isValid(user)) return false;
+  logServerError(deps, requestId, thrown);
   const { error, status } = appErrorOf(thrown);
   const { title, next } = errorMessageOf(error);
   const wait = retryAfterSeconds(error.code);
@@ -62,7 +60,6 @@ export function sendAdminError(deps: WebDeps, req: Request, res: Response, throw
       </dl>
       <a class="button" href="/admin">Back to all sessions</a>
     </div>`;
-  const section = SECTIONS.find(([path]) => path.test(req.path))?.[1] ?? 'sessions';
-  sendAdminPage({ deps, req, res, user, mayAct: role === 'admin' }, { title, section, status, body });
+  sendAdminPage({ ...place, deps, req, res, user, mayAct: role === 'admin' }, { title, status, body });
   return true;
 }

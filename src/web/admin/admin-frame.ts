@@ -32,8 +32,19 @@ export interface AdminPageService extends AdminService {
   readonly clusters: Clusters;
 }
 
+export interface AdminTab {
+  readonly path: string;
+  readonly label: string;
+}
+
+/** Where a page is in the frame: the tabs that there are, and the path of its own. */
+export interface AdminPlace {
+  readonly tabs: readonly AdminTab[];
+  readonly tab: string;
+}
+
 /** One request of an admin or auditor for one page. */
-export interface AdminPageContext {
+export interface AdminPageContext extends AdminPlace {
   readonly service: AdminPageService;
   readonly deps: WebDeps;
   readonly req: Request;
@@ -49,10 +60,11 @@ export type AdminHandler = (context: AdminPageContext) => Promise<void> | void;
  * Returns a handler that runs only for users whose role allows it.
  * @throws AppError `forbidden`
  */
-export function withRole(service: AdminPageService, need: Need, handler: AdminHandler): PageHandler {
+export function withRole(service: AdminPageService & AdminPlace, need: Need, handler: AdminHandler): PageHandler {
+  const { deps, tabs, tab } = service;
   return async (req, res, user) => {
-    const mayAct = assertRole(user, service.deps.config, need) === 'admin';
-    await handler({ service, deps: service.deps, req, res, user, mayAct });
+    const mayAct = assertRole(user, deps.config, need) === 'admin';
+    await handler({ service, deps, tabs, tab, req, res, user, mayAct });
   };
 }
 
@@ -62,17 +74,16 @@ export const adminContextAt = ({ req, user }: AdminPageContext): AdminContext =>
   path: req.path,
 });
 
-function attemptedEvent(path: string): PortcullisEventName {
-  if (path === '/admin/unlock') return 'unlock';
-  if (path === '/admin/lift-fresh-sign-in') return 'fresh-sign-in-lifted';
-  return path === '/admin/drill' ? 'drill' : 'revocation';
-}
-
 /**
  * Audits every rejection by an admin page (no role, no session, a foreign Origin, a wrong CSRF token, the admin's own
  * approval), and every read and change that fails.
+ * @param attempted the event of one that fails
  */
-export function auditRejections(deps: WebDeps, handler: RequestHandler): RequestHandler {
+export function auditRejections(
+  deps: WebDeps,
+  attempted: PortcullisEventName,
+  handler: RequestHandler,
+): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);
@@ -84,7 +95,7 @@ export function auditRejections(deps: WebDeps, handler: RequestHandler): Request
       // What fails has its own audit event, unless one was written already. A client without a session causes none by
       // reading while this replica is fenced, because an attacker would fill the audit log with them.
       const isFailure = (isChange || context.actor !== undefined) && !(thrown instanceof AdminError && thrown.audited);
-      const event = isRejection ? 'admin-refused' : isChange ? attemptedEvent(req.path) : 'admin-read';
+      const event = isRejection ? 'admin-refused' : attempted;
       if (isRejection || isFailure)
         record(deps, context, { event, path: req.path, code: status, reason: error.reason });
       throw thrown;
@@ -92,28 +103,10 @@ export function auditRejections(deps: WebDeps, handler: RequestHandler): Request
   };
 }
 
-const SECTIONS = {
-  overview: { href: '/admin/overview', label: 'Overview' },
-  sessions: { href: '/admin', label: 'Sessions' },
-  access: { href: '/admin/access', label: 'Access' },
-  locks: { href: '/admin/locks', label: 'Locks' },
-  replicas: { href: '/admin/replicas', label: 'Replicas' },
-  audit: { href: '/admin/audit', label: 'Audit log' },
-  health: { href: '/admin/health', label: 'Health' },
-  drill: { href: '/admin/drill', label: 'Drill' },
-} as const;
-
-export type Section = keyof typeof SECTIONS;
-
-/** @param hasAccess false where no roles are configured: a tab would lead to nothing */
-function sectionLinks(section: Section, hasAccess: boolean): Html {
-  const link = ([name, { href, label }]: readonly [string, (typeof SECTIONS)[Section]]): Html =>
-    name === section ? html`<a href="${href}" aria-current="page">${label}</a>` : html`<a href="${href}">${label}</a>`;
-  return html`<nav class="tabs" aria-label="Admin">
-    ${Object.entries(SECTIONS)
-      .filter(([name]) => name !== 'access' || hasAccess)
-      .map(link)}
-  </nav>`;
+function tabLinks({ tabs, tab }: AdminPlace): Html {
+  const link = ({ path, label }: AdminTab): Html =>
+    path === tab ? html`<a href="${path}" aria-current="page">${label}</a>` : html`<a href="${path}">${label}</a>`;
+  return html`<nav class="tabs" aria-label="Admin">${tabs.map(link)}</nav>`;
 }
 
 const auditorNote = (): Html =>
@@ -128,7 +121,6 @@ export interface AdminRead {
 
 export interface AdminPage {
   readonly title: string;
-  readonly section: Section;
   readonly body: Html;
   readonly status?: number;
   /** Absent where the page shows nothing that has to be audited, or the change that it shows has an event of its own. */
@@ -145,13 +137,12 @@ export interface AdminPage {
  */
 export function sendAdminPage(context: Omit<AdminPageContext, 'service'>, page: AdminPage): void {
   const { deps, req, res, user, mayAct } = context;
-  const { title, section, body, status = 200, read, scripts, refreshSeconds } = page;
+  const { title, body, status = 200, read, scripts, refreshSeconds } = page;
   user.assertValid();
   if (read !== undefined) record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: status, ...read });
   sendPage(res, status, {
     title,
-    body: html`${sectionLinks(section, deps.config.access.roles.length > 0)} ${!mayAct && auditorNote()}
-    ${proofNotice(deps, user)} ${body}`,
+    body: html`${tabLinks(context)} ${!mayAct && auditorNote()} ${proofNotice(deps, user)} ${body}`,
     navigation: navigationFor(deps, user, 'admin'),
     styles: ['admin.css'],
     scripts: scripts ?? [],

@@ -1,26 +1,17 @@
 /**
- * The admin pages. Admins read and change, auditors only read, and every read and change is audited.
- *
- * The files of this folder:
- * - admin-pages.ts: the routes; admin-frame.ts: what all pages have in common
- * - overview-page.ts: what an admin looks at first
- * - sessions-page.ts, user-page.ts, session-page.ts: the list of sessions, one user, one session
- * - revoke-page.ts: confirms and runs a revocation, with revocation-fields.ts (its form) and begin-revocation.ts
- *   (starts it); receipt-page.ts: its result
- * - access-page.ts, locks-page.ts, replicas-page.ts, audit-page.ts, health-page.ts, drill-page.ts: one tab each; audit-lines.ts,
- *   recent-search.ts: the events of the audit page
- * - admin-error-page.ts: an error in the frame of these pages
- * - fresh-page.ts: asks an admin whose sign-in is too old to sign in again
- * - form-fields.ts, shared-cards.ts, session-table.ts, pager.ts, links.ts, format.ts: parts of several pages
- *
- * The handler and the markup of a page are in one file. The scripts are in src/web/assets.
+ * The admin pages. Admins read and change, auditors only read, and every read and change is audited. This is their table: routes,
+ * tabs and audit events are made from its rows. The handler and the markup of a page are in one file; the scripts are in
+ * src/web/assets.
  */
-import { Router } from 'express';
+import { Router, type RequestHandler } from 'express';
 import type { Guards } from '../browser/guards.ts';
+import type { PortcullisEventName } from '../../core/audit/event.ts';
+import type { WebDeps } from '../dependencies.ts';
 import { createClusters } from '../../core/identity/cluster-access.ts';
 import { type Need, createSessionList } from '../../services/admin/admin.ts';
 import { showAccess } from './access-page.ts';
-import { withRole, auditRejections, type AdminHandler, type AdminPageService } from './admin-frame.ts';
+import { sendAdminError } from './admin-error-page.ts';
+import { withRole, auditRejections, type AdminHandler, type AdminPageService, type AdminPlace } from './admin-frame.ts';
 import { showAudit } from './audit-page.ts';
 import { createRevocationStarter } from './begin-revocation.ts';
 import { handleDrill, showDrill } from './drill-page.ts';
@@ -34,8 +25,45 @@ import { showConfirmation, handleRevoke } from './revoke-page.ts';
 import { showSession } from './session-page.ts';
 import { showSessions } from './sessions-page.ts';
 
-/** Pages that wait for a disk, a provider or a cluster: in an incident no other page may wait behind them. */
-const WAITING: readonly string[] = ['/admin/overview', '/admin/audit', '/admin/health'];
+interface AdminRoute {
+  readonly path: string;
+  /** The text of its tab. Absent: it has none. */
+  readonly tab?: string;
+  /** The path of the tab that it is under. Default: its own, or the first of sessions. */
+  readonly under?: string;
+  readonly show?: AdminHandler;
+  /** What is needed to see it. Default: to read. */
+  readonly need?: Need;
+  /** True: it waits for a disk, a provider or a cluster. In an incident no other page may wait behind it. */
+  readonly waits?: true;
+  /** What its form does. */
+  readonly change?: { readonly event: PortcullisEventName; readonly handle: AdminHandler };
+}
+
+/** Every page, in the order of the tabs. */
+function routesOf(service: Omit<AdminPageService, 'clusters'>): readonly AdminRoute[] {
+  const { deps } = service;
+  const list = createSessionList(deps);
+  const begin = handleRevoke(createRevocationStarter(service));
+  // Where no roles are configured a tab would lead to nothing.
+  const access = deps.config.access.roles.length > 0 ? { tab: 'Access' } : {};
+  return [
+    { path: '/admin/overview', tab: 'Overview', show: showOverview, waits: true },
+    { path: '/admin', tab: 'Sessions', show: showSessions(list) },
+    { path: '/admin/accounts/:account', show: showUser(list) },
+    { path: '/admin/sessions/:id', show: showSession },
+    { path: '/admin/revoke', show: showConfirmation, need: 'act', change: { event: 'revocation', handle: begin } },
+    { path: '/admin/revocations/:id', show: showReceipt },
+    { path: '/admin/access', ...access, under: '/admin/access', show: showAccess },
+    { path: '/admin/locks', tab: 'Locks', show: showLocks },
+    { path: '/admin/unlock', under: '/admin/locks', change: { event: 'unlock', handle: handleUnlock } },
+    { path: '/admin/lift-fresh-sign-in', change: { event: 'fresh-sign-in-lifted', handle: handleLiftFreshSignIn } },
+    { path: '/admin/replicas', tab: 'Replicas', show: showReplicas },
+    { path: '/admin/audit', tab: 'Audit log', show: showAudit, waits: true },
+    { path: '/admin/health', tab: 'Health', show: showHealth, waits: true },
+    { path: '/admin/drill', tab: 'Drill', show: showDrill, change: { event: 'drill', handle: handleDrill } },
+  ];
+}
 
 /**
  * Returns the router of `/admin` and everything below it except the API.
@@ -44,30 +72,31 @@ const WAITING: readonly string[] = ['/admin/overview', '/admin/audit', '/admin/h
 export function adminPages(service: Omit<AdminPageService, 'clusters'>, guards: Guards): Router {
   const { deps } = service;
   const pages = { ...service, clusters: createClusters(deps.config) };
-  const list = createSessionList(deps);
+  const routes = routesOf(service);
+  const tabs = routes.flatMap(({ path, tab }) => (tab === undefined ? [] : [{ path, label: tab }]));
   const router = Router({ caseSensitive: true, strict: true });
-  const get = (path: string, handler: AdminHandler, need: Need = 'read'): void => {
-    const options = { inTurn: !WAITING.includes(path) };
-    router.get(path, auditRejections(deps, guards.page('admin', withRole(pages, need, handler), options)));
-  };
-  const post = (path: string, handler: AdminHandler): void => {
-    router.post(path, auditRejections(deps, guards.action(withRole(pages, 'act', handler))));
-  };
-  get('/admin/overview', showOverview);
-  get('/admin', showSessions(list));
-  get('/admin/accounts/:account', showUser(list));
-  get('/admin/sessions/:id', showSession);
-  get('/admin/revoke', showConfirmation, 'act');
-  post('/admin/revoke', handleRevoke(createRevocationStarter(service)));
-  get('/admin/revocations/:id', showReceipt);
-  get('/admin/access', showAccess);
-  get('/admin/locks', showLocks);
-  post('/admin/unlock', handleUnlock);
-  post('/admin/lift-fresh-sign-in', handleLiftFreshSignIn);
-  get('/admin/replicas', showReplicas);
-  get('/admin/audit', showAudit);
-  get('/admin/health', showHealth);
-  get('/admin/drill', showDrill);
-  post('/admin/drill', handleDrill);
+  for (const { path, tab, under = tab === undefined ? '/admin' : path, show, need = 'read', waits, change } of routes) {
+    const place = { tabs, tab: under };
+    const served = (event: PortcullisEventName, handler: RequestHandler): RequestHandler =>
+      errorsInFrame({ ...place, deps }, auditRejections(deps, event, handler));
+    if (show !== undefined) {
+      const page = withRole({ ...pages, ...place }, need, show);
+      router.get(path, served('admin-read', guards.page('admin', page, { inTurn: waits !== true })));
+    }
+    if (change !== undefined) {
+      router.post(path, served(change.event, guards.action(withRole({ ...pages, ...place }, 'act', change.handle))));
+    }
+  }
   return router;
+}
+
+/** Shows an admin an error in the frame of these pages, so that they can go on. */
+function errorsInFrame(at: AdminPlace & { readonly deps: WebDeps }, handler: RequestHandler): RequestHandler {
+  return async (req, res, next) => {
+    try {
+      await handler(req, res, next);
+    } catch (thrown) {
+      if (!sendAdminError(at, req, res, thrown)) throw thrown;
+    }
+  };
 }

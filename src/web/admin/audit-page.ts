@@ -313,7 +313,6 @@ export async function showAudit(context: AdminPageContext): Promise<void> {
   const clusters = deps.config.clusters.map(({ name }) => name);
   sendAdminPage(context, {
     title: 'Audit log',
-    section: 'audit',
     status: isMalformed ? 400 : 200,
     read,
     body: auditBody({ deps, shown, clusters, past, live }),

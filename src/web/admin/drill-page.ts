@@ -135,7 +135,7 @@ export function showDrill(context: AdminPageContext): void {
     path: parameter(req.query['path']) ?? DEFAULT_PATH,
     csrf: user.csrf,
   };
-  sendAdminPage(context, { title: 'Drill', section: 'drill', body: drillBody(mayAct ? form : undefined) });
+  sendAdminPage(context, { title: 'Drill', body: drillBody(mayAct ? form : undefined) });
 }
 
 /**
@@ -153,6 +153,6 @@ export async function handleDrill(context: AdminPageContext): Promise<void> {
   }
   await whenFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
     const result = await service.runDrill(adminContextAt(context), asked.value);
-    sendAdminPage(context, { title: `Drill ${result.verdict}`, section: 'drill', body: drillResultBody(result) });
+    sendAdminPage(context, { title: `Drill ${result.verdict}`, body: drillResultBody(result) });
   });
 }

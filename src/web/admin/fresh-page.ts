@@ -30,17 +30,13 @@ export async function whenFresh(context: AdminPageContext, back: string, change:
     if (!thrown.audited) {
       record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
     }
-    return sendAdminPage(context, {
-      title: 'Sign in again',
-      section: 'sessions',
-      status,
-      body: html`<h1>Sign in again</h1>
-        <div class="card">
-          <p role="alert">${error.message}</p>
-          <p class="muted">Nothing was changed. After the sign-in you return to the page that you came from.</p>
-          <a class="button" href="${freshHref(back)}">Sign in again</a>
-        </div>`,
-    });
+    const body = html`<h1>Sign in again</h1>
+      <div class="card">
+        <p role="alert">${error.message}</p>
+        <p class="muted">Nothing was changed. After the sign-in you return to the page that you came from.</p>
+        <a class="button" href="${freshHref(back)}">Sign in again</a>
+      </div>`;
+    return sendAdminPage({ ...context, tab: '/admin' }, { title: 'Sign in again', status, body });
   }
   await change();
 }

@@ -152,5 +152,5 @@ export async function showHealth(context: AdminPageContext): Promise<void> {
     delegation: deps.config.delegation,
     now: nowSeconds(deps),
   });
-  sendAdminPage(context, { title: 'Health', section: 'health', read: { reason: 'health' }, body });
+  sendAdminPage(context, { title: 'Health', read: { reason: 'health' }, body });
 }

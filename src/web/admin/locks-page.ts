@@ -75,7 +75,7 @@ export async function showLocks(context: AdminPageContext): Promise<void> {
   const locks = all.slice((page - 1) * PAGE_SIZE, page * PAGE_SIZE);
   const pager = numberedPager('/admin/locks', page, Math.ceil(all.length / PAGE_SIZE));
   const body = locksBody({ locks, count: all.length, pager, mayAct, csrf: user.csrf });
-  sendAdminPage(context, { title: 'Locks', section: 'locks', read: { reason: 'locks' }, body });
+  sendAdminPage(context, { title: 'Locks', read: { reason: 'locks' }, body });
 }
 
 /**

@@ -167,5 +167,5 @@ async function overviewOf(context: AdminPageContext): Promise<Overview> {
 
 export async function showOverview(context: AdminPageContext): Promise<void> {
   const body = overviewBody(await overviewOf(context));
-  sendAdminPage(context, { title: 'Overview', section: 'overview', read: { reason: 'overview' }, body });
+  sendAdminPage(context, { title: 'Overview', read: { reason: 'overview' }, body });
 }

@@ -269,7 +269,6 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   const live = `/admin/api/v1/revocations/${encodeURIComponent(result.id)}`;
   sendAdminPage(context, {
     title: `Revocation ${state}`,
-    section: 'sessions',
     read: { reason: 'revocation', details: { revocation: result.id } },
     body: receiptBody(result, {
       ...defined({ granted }),

@@ -76,7 +76,6 @@ function replicasBody(replicas: readonly ReplicaView[], live: string): Html {
 export function showReplicas(context: AdminPageContext): void {
   sendAdminPage(context, {
     title: 'Replicas',
-    section: 'replicas',
     read: { reason: 'replicas' },
     body: replicasBody(context.deps.guard.replicas, '/admin/api/v1/replicas'),
     scripts: ['replicas.js'],

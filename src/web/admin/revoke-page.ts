@@ -277,7 +277,7 @@ async function sendConfirmation(
     reason,
     csrf: user.csrf,
   });
-  sendAdminPage(context, { title: 'Revoke', section: 'sessions', ...page, body });
+  sendAdminPage(context, { title: 'Revoke', ...page, body });
 }
 
 /** Runs the revocation and leads to its receipt. */
@@ -354,7 +354,7 @@ function showApproval(
   const link = new URL(revokeHref({ ...fields, approval }), deps.config.publicUrl).href;
   const body = secondAdminBody({ fields, reason, approval, expiresAt: secondsOf(expiresAt), link });
   const { status } = appErrorOf(error);
-  sendAdminPage({ deps, ...context }, { title: 'A second admin is needed', section: 'sessions', status, body });
+  sendAdminPage({ deps, ...context }, { title: 'A second admin is needed', status, body });
 }
 
 function offerRetry(
@@ -365,5 +365,5 @@ function offerRetry(
 ): void {
   const { status } = appErrorOf(error);
   const body = retryBody({ fields, ...given, csrf: context.user.csrf, message: error.message });
-  sendAdminPage(context, { title: 'Not written', section: 'sessions', status, body });
+  sendAdminPage(context, { title: 'Not written', status, body });
 }

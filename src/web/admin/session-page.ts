@@ -196,7 +196,6 @@ export async function showSession(context: AdminPageContext): Promise<void> {
     .filter((name) => session.delegation?.clusters.includes(name) ?? true);
   sendAdminPage(context, {
     title: 'Session',
-    section: 'sessions',
     read: { reason: 'session', details: { target: `session:${session.id}` } },
     body: sessionBody({ deps, session, clusters, requests, beneath, mayAct }),
   });

@@ -219,6 +219,6 @@ export function showSessions(list: ListSessions): AdminHandler {
       mayAct,
     });
     const read = { reason: 'sessions', details: filterDetails(shown) };
-    sendAdminPage(context, { title: 'Sessions', section: 'sessions', read, body });
+    sendAdminPage(context, { title: 'Sessions', read, body });
   };
 }

@@ -225,6 +225,6 @@ export function showUser(list: ListSessions): AdminHandler {
     const known = { account: account.data, page, later, lock, freshSince, latest };
     const body = userBody({ deps, ...known, mayAct, csrf: user.csrf });
     const read = { reason: 'account', details: { target: `account:${account.data}` } };
-    sendAdminPage(context, { title: 'User', section: 'sessions', read, body });
+    sendAdminPage(context, { title: 'User', read, body });
   };
 }
