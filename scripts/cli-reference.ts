@@ -202,7 +202,7 @@ const anchor = (path: string): string => path.replaceAll(' ', '-');
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const text = cliReference(createProgram({}), createUserProgram());
+  const text = cliReference(await createProgram({}), await createUserProgram());
   const before = readFileSync(REFERENCE_FILE, { encoding: 'utf8', flag: 'a+' });
   if (before !== text) writeFileSync(REFERENCE_FILE, text);
   console.log(`${REFERENCE_FILE} ${before === text ? 'is up to date' : 'is written'}`);

@@ -5,7 +5,9 @@
  */
 import { respondFromCache } from './cli/cli.ts';
 
-if (!respondFromCache(process.argv.slice(2))) {
+const args = process.argv.slice(2);
+if (!respondFromCache(args)) {
   const { createProgram } = await import('./program.ts');
-  await createProgram(process.env).parseAsync();
+  const program = await createProgram(process.env, args[0]);
+  await program.parseAsync();
 }

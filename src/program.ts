@@ -4,9 +4,8 @@
  */
 import type { Command } from 'commander';
 import type { QueryOptions } from './commands/audit-query.ts';
-import { addAccessCommands } from './cli/commands/access-parser.ts';
-import { addAdminCommands } from './cli/commands/admin-parser.ts';
 import { addUserCommands } from './cli/cli.ts';
+import { groupOf } from './cli/commands/operation-commands.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
 import { addPostureCommand } from './posture/posture.ts';
 import { createParser, USER_EXAMPLES } from './cli/usage.ts';
@@ -27,12 +26,17 @@ const SERVER_EXAMPLES = `
  * Creates the parser. The actions set `process.exitCode`: 0 done, 1 failed, 2 wrong use or configuration, 3
  * rejected (docs/reference/cli.md#exit-codes).
  * @param environment the variables from which the server's commands may take their configuration
+ * @param first the first argument. kubectl waits for `get-token`, so the tables of the APIs, from which other commands are
+ *   made, are not loaded for it, nor for any command of users that needs none
  */
-export function createProgram(environment: Environment): Command {
+export async function createProgram(environment: Environment, first?: string): Promise<Command> {
   const program = createParser(
     'A proxy in front of Kubernetes: sign in with your own identity provider, act as yourself.',
   ).addHelpText('after', `${USER_EXAMPLES}${SERVER_EXAMPLES}`);
   addUserCommands(program);
+  if (program.commands.some((one) => one.name() === first)) return program;
+  const { addAccessCommands } = await import('./cli/commands/access-parser.ts');
+  const { addAdminCommands } = await import('./cli/commands/admin-parser.ts');
   addAccessCommands(program);
   addAdminCommands(program, {
     unlock: async (options) => (await import('./commands/store-changes.ts')).unlockOnServer(options, environment),
@@ -42,8 +46,8 @@ export function createProgram(environment: Environment): Command {
   addPostureCommand(program);
   program.commandsGroup('Server:');
   addServerCommands(program, environment);
-  addAuditQuery(auditCommand(program));
-  addAuditProof(auditCommand(program), environment);
+  addAuditQuery(groupOf(program, 'audit'));
+  addAuditProof(groupOf(program, 'audit'), environment);
   addCompletionCommands(program);
   return program;
 }
@@ -87,11 +91,6 @@ function addServerCommands(program: Command, environment: Environment): void {
   addStoreCommands(program, environment, CONFIG_OPTION);
   addKeyCommands(program, environment);
 }
-
-/** Returns the `audit` group, which also holds the admins' `audit tail`. */
-const auditCommand = (program: Command): Command =>
-  program.commands.find((one) => one.name() === 'audit') ??
-  program.command('audit').description('read and verify the audit log');
 
 function addAuditQuery(audit: Command): void {
   audit

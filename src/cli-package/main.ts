@@ -18,9 +18,11 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  if (respondFromCache(process.argv.slice(2))) return;
+  const args = process.argv.slice(2);
+  if (respondFromCache(args)) return;
   const { createUserProgram } = await import('./program.ts');
-  await createUserProgram().parseAsync();
+  const program = await createUserProgram(args[0]);
+  await program.parseAsync();
 }
 
 // Node would print the line of the script where the error happened, and in the bundle that line is the whole

@@ -1,7 +1,5 @@
 /** The parser of the commands that the packages of the command line hold. */
 import type { Command } from 'commander';
-import { addAccessCommands } from '../cli/commands/access-parser.ts';
-import { addAdminCommands } from '../cli/commands/admin-parser.ts';
 import { addUserCommands } from '../cli/cli.ts';
 import { addCompletionCommands } from '../cli/commands/completion-parser.ts';
 import { addPostureCommand } from '../posture/posture.ts';
@@ -18,8 +16,8 @@ function notHere(): Promise<number> {
   return Promise.resolve(2);
 }
 
-/** Creates a parser with the commands of the whole program, except those that run on a server. */
-export function createUserProgram(): Command {
+/** Creates a parser with the commands of the whole program, except those that run on a server. @param first as of the whole */
+export async function createUserProgram(first?: string): Promise<Command> {
   const program = createParser('Sign in to Kubernetes with your own identity provider, act as yourself.', {
     commands: SERVER_COMMANDS,
     where: IN_WHOLE_PROGRAM,
@@ -28,6 +26,9 @@ export function createUserProgram(): Command {
     `${USER_EXAMPLES}\n\nServer:\n  The commands ${SERVER_COMMANDS.join(', ')} are\n  ${IN_WHOLE_PROGRAM}.`,
   );
   addUserCommands(program);
+  if (program.commands.some((one) => one.name() === first)) return program;
+  const { addAccessCommands } = await import('../cli/commands/access-parser.ts');
+  const { addAdminCommands } = await import('../cli/commands/admin-parser.ts');
   addAccessCommands(program);
   addAdminCommands(program, { unlock: notHere, revoke: notHere });
   addPostureCommand(program);

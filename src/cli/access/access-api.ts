@@ -2,7 +2,7 @@
 import { ACCESS_API } from '../../core/api/access-operations.ts';
 import { AppError } from '../../core/errors.ts';
 import type { z } from 'zod';
-import { readPages } from '../commands/admin-pages.ts';
+import { readPages } from '../commands/pages.ts';
 import { parseResponse } from '../commands/admin-response.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';

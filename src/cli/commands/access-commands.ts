@@ -23,16 +23,16 @@ import { parseResponse } from './admin-response.ts';
 import { replicaLines } from './revocation-progress.ts';
 import { defined } from '../../core/defined.ts';
 
-export interface AccessOptions extends ServerOptions, OutputOptions {
+interface AccessOptions extends ServerOptions, OutputOptions {
   readonly reason?: string;
 }
 
-export interface ListOptions extends AccessOptions {
+interface ListOptions extends AccessOptions {
   /** Requests that are over, too. */
   readonly all?: true;
 }
 
-export interface ApproveOptions extends AccessOptions {
+interface ApproveOptions extends AccessOptions {
   /** Asks for no confirmation. */
   readonly yes?: true;
 }

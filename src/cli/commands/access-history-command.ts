@@ -8,23 +8,15 @@ import { adminClient } from '../http/admin-client.ts';
 import { requestOf } from '../http/call.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
-import { readPages } from './admin-pages.ts';
+import { filtersOf, readPages } from './pages.ts';
 import { parseResponse } from './admin-response.ts';
-
-const FILTERS = ['account', 'role', 'state'] as const;
-
-export type HistoryOptions = ServerOptions & OutputOptions & { readonly [F in (typeof FILTERS)[number]]?: string };
 
 const pageSchema = z.looseObject({ requests: z.array(requestSchema).readonly(), cursor: z.string().exactOptional() });
 
 /** @throws AppError `forbidden` for a user who is neither an admin nor an auditor */
-export async function accessHistory(context: CliContext, options: HistoryOptions): Promise<void> {
+export async function accessHistory(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const send = adminClient(context, whichServer(context.environment, options));
-  const filters = new URLSearchParams();
-  for (const filter of FILTERS) {
-    const value = options[filter];
-    if (value !== undefined) filters.set(filter, value);
-  }
+  const filters = filtersOf(ADMIN_API.operations.listAccessRequests.command, options);
   const { found, more } = await readPages(filters, async (query) => {
     const { body } = await send(requestOf(ADMIN_API, 'listAccessRequests', { query }));
     const { requests: items, cursor } = parseResponse(pageSchema, body);

@@ -14,7 +14,7 @@ import { plainText } from '../terminal/plain-text.ts';
 import { parseDuration, spanText } from '../terminal/time.ts';
 import { parseResponse } from './admin-response.ts';
 
-export interface RequestOptions extends ServerOptions, OutputOptions {
+interface RequestOptions extends ServerOptions, OutputOptions {
   readonly for?: string;
   readonly reason?: string;
   readonly wait: boolean;

@@ -2,7 +2,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import { AppError } from '../../core/errors.ts';
-import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { sendAdminRequest } from '../http/admin-api.ts';
 import { requestOf } from '../http/call.ts';
 import { eventLine } from '../terminal/audit-event-line.ts';
@@ -14,23 +13,9 @@ import type { OutputOptions } from '../terminal/output.ts';
 import { escapeUnsafe } from '../terminal/plain-text.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { defined } from '../../core/defined.ts';
+import { filtersOf } from './pages.ts';
 
-export interface TailOptions extends ServerOptions, OutputOptions {
-  readonly user?: string;
-  readonly account?: string;
-  readonly session?: string;
-  readonly actor?: string;
-  readonly grant?: string;
-  readonly cluster?: string;
-  readonly verb?: string;
-  readonly resource?: string;
-  readonly namespace?: string;
-  readonly code?: string;
-  readonly refused?: true;
-  readonly event?: string;
-}
-
-const FIELDS = [...AUDIT_SUBJECTS, 'code', 'event'] as const;
+type TailOptions = ServerOptions & OutputOptions;
 
 /**
  * The longest silence before the response begins, and later between two events: the server sends a keep-alive every
@@ -81,13 +66,8 @@ export async function auditTail(context: CliContext, options: TailOptions): Prom
 }
 
 function pathOf(options: TailOptions): string {
-  const query = new URLSearchParams();
-  for (const field of FIELDS) {
-    const value = options[field];
-    if (value !== undefined) query.set(field, value);
-  }
-  if (options.refused === true) query.set('refused', 'true');
-  return requestOf(ADMIN_API, 'tailAudit', { query: query.toString() }).path;
+  const query = filtersOf(ADMIN_API.operations.tailAudit.command, options).toString();
+  return requestOf(ADMIN_API, 'tailAudit', { query }).path;
 }
 
 interface Connected {

@@ -12,7 +12,7 @@ import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { table } from '../terminal/table.ts';
 import { fromNow } from '../terminal/time.ts';
-import { readPages } from './admin-pages.ts';
+import { readPages } from './pages.ts';
 import { parseResponse } from './admin-response.ts';
 
 /** Lists those beneath the session of this command. */

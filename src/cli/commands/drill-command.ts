@@ -9,7 +9,7 @@ import { describeDrill, describeReceipt } from '../terminal/receipt.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { defined } from '../../core/defined.ts';
 
-export interface DrillOptions extends ServerOptions, OutputOptions {
+interface DrillOptions extends ServerOptions, OutputOptions {
   readonly cluster?: string;
   readonly path?: string;
   readonly reason: string;

@@ -5,7 +5,7 @@ import { accessDecisionSchema, accessEndedSchema, accessRequestSchema } from './
 import { ACCESS_PROBLEMS } from './access-problems.ts';
 import { OWN_CALLS } from './own-operations.ts';
 import { pageQuery } from './fields.ts';
-import type { ApiDescription } from './operation.ts';
+import { OUTPUT, type ApiDescription } from './operation.ts';
 import { problemSchema, receiptSchema, revocationResultSchema } from './responses.ts';
 
 /**
@@ -95,6 +95,9 @@ const DECIDING = [
 
 const event = 'access-refused';
 
+/** Of commands. */
+const ID = ['<id>', 'its id, the first four characters of it or more, or its link'] as const;
+
 export const ACCESS_API = {
   title: 'Portcullis API for access requests',
   description:
@@ -109,6 +112,11 @@ export const ACCESS_API = {
       path: '',
       event,
       summary: 'List what the caller may ask for, has asked for, and may decide about.',
+      command: {
+        name: 'access list',
+        summary: 'list what you may ask for, what you have, and what waits for you',
+        options: [['--all', 'with what is over'], OUTPUT],
+      },
       notes:
         'A page may be empty and still have a cursor, because few of the requests that wait may be for this approver. Lists of an account are read one after the other. Four may wait; a further one is 429.',
       query: pageQuery(QUEUE_PAGE, 'how many the queue of a page has, about'),
@@ -120,6 +128,17 @@ export const ACCESS_API = {
       path: '',
       event,
       summary: 'Ask for a role, for the session that sends it.',
+      command: {
+        name: 'access request',
+        summary: 'ask for a role for a while, and wait until it is approved',
+        argument: ['<role>', 'name of the role'],
+        options: [
+          ['--for <duration>', 'how long, such as 90s, 30m or 2h (default: 1h, or the most that the role allows)'],
+          ['--reason <text>', 'why, for those who approve and for the audit log, for example a ticket'],
+          ['--no-wait', 'only ask, and print the link for those who approve'],
+          OUTPUT,
+        ],
+      },
       body: 'AccessOrder',
       order: true,
       responses: {
@@ -156,6 +175,7 @@ export const ACCESS_API = {
       path: '/{id}',
       event,
       summary: 'Read one access request.',
+      command: { name: 'access show', summary: 'show one request', argument: ID, options: [OUTPUT] },
       notes: 'One session may have four calls that wait at a time. A replica that shuts down answers early.',
       query: z.strictObject({
         wait: z.coerce
@@ -174,6 +194,16 @@ export const ACCESS_API = {
       path: '/{id}/approve',
       event,
       summary: 'Approve an access request.',
+      command: {
+        name: 'access approve',
+        summary: 'approve a request of another user, after it was shown to you',
+        argument: ID,
+        options: [
+          ['--reason <text>', 'why, for the audit log'],
+          ['--yes', 'do not ask for confirmation (needed without a terminal)'],
+          OUTPUT,
+        ],
+      },
       notes: 'It needs a sign-in that is not older than `access.freshness`.',
       body: 'AccessDecision',
       order: true,
@@ -185,6 +215,12 @@ export const ACCESS_API = {
       path: '/{id}/deny',
       event,
       summary: 'Deny an access request.',
+      command: {
+        name: 'access deny',
+        summary: 'deny a request of another user',
+        argument: ID,
+        options: [['--reason <text>', 'why, for the user and for the audit log'], OUTPUT],
+      },
       notes: 'As to approve.',
       body: 'AccessDecision',
       order: true,
@@ -196,6 +232,12 @@ export const ACCESS_API = {
       path: '/{id}',
       event,
       summary: 'Withdraw an open request of one’s own, or end a grant.',
+      command: {
+        name: 'access end',
+        summary: 'end what was granted, on every replica, or withdraw a request',
+        argument: ID,
+        options: [['--reason <text>', 'why, for the audit log'], OUTPUT],
+      },
       notes: 'A grant is ended by its user, an approver of the role, or an admin.',
       query: z.strictObject({ reason: z.string().describe('for the audit log').default('') }),
       order: true,

@@ -4,11 +4,12 @@
  * renew its lease meanwhile. What waits for more than the store has limits of its own.
  */
 import { z } from 'zod';
+import { ACCESS_STATES } from '../access/request.ts';
 import { ADMIN_AUDIENCE } from '../core.ts';
 import { accessEndedSchema, accessHistoryQuerySchema, accessPageSchema, accessRequestSchema } from './access.ts';
 import { ADMIN_CALLS, ADMIN_CHANGES, ADMIN_PROBLEMS } from './admin-problems.ts';
 import { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from './audit.ts';
-import type { ApiDescription } from './operation.ts';
+import { OUTPUT, type ApiDescription, type CommandOption } from './operation.ts';
 import {
   drillSchema,
   endQuerySchema,
@@ -17,6 +18,7 @@ import {
   REVOCATION_TARGETS,
   revocationSchema,
   scopeQuerySchema,
+  SESSION_SORTS,
   sessionsQuerySchema,
   unlockQuerySchema,
 } from './requests.ts';
@@ -62,6 +64,19 @@ const REVOKING = [
   'revocation_not_written',
 ] as const;
 
+// The commands themselves require it, so that all that is missing is told in one go.
+const REASON: CommandOption = ['--reason <text>', 'reason for the audit log, for example a ticket (required)'];
+const APPROVAL: CommandOption = [
+  '--approval <id>',
+  'id of the approval that the first admin got, where two admins are needed',
+];
+const FORCE: CommandOption = ['--force', 'lock the account also where nothing is known of it'];
+const CONFIG: CommandOption = [
+  '--config <file>',
+  'on the server: write it into the store of this configuration, without any admin',
+];
+const ACCOUNT = ['[account]', 'PROVIDER/SUBJECT'] as const;
+
 export const ADMIN_API = {
   title: 'Portcullis admin API',
   description: `Sessions, revocations, locks, replicas, drills and the live audit log of Portcullis.
@@ -82,6 +97,40 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       event: 'admin-read',
       inTurn: 'reads at once',
       summary: 'List live sessions, page by page.',
+      command: {
+        name: 'sessions',
+        summary: 'list sessions (admins and auditors)',
+        options: [
+          ['--search <text>', 'only with this text in username, account, address, client or session id'],
+          ['--account <account>', 'of this account only, PROVIDER/SUBJECT'],
+          ['--username <name>', 'of this Kubernetes username only'],
+          ['--provider <name>', 'of this identity provider or workload rule only'],
+          ['--cluster <name>', 'of users who may use this cluster now'],
+          ['--idle <duration>', 'not used for this long, for example 2h'],
+          ['--delegated', 'delegated sessions only'],
+          ['--no-delegated', 'without delegated sessions'],
+          ['--actor <name>', 'delegated sessions in which this actor acts'],
+          ['--ancestor <id>', 'delegated sessions beneath this session'],
+          ['--sort <order>', 'the order (default: newest)', { values: SESSION_SORTS }],
+          OUTPUT,
+        ],
+        list: {
+          of: 'sessions',
+          columns: {
+            SESSION: 'id',
+            USERNAME: 'username',
+            'LAST USED': 'lastUsedAt',
+            EXPIRES: 'expiresAt',
+            ACCOUNT: 'account',
+            CLIENT: 'client',
+            ADDRESS: 'address',
+            DEVICE: 'deviceName',
+          },
+          rare: { ACTOR: 'actor' },
+          none: 'there are no sessions',
+          narrow: '--search, --account or --idle',
+        },
+      },
       notes:
         'With `search`, `provider`, `cluster`, `idle`, `delegated` or `actor` one call reads at most 500 sessions. A page may therefore be short, even empty, and still have a `cursor`: send further calls until there is none.',
       query: sessionsQuerySchema,
@@ -135,6 +184,26 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       reports: true,
       holds: true,
       summary: 'Revoke a session, an account, a username, a provider, a workload or everything.',
+      command: {
+        name: 'revoke',
+        summary: 'end sessions immediately on every replica (admins; with --config, on the server’s own shell)',
+        options: [
+          ['--session <id>', 'this session'],
+          ['--account <account>', 'every session of this account, PROVIDER/SUBJECT'],
+          ['--username <name>', 'every session of the account with this Kubernetes username'],
+          ['--provider <name>', 'every session of this identity provider'],
+          ['--workload <rule>', 'every session of a workload, by the name of its rule; with --subject'],
+          ['--subject <subject>', 'subject of the workload’s tokens'],
+          ['--all', 'every session'],
+          ['--lock', 'and lock the account: no sign-in until it is unlocked'],
+          ['--yes', 'with --all and --provider: do not ask for confirmation (needed without a terminal for --all)'],
+          REASON,
+          APPROVAL,
+          FORCE,
+          CONFIG,
+          OUTPUT,
+        ],
+      },
       notes:
         'Send exactly one of `session`, `account`, `username`, `provider`, `workload` (with `subject`) and `all`. `lock` is allowed with a target that is one account: `account`, `username` and `workload`. `requestId` and `Idempotency-Key` are the same: a UUID that makes two attempts one revocation. A lock of an account of which nothing is known needs `"force": true`, because the name may be mistyped.',
       body: 'RevocationRequest',
@@ -191,6 +260,16 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       event: 'admin-read',
       inTurn: 'reads at once',
       summary: 'List locked accounts.',
+      command: {
+        name: 'locks',
+        summary: 'list the locked accounts (admins and auditors)',
+        options: [OUTPUT],
+        list: {
+          of: 'locks',
+          columns: { ACCOUNT: 'account', BY: 'by', AT: 'at', REASON: 'reason' },
+          none: 'no account is locked',
+        },
+      },
       conditional: true,
       responses: { 200: { description: 'Every lock.', schema: 'Locks' } },
     },
@@ -203,6 +282,13 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       reports: true,
       holds: true,
       summary: 'Revoke an account and lock it.',
+      command: {
+        name: 'lock',
+        summary:
+          'end every session of an account and lock it: no sign-in until it is unlocked (admins; with --config, on the server’s own shell)',
+        argument: ACCOUNT,
+        options: [REASON, APPROVAL, FORCE, CONFIG, OUTPUT],
+      },
       notes: 'The same as `POST /revocations` with `account`, `"lock": true` and, where it is given, `force`.',
       body: 'LockRequest',
       idempotent: true,
@@ -217,6 +303,20 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       fresh: true,
       reports: true,
       summary: 'Unlock an account.',
+      command: {
+        name: 'unlock',
+        summary: 'unlock an account (admins; with --config, on the server’s own shell)',
+        argument: ACCOUNT,
+        options: [
+          ['--reason <text>', 'reason for the audit log, for example a ticket (required without --config)'],
+          ['--config <file>', 'on the server: remove the lock in the store of this configuration, without any admin'],
+          ['--all', 'with --config: every lock'],
+          [
+            '--fresh',
+            'lift the fresh sign-in that a revocation requires, where the identity provider cannot prove one',
+          ],
+        ],
+      },
       notes: 'Write the account’s `/` as `%2F`.',
       query: unlockQuerySchema,
       responses: { 200: { description: 'The account can sign in again.', schema: 'Unlocked' } },
@@ -254,6 +354,22 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       event: 'admin-read',
       inTurn: 'reads at once',
       summary: 'List the replicas.',
+      command: {
+        name: 'replicas',
+        summary: 'list the replicas (admins and auditors)',
+        options: [OUTPUT],
+        list: {
+          of: 'replicas',
+          columns: {
+            REPLICA: 'id',
+            STATE: 'state',
+            'SEEN MS AGO': 'seenMsAgo',
+            'LAST ENTRY': 'number',
+            'STREAMS CUT': 'streamsCut',
+            INCARNATION: 'incarnation',
+          },
+        },
+      },
       stream: {
         only: false,
         events: {
@@ -295,6 +411,16 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       event: 'admin-read',
       inTurn: 'reads at once',
       summary: 'List access requests, page by page.',
+      command: {
+        name: 'access history',
+        summary: 'list the requests of all users (admins and auditors)',
+        options: [
+          ['--account <account>', 'of this account only, PROVIDER/SUBJECT'],
+          ['--role <role>', 'for this role only'],
+          ['--state <state>', 'in this state only', { values: ACCESS_STATES }],
+          OUTPUT,
+        ],
+      },
       notes:
         'Newest first, of the last thirty days; the audit log has all. With `role` or `state` a page may be short, even empty, and still have a `cursor`.',
       query: accessHistoryQuerySchema,
@@ -323,6 +449,17 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       fresh: true,
       reports: true,
       summary: 'Practise a revocation on every replica.',
+      command: {
+        name: 'drill',
+        summary: 'practise a revocation on every replica: exit 0 if it passes, 1 if it fails',
+        options: [
+          ['--cluster <name>', 'through this cluster (default: the first)'],
+          ['--path <path>', 'path of the watch that each replica opens (default: namespaces)'],
+          ['--reason <text>', 'reason for the audit log', { preset: 'drill' }],
+          ['--token-file <file>', 'as a workload of role drill, with its token, instead of your session (for cron)'],
+          OUTPUT,
+        ],
+      },
       body: 'DrillRequest',
       responses: { 200: { description: 'The verdict, and the result of each replica.', schema: 'Drill' } },
       problems: ['cluster_not_found', 'session_not_found', 'drill_running', 'drill_refused', 'revocation_not_written'],
@@ -333,6 +470,25 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       need: 'read',
       event: 'admin-read',
       summary: 'Watch the audit log of all replicas as it is written.',
+      command: {
+        name: 'audit tail',
+        summary: 'follow the live audit log of all replicas (admins and auditors)',
+        options: [
+          ['--user <name>', 'of this Kubernetes username only'],
+          ['--account <account>', 'of this account, PROVIDER/SUBJECT'],
+          ['--session <id>', 'of this session, with those delegated from it'],
+          ['--actor <name>', 'of delegated sessions in which this actor acts'],
+          ['--grant <id>', 'of this access request, and what was done with its grant'],
+          ['--cluster <name>', 'at this cluster'],
+          ['--verb <verb>', 'with this verb, for example delete'],
+          ['--resource <resource>', 'of this resource: pods with its subresources, or pods/exec alone'],
+          ['--namespace <name>', 'in this namespace'],
+          ['--code <status>', 'with this HTTP status'],
+          ['--refused', 'only rejected requests, whether Portcullis or the cluster rejected them'],
+          ['--event <name>', 'only this event of Portcullis itself, for example sign-in-refused'],
+          ['-o, --output <format>', 'for scripts: a line for each event', { values: ['json'] }],
+        ],
+      },
       notes:
         'Each parameter is a filter (docs/audit-tail.md). `Last-Event-ID` continues where an earlier stream ended. A stream ends after the lifetime of an access token at the latest; the client then reconnects.',
       query: auditQuerySchema,

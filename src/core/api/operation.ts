@@ -26,12 +26,48 @@ export interface OperationStream {
   readonly only: boolean;
 }
 
+/** An option of a command: its flags and text; the values that it may have, and the one that it has where it is absent. */
+export type CommandOption = readonly [
+  flags: string,
+  text: string,
+  more?: { readonly values?: readonly string[]; readonly preset?: string },
+];
+
+/** A command that calls the operation. Its parser, help, completion and reference are made from this. */
+export interface OperationCommand {
+  /** What is typed after `portcullis`, such as `access history`. */
+  readonly name: string;
+  readonly summary: string;
+  readonly argument?: readonly [name: string, text: string];
+  readonly options?: readonly CommandOption[];
+  /** Where it shows a list and does nothing else: then each of its options is a parameter of the query. */
+  readonly list?: CommandList;
+}
+
+export interface CommandList {
+  /** The field of the response that has the rows. */
+  readonly of: string;
+  /** The field of a row by the heading of its column. The least important comes last: a narrow terminal leaves it out. */
+  readonly columns: Readonly<Record<string, string>>;
+  /** Further columns that are shown only where a row has something in them: what a script parses else stays as it was. */
+  readonly rare?: Readonly<Record<string, string>>;
+  /** What is said where there is none. */
+  readonly none?: string;
+  /** How to narrow a list that is too long to be shown. */
+  readonly narrow?: string;
+}
+
+/** The option of every command with a result. */
+export const OUTPUT: CommandOption = ['-o, --output <format>', 'for scripts', { values: ['json', 'yaml'] }];
+
 interface OperationFields {
   /** The path below the root of its API, with parameters in braces. */
   readonly path: string;
   /** The role of the caller; `any`: any role is enough. Absent: it is for the caller's own sessions, whatever their role. */
   readonly need?: Need | 'any';
   readonly summary: string;
+  /** Absent: no command calls it, or one that does more. */
+  readonly command?: OperationCommand;
   /** Further sentences for the reference. */
   readonly notes?: string;
   /** Absent: the admin API takes no parameters, and other APIs ignore them. */

@@ -14,7 +14,6 @@ import {
   sessionIdSchema,
   usernameSchema,
 } from './fields.ts';
-import { SESSION_SORTS } from './session-sorts.ts';
 
 export const REVOCATION_TARGETS = ['session', 'account', 'username', 'provider', 'workload', 'all'] as const;
 /** The targets that stand for one account, which can be locked. */
@@ -92,6 +91,8 @@ export const drillSchema = z.strictObject({
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 200;
+
+export const SESSION_SORTS = ['newest', 'oldest', 'last-used', 'least-used'] as const;
 
 /** `GET sessions`. */
 export const sessionsQuerySchema = z

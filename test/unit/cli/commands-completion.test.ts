@@ -4,7 +4,7 @@ import { complete } from '../../../src/cli/completion/complete.ts';
 import { formatCompletion } from '../../../src/cli/completion/scripts.ts';
 import { createProgram } from '../../../src/program.ts';
 
-const program = createProgram({});
+const program = await createProgram({});
 const values = (option: string): readonly string[] =>
   ({ '--cluster': ['prod', 'staging', '$(id)', 'a b', 'a;b'], '--server': ['https://portcullis.example.com:8443'] })[
     option
@@ -17,7 +17,7 @@ const alsoOffer = (...message: string[]): string => complete(program, message, v
 describe('completion', () => {
   test.each([
     [['who'], ['whoami']],
-    [['lo'], ['login', 'logout', 'lock', 'locks']],
+    [['lo'], ['login', 'logout', 'locks', 'lock']],
     [['config', 'ch'], ['check']],
     [['keys', 'g'], ['generate']],
     [

@@ -34,8 +34,8 @@ const pathsOf = (program: Command): readonly (readonly string[])[] =>
     one.commands.length === 0 ? [[one.name()]] : pathsOf(one).map((below) => [one.name(), ...below]),
   );
 
-const parse = (args: readonly string[], program = createProgram({})): Promise<Command> =>
-  parserOnly(program).parseAsync([...args], { from: 'user' });
+const parse = async (args: readonly string[], program = createProgram({})): Promise<Command> =>
+  parserOnly(await program).parseAsync([...args], { from: 'user' });
 
 const written = markdownPages().flatMap((page) =>
   shellBlocks(page).flatMap(({ text, line }) =>
@@ -54,7 +54,7 @@ test.each(written)('$where: portcullis $args', async ({ args }) => {
   await expect(parse(args)).resolves.toBeInstanceOf(Command);
 });
 
-describe('the commands of users who have a package of the command line and nothing else', () => {
+describe('the commands of users who have a package of the command line and nothing else', async () => {
   const pages = [
     'docs/admin-pages.md',
     'docs/audit-tail.md',
@@ -68,8 +68,8 @@ describe('the commands of users who have a package of the command line and nothi
     await expect(parse(args, createUserProgram())).resolves.toBeInstanceOf(Command);
   });
 
-  const inPackage = new Set(pathsOf(createUserProgram()).map((path) => path.join(' ')));
-  const others = pathsOf(createProgram({})).filter((path) => !inPackage.has(path.join(' ')));
+  const inPackage = new Set(pathsOf(await createUserProgram()).map((path) => path.join(' ')));
+  const others = pathsOf(await createProgram({})).filter((path) => !inPackage.has(path.join(' ')));
 
   test.each(others)('%s %s is none of theirs, and they are told where it is', async (...path) => {
     await expect(parse(path, createUserProgram())).rejects.toThrow(/unknown command .* in the whole program/);
@@ -83,7 +83,8 @@ test('a command, an option or a value that the program does not take is found', 
   await expect(parse(['sessions', 'one', 'two'])).rejects.toThrow('too many arguments');
 });
 
-describe('what is said of commands in a sentence or a table', () => {
+describe('what is said of commands in a sentence or a table', async () => {
+  const program = await createProgram({});
   const said = markdownPages()
     .filter((page) => page !== 'CHANGELOG.md')
     .flatMap((page) =>
@@ -95,7 +96,7 @@ describe('what is said of commands in a sentence or a table', () => {
 
   /** Down to the command that is named; `undefined` where there is none. */
   function commandOf(args: readonly string[]): Command | undefined {
-    let command: Command = createProgram({});
+    let command = program;
     for (const word of args) {
       const next = command.commands.find((one) => one.name() === word);
       if (next === undefined) break;

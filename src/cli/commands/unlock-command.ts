@@ -1,23 +1,9 @@
-/**
- * `locks` and `unlock`, for admins.
- */
+/** `unlock`, for admins. */
 import { adminClient, callAdmin } from '../http/admin-client.ts';
 import { cliError } from '../errors.ts';
 import type { CliContext } from '../context.ts';
-import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { table } from '../terminal/table.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-
-export async function locks(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
-  const send = adminClient(context, whichServer(context.environment, options));
-  const { locks: found } = await callAdmin(send, 'listLocks');
-  const rows = found.map((lock) => [lock.account, lock.by, lock.at, lock.reason]);
-  await printResult(context, options, { locks: found }, () =>
-    rows.length === 0 ? '' : table(['ACCOUNT', 'BY', 'AT', 'REASON'], rows, context.columns),
-  );
-  if (rows.length === 0) context.notify('no account is locked');
-}
 
 export interface UnlockOptions extends ServerOptions {
   readonly all?: true;

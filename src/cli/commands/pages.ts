@@ -1,4 +1,5 @@
 /** Lists of the server, which come page by page. */
+import type { OperationCommand } from '../../core/api/operation.ts';
 
 /** The most pages that are requested: 20,000 rows of the admin API. */
 const MAX_PAGES = 100;
@@ -24,4 +25,16 @@ export async function readPages<T>(
     query.set('cursor', cursor);
   }
   return { found, more: true };
+}
+
+/** Returns the options of a command as parameters of a query. Each is one, but for the form of the output. */
+export function filtersOf(command: OperationCommand | undefined, given: object): URLSearchParams {
+  const options = new Map<string, string | boolean>(Object.entries(given));
+  const filters = new URLSearchParams();
+  for (const [flags] of command?.options ?? []) {
+    const name = /--(?:no-)?([a-z]+)/.exec(flags)?.[1] ?? '';
+    const value = options.get(name);
+    if (name !== 'output' && value !== undefined) filters.set(name, String(value));
+  }
+  return filters;
 }

@@ -1,0 +1,83 @@
+/** Commands that show a list of the admin API, such as `sessions`, `locks` and `replicas`, by their rows in its table. */
+import type { z } from 'zod';
+import { ADMIN_API } from '../../core/api/admin-operations.ts';
+import type { CommandList, Operation } from '../../core/api/operation.ts';
+import type { replicaSchema } from '../../core/api/responses.ts';
+import type { CliContext } from '../context.ts';
+import { adminClient, callAdmin } from '../http/admin-client.ts';
+import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { table } from '../terminal/table.ts';
+import { fromNow } from '../terminal/time.ts';
+import type { Session } from './admin-response.ts';
+import type { Listed } from './operation-commands.ts';
+import { filtersOf, readPages } from './pages.ts';
+
+type ListName = Listed<(typeof ADMIN_API)['operations']>;
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** The cells that are not just the text of a field. */
+const CELLS: { readonly [N in ListName]?: (row: never, context: CliContext) => Row } = {
+  listSessions({ client, device, lastUsedAt, expiresAt, delegation }: Session, context) {
+    const time = (text: string): string => (context.columns === undefined ? text : fromNow(text, context.nowMs()));
+    return {
+      client: device ? `${client} (by code)` : client,
+      lastUsedAt: time(lastUsedAt),
+      expiresAt: time(expiresAt),
+      actor: delegation?.name,
+    };
+  },
+  listReplicas: ({ id, self, incarnation }: z.output<typeof replicaSchema>) => ({
+    id: `${id}${self ? ' (answers)' : ''}`,
+    incarnation: incarnation.slice(0, 8),
+  }),
+};
+
+/** Shows what an operation lists, all pages of it. */
+export async function list(context: CliContext, name: ListName, options: ServerOptions & OutputOptions): Promise<void> {
+  const { command, query: parameters }: Operation = ADMIN_API.operations[name];
+  const shown: CommandList = ADMIN_API.operations[name].command.list;
+  const send = adminClient(context, whichServer(context.environment, options));
+  const read = async (query = ''): Promise<{ readonly items: readonly Row[]; readonly cursor?: string }> => {
+    const { [shown.of]: items, ...page } = (await callAdmin(send, name, { query })) as Row;
+    return { items: items as readonly Row[], ...page };
+  };
+  const { found, more } =
+    parameters === undefined
+      ? { found: (await read()).items, more: false }
+      : await readPages(filtersOf(command, options), read);
+  if (more)
+    context.notify(`only the first ${found.length} ${shown.of} are shown; narrow the list with ${shown.narrow}`);
+  await printResult(context, options, { [shown.of]: found }, () =>
+    found.length === 0
+      ? ''
+      : tableOf(
+          context,
+          shown,
+          found.map((row) => ({ ...row, ...cellsOf(name, row, context) })),
+        ),
+  );
+  if (found.length === 0 && shown.none !== undefined) context.notify(shown.none);
+}
+
+const cellsOf = (name: ListName, row: Row, context: CliContext): Row | undefined =>
+  CELLS[name]?.(row as never, context);
+
+function textOf(cell: unknown): string {
+  if (typeof cell === 'number') return String(Math.round(cell));
+  return typeof cell === 'string' ? cell : '';
+}
+
+function tableOf({ columns: width }: CliContext, { columns, rare = {} }: CommandList, rows: readonly Row[]): string {
+  const all = [
+    ...Object.entries(columns),
+    ...Object.entries(rare).filter(([, field]) => rows.some((row) => textOf(row[field]) !== '')),
+  ];
+  const cells = rows.map((row) => all.map(([, field]) => textOf(row[field])));
+  return table(
+    all.map(([heading]) => heading),
+    cells,
+    width,
+  );
+}
