@@ -5,15 +5,15 @@
  * drills, the filters of sessions and of the audit log, and the audit events of all this. Must not know: pages and cookies
  * (module `web`), paths and methods (module `api`), how a revocation reaches the replicas (module `revocation`), or Redis.
  */
-export type { AdminConfig, AdminContext, AdminDeps } from './dependencies.ts';
-export { auditFilter, defaultSince, pastQuery } from './audit-filter.ts';
+export type * from './dependencies.ts';
+export * from './audit-filter.ts';
 export { replicaOf, searchHistory } from './audit-history.ts';
 export { isConfirmed, recheckedRecord, type RecheckUser } from './confirmed-user.ts';
 export { createDrills, type DrillResult, type RunDrill } from './drills.ts';
-export { freshSignInNeeded, liftFreshSignIn } from './fresh-sign-ins.ts';
-export { assertFresh, isFresh } from './freshness.ts';
-export { lockViews, unlock, type LockView } from './locks.ts';
-export { AdminError, type AdminProblem } from './problem.ts';
+export * from './fresh-sign-ins.ts';
+export * from './freshness.ts';
+export * from './locks.ts';
+export * from './problem.ts';
 export {
   assertSeen,
   isSeen,
@@ -31,7 +31,7 @@ export {
   type RevocationReceipt,
   type RevocationResults,
 } from './revocation-results.ts';
-export { scopeOf, type RevocationScope } from './revocation-scope.ts';
-export { handleRevocation, revocationStatus, revoke, type AdminService } from './revoke.ts';
-export { assertRole, roleOf, workloadRule, type Need, type Role } from './roles.ts';
+export * from './revocation-scope.ts';
+export * from './revoke.ts';
+export * from './roles.ts';
 export { createSessionList, listQuery, type ListSessions, type SessionQuery } from './session-query.ts';
