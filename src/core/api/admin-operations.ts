@@ -9,6 +9,7 @@ import { ADMIN_AUDIENCE } from '../core.ts';
 import { accessEndedSchema, accessHistoryQuerySchema, accessPageSchema, accessRequestSchema } from './access.ts';
 import { ADMIN_CALLS, ADMIN_CHANGES, ADMIN_PROBLEMS } from './admin-problems.ts';
 import { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from './audit.ts';
+import { timeSchema } from './fields.ts';
 import { OUTPUT, type ApiDescription, type CommandOption } from './operation.ts';
 import {
   drillSchema,
@@ -27,9 +28,7 @@ import {
   clustersSchema,
   componentSchema,
   drillResultSchema,
-  lockViewSchema,
   freshSignInSchema,
-  locksSchema,
   problemSchema,
   providersSchema,
   receiptSchema,
@@ -44,6 +43,15 @@ import {
   sessionSchema,
   unlockedSchema,
 } from './responses.ts';
+
+const lockViewSchema = z.object({
+  account: z.string(),
+  reason: z.string().describe('as the admin gave it'),
+  by: z
+    .string()
+    .describe('username of the admin, or of both admins where two were needed; USER@HOST from the server’s own shell'),
+  at: timeSchema,
+});
 
 const REVOKED = {
   200: { description: 'Proven: no replica accepts a revoked credential any more.', schema: 'Revocation' },
@@ -549,7 +557,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
     Receipt: receiptSchema,
     LockRequest: lockSchema,
     Lock: lockViewSchema,
-    Locks: locksSchema,
+    Locks: z.object({ locks: z.array(lockViewSchema).readonly().describe('newest first') }),
     Unlocked: unlockedSchema,
     FreshSignIn: freshSignInSchema,
     Replica: replicaSchema,

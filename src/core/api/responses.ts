@@ -157,17 +157,6 @@ export const revocationScopeSchema = z.object({
   openHere: count.describe('the requests and streams of the target that are open at the replica that responds'),
 });
 
-export const lockViewSchema = z.object({
-  account: z.string(),
-  reason: z.string().describe('as the admin gave it'),
-  by: z
-    .string()
-    .describe('username of the admin, or of both admins where two were needed; USER@HOST from the server’s own shell'),
-  at: timeSchema,
-});
-
-export const locksSchema = z.object({ locks: z.array(lockViewSchema).readonly().describe('newest first') });
-
 export const unlockedSchema = z.object({ account: z.string(), locked: z.literal(false) });
 
 export const freshSignInSchema = z.object({

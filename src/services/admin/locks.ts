@@ -2,7 +2,7 @@
  * Locks: accounts that cannot sign in until an admin unlocks them, and the unlocking. A revocation sets a lock.
  */
 import type { z } from 'zod';
-import type { lockViewSchema } from '../../core/api/responses.ts';
+import type { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock } from '../../store/store.ts';
 import type { AdminDeps, AdminContext } from './dependencies.ts';
@@ -10,7 +10,7 @@ import { rfc3339 } from '../../core/time.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../../http/audit-events.ts';
 
-export type LockView = z.output<typeof lockViewSchema>;
+export type LockView = z.output<(typeof ADMIN_API)['schemas']['Lock']>;
 
 /** Returns every lock, newest first. */
 export async function lockViews(deps: AdminDeps): Promise<readonly LockView[]> {

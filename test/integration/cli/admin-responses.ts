@@ -1,8 +1,8 @@
 /** Responses of the admin API for the tests of the commands, complete as the shared schemas define them. */
 import type { z } from 'zod';
+import type { ADMIN_API } from '../../../src/core/api/admin-operations.ts';
 import type {
   drillResultSchema,
-  lockViewSchema,
   replicaSchema,
   revocationResultSchema,
   sessionSchema,
@@ -53,7 +53,7 @@ export const replica = (change: Partial<z.output<typeof replicaSchema>> = {}): z
   ...change,
 });
 
-export const lock: z.output<typeof lockViewSchema> = {
+export const lock: z.output<(typeof ADMIN_API)['schemas']['Lock']> = {
   account: 'corp/bob',
   by: 'corp:root',
   at: '2026-11-25T12:00:00Z',
