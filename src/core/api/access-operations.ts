@@ -63,15 +63,28 @@ const ENDING = {
   202: { description: 'Written and still being proven.', schema: 'Revocation' },
 } as const;
 
-const DECIDING = [
+/** Of what may begin a grant: an order, and a decision. */
+const GRANTING = [
   'reason_malformed',
   'session_over',
   'fresh_sign_in_needed',
   'sign_in_again',
   'freshness_unprovable',
+  'account_locked',
+  'request_busy',
+  'requester_gone',
+  'requests_too_many',
+  'requests_of_account_too_many',
+  'grants_too_many',
+  'grants_of_account_too_many',
+  'grants_of_session_too_many',
+  'provider_unavailable',
+] as const;
+
+const DECIDING = [
+  ...GRANTING,
   'own_request',
   'not_an_approver',
-  'account_locked',
   'request_not_found',
   'role_changed',
   'already_approved',
@@ -79,18 +92,10 @@ const DECIDING = [
   'request_denied',
   'request_withdrawn',
   'request_expired',
-  'request_busy',
   'grant_over',
-  'requester_gone',
   'requester_not_eligible',
   'requester_signs_in_again',
   'approver_over',
-  'requests_too_many',
-  'requests_of_account_too_many',
-  'grants_too_many',
-  'grants_of_account_too_many',
-  'grants_of_session_too_many',
-  'provider_unavailable',
 ] as const;
 
 const event = 'access-refused';
@@ -148,26 +153,13 @@ export const ACCESS_API = {
         },
       },
       problems: [
+        ...GRANTING,
         'seconds_malformed',
-        'reason_malformed',
         'reason_needed',
-        'session_over',
-        'fresh_sign_in_needed',
-        'sign_in_again',
-        'freshness_unprovable',
-        'account_locked',
         'role_not_found',
         'session_not_found',
         'role_open',
         'role_active',
-        'requester_gone',
-        'request_busy',
-        'requests_too_many',
-        'requests_of_account_too_many',
-        'grants_too_many',
-        'grants_of_account_too_many',
-        'grants_of_session_too_many',
-        'provider_unavailable',
       ],
     },
     getAccess: {
