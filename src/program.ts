@@ -4,7 +4,7 @@
  */
 import type { Command } from 'commander';
 import type { QueryOptions } from './commands/audit-query.ts';
-import { addUserCommands } from './cli/cli.ts';
+import { addUserCommands, isEnough } from './cli/cli.ts';
 import { groupOf } from './cli/commands/operation-commands.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
 import { addPostureCommand } from './posture/posture.ts';
@@ -34,7 +34,7 @@ export async function createProgram(environment: Environment, first?: string): P
     'A proxy in front of Kubernetes: sign in with your own identity provider, act as yourself.',
   ).addHelpText('after', `${USER_EXAMPLES}${SERVER_EXAMPLES}`);
   addUserCommands(program);
-  if (program.commands.some((one) => one.name() === first)) return program;
+  if (isEnough(program, first)) return program;
   const { addAccessCommands } = await import('./cli/commands/access-parser.ts');
   const { addAdminCommands } = await import('./cli/commands/admin-parser.ts');
   addAccessCommands(program);

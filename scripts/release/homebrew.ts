@@ -34,7 +34,7 @@ ${arm && intel ? perProcessor(arm, intel) : `${source(npmPackageOf(release), '  
   end
 
   test do
-    assert_equal "portcullis #{version}", shell_output("#{bin}/portcullis version").strip
+    assert_equal "portcullis #{version}", shell_output("#{bin}/portcullis --version").strip
   end
 end
 `;

@@ -1,6 +1,6 @@
 /** The parser of the commands that the packages of the command line hold. */
 import type { Command } from 'commander';
-import { addUserCommands } from '../cli/cli.ts';
+import { addUserCommands, isEnough } from '../cli/cli.ts';
 import { addCompletionCommands } from '../cli/commands/completion-parser.ts';
 import { addPostureCommand } from '../posture/posture.ts';
 import { createParser, USER_EXAMPLES } from '../cli/usage.ts';
@@ -26,7 +26,7 @@ export async function createUserProgram(first?: string): Promise<Command> {
     `${USER_EXAMPLES}\n\nServer:\n  The commands ${SERVER_COMMANDS.join(', ')} are\n  ${IN_WHOLE_PROGRAM}.`,
   );
   addUserCommands(program);
-  if (program.commands.some((one) => one.name() === first)) return program;
+  if (isEnough(program, first)) return program;
   const { addAccessCommands } = await import('../cli/commands/access-parser.ts');
   const { addAdminCommands } = await import('../cli/commands/admin-parser.ts');
   addAccessCommands(program);

@@ -29,10 +29,10 @@ export interface CommonOptions extends ServerOptions {
 }
 
 /**
- * Adds `login`, `logout`, `whoami`, `credential-store`, `kubeconfig`, `get-token`, `proxy`, `delegate`, `delegations` and
- * `version`. Their actions set
- * `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 rejected) and never throw; wrong use of
- * them exits 2. The admins' commands are in `commands/admin-parser.ts`.
+ * Adds `login`, `logout`, `whoami`, `credential-store`, `kubeconfig`, `get-token`, `proxy`, `delegate` and
+ * `delegations`. Their actions set `process.exitCode` (0 done, 1 failed, 2 wrong use or configuration, 3 rejected) and
+ * never throw; wrong use of them exits 2. Commands of one operation of an API are made from its table
+ * (`commands/operation-commands.ts`).
  */
 export function addUserCommands(program: Command): void {
   program.commandsGroup('Sign-in:');
@@ -45,18 +45,11 @@ export function addUserCommands(program: Command): void {
   addRenewToken(program);
   addProxy(program);
   addDelegate(program);
-  addCommand(program, 'version', 'show the version of this program')
-    .addOption(outputOption(program))
-    .action((options: OutputOptions) =>
-      run({}, async (context) => {
-        const { VERSION } = await import('./http/version.ts');
-        const facts = { version: VERSION, node: process.version, platform: process.platform, arch: process.arch };
-        await (
-          await import('./terminal/output.ts')
-        ).printResult(context, options, facts, () => `portcullis ${VERSION}\n`);
-      }),
-    );
 }
+
+/** Whether the first argument asks for no command but those that are there, so that the tables of others need not be loaded. */
+export const isEnough = (program: Command, first: string | undefined): boolean =>
+  first === '--version' || program.commands.some((one) => one.name() === first);
 
 /**
  * Responds with a cached credential before a command parser is loaded. It accepts exactly the form of arguments

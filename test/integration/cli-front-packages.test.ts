@@ -39,7 +39,7 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 describe('the output of build:cli', { timeout: 300_000 }, () => {
   test('is one file that Node runs', async () => {
-    const { stdout } = await run(process.execPath, [join(out, 'portcullis.cjs'), 'version']);
+    const { stdout } = await run(process.execPath, [join(out, 'portcullis.cjs'), '--version']);
     expect(stdout).toMatch(VERSION);
   });
 
@@ -83,7 +83,7 @@ describe('the output of build:cli', { timeout: 300_000 }, () => {
 
 describe('the executable', { timeout: 120_000 }, () => {
   test('runs on a machine without Node', async () => {
-    const { stdout } = await run(executable, ['version'], { env: { PATH: '/nonexistent' } });
+    const { stdout } = await run(executable, ['--version'], { env: { PATH: '/nonexistent' } });
     expect(stdout).toMatch(VERSION);
   });
 
@@ -97,7 +97,7 @@ describe('the executable', { timeout: 120_000 }, () => {
       copyFileSync(library, join(root, library));
     }
     copyFileSync(executable, join(root, 'portcullis'));
-    const { stdout } = await run('/usr/sbin/chroot', [root, '/portcullis', 'version'], { env: { HOME: '/' } });
+    const { stdout } = await run('/usr/sbin/chroot', [root, '/portcullis', '--version'], { env: { HOME: '/' } });
     expect(stdout).toMatch(VERSION);
     // An unexpected error prints a short message, not the script.
     const homeless = run('/usr/sbin/chroot', [root, '/portcullis', 'whoami'], { env: {} });
@@ -116,7 +116,7 @@ describe('the executable', { timeout: 120_000 }, () => {
     const prefix = join(dir, 'prefix');
     mkdirSync(prefix);
     await run('tar', ['-xzf', file(/\.tar\.gz$/), '-C', prefix]);
-    const { stdout } = await run(join(prefix, 'bin/kubectl-portcullis'), ['version'], {
+    const { stdout } = await run(join(prefix, 'bin/kubectl-portcullis'), ['--version'], {
       env: { PATH: '/nonexistent' },
     });
     expect(stdout).toMatch(VERSION);
@@ -140,7 +140,9 @@ describe('the npm package', { timeout: 120_000 }, () => {
   });
 
   test('is installed without a network, and runs through npm’s links', async () => {
-    const { stdout } = await run(join(prefix, 'bin/portcullis'), ['version'], { env: path(dirname(process.execPath)) });
+    const { stdout } = await run(join(prefix, 'bin/portcullis'), ['--version'], {
+      env: path(dirname(process.execPath)),
+    });
     expect(stdout).toMatch(VERSION);
   });
 
@@ -153,7 +155,7 @@ describe('the npm package', { timeout: 120_000 }, () => {
   });
 
   test('is found by kubectl as a plugin', async () => {
-    const { stdout } = await run('kubectl', ['portcullis', 'version'], { env: path(dirname(process.execPath)) });
+    const { stdout } = await run('kubectl', ['portcullis', '--version'], { env: path(dirname(process.execPath)) });
     expect(stdout).toMatch(VERSION);
     const completed = await run('kubectl', ['__complete', 'portcullis', 'who'], {
       env: path(dirname(process.execPath)),
@@ -165,7 +167,7 @@ describe('the npm package', { timeout: 120_000 }, () => {
     const bare = join(dir, 'bare');
     mkdirSync(bare);
     symlinkSync('/bin/sh', join(bare, 'sh'));
-    const asked = run(join(prefix, 'bin/portcullis'), ['version'], { env: { PATH: bare } });
+    const asked = run(join(prefix, 'bin/portcullis'), ['--version'], { env: { PATH: bare } });
     await expect(asked).rejects.toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Node 24') });
   });
 

@@ -209,7 +209,7 @@ describe('krew', { timeout: 60_000 }, () => {
     const program = await install(platform, join(dir, `krew-${index}`));
     // The executable needs nothing; the package for macOS needs Node.
     const path = index === 0 ? '/nonexistent' : dirname(process.execPath);
-    const { stdout } = await run(program, ['version'], { env: { PATH: path } });
+    const { stdout } = await run(program, ['--version'], { env: { PATH: path } });
     expect(stdout).toBe(`portcullis ${VERSION}\n`);
   });
 });
@@ -231,7 +231,7 @@ describe('install.sh', { timeout: 60_000 }, () => {
     run('/bin/sh', [script], { env: { PATH: path, PORTCULLIS_PREFIX: prefix, ...environment } });
 
   const versionHere = async (): Promise<string> =>
-    (await run(join(prefix, 'bin/portcullis'), ['version'], { env: { PATH: '/nonexistent' } })).stdout;
+    (await run(join(prefix, 'bin/portcullis'), ['--version'], { env: { PATH: '/nonexistent' } })).stdout;
 
   const installed = (): readonly string[] => readdirSync(prefix);
 
@@ -297,7 +297,7 @@ describe('install.sh', { timeout: 60_000 }, () => {
     const path = pathWith(['curl']);
     symlinkSync(process.execPath, join(path, 'node'));
     await install(path);
-    const { stdout } = await run(join(prefix, 'bin/portcullis'), ['version'], { env: { PATH: path } });
+    const { stdout } = await run(join(prefix, 'bin/portcullis'), ['--version'], { env: { PATH: path } });
     expect(stdout).toBe(`portcullis ${VERSION}\n`);
   });
 

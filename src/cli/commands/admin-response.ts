@@ -18,7 +18,7 @@ export function parseResponse<T extends z.ZodType>(schema: T, body: unknown): z.
   throw cliError(
     'upstream_unavailable',
     `This version of portcullis does not know the format of the server’s response${where}.`,
-    'compare portcullis version with the server’s, and upgrade the older one; the command may have taken effect',
+    'compare portcullis --version with the server’s, and upgrade the older one; the command may have taken effect',
     { cause: parsed.error },
   );
 }

@@ -139,7 +139,10 @@ describe('the other commands', () => {
   });
 
   test('version and help exit 0', async () => {
-    expect(await at.machine.run('version')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^portcullis \d/) });
+    expect(await at.machine.run('--version')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^portcullis \d/),
+    });
     expect(await at.machine.run('login', '--help')).toMatchObject({ code: 0, stderr: '' });
   });
 });

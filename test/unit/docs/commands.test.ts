@@ -102,7 +102,7 @@ describe('what is said of commands in a sentence or a table', async () => {
       if (next === undefined) break;
       command = next;
     }
-    return command.parent === null ? undefined : command;
+    return command.parent === null && args[0] !== '--version' ? undefined : command;
   }
 
   test.each(said)('$page: portcullis $args', ({ args }) => {
