@@ -23,18 +23,14 @@ export function addAccessCommands(program: Command): void {
   addOperationCommands(program, ACCESS_API, (name) => WORKS[name]);
 }
 
-type Works = Readonly<Record<Worked<(typeof ACCESS_API)['operations']>, Work>>;
+const commands = () => import('./access-commands.ts');
 
-const WORKS: Works = {
-  listAccess: async (context, options) => (await import('./access-commands.ts')).accessList(context, options),
+const WORKS: Readonly<Record<Worked<(typeof ACCESS_API)['operations']>, Work>> = {
+  listAccess: async (context, options) => (await commands()).accessList(context, options),
   requestAccess: async (context, options, role = '') =>
     (await import('./access-request-command.ts')).requestAccess(context, role, options),
-  getAccess: async (context, options, id = '') =>
-    (await import('./access-commands.ts')).accessShow(context, id, options),
-  approveAccess: async (context, options, id = '') =>
-    (await import('./access-commands.ts')).accessApprove(context, id, options),
-  denyAccess: async (context, options, id = '') =>
-    (await import('./access-commands.ts')).accessDeny(context, id, options),
-  endAccess: async (context, options, id = '') =>
-    (await import('./access-commands.ts')).accessEnd(context, id, options),
+  getAccess: async (context, options, id = '') => (await commands()).accessShow(context, id, options),
+  approveAccess: async (context, options, id = '') => (await commands()).accessApprove(context, id, options),
+  denyAccess: async (context, options, id = '') => (await commands()).accessDeny(context, id, options),
+  endAccess: async (context, options, id = '') => (await commands()).accessEnd(context, id, options),
 };

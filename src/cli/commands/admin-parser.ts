@@ -10,13 +10,9 @@ import type { LockOptions, RevokeOptions, Target } from './revocation-request.ts
 import type { AdminRequest } from '../http/admin-api.ts';
 
 /** The options of `unlock --config`, which runs on the server's own shell and needs no admin. */
-export interface UnlockOnServer {
+export interface UnlockOnServer extends Pick<UnlockOptions, 'all' | 'fresh' | 'reason'> {
   readonly config: string;
   readonly account?: string;
-  readonly all?: true;
-  /** Lifts the fresh sign-in that a revocation requires, instead of a lock. */
-  readonly fresh?: true;
-  readonly reason?: string;
 }
 
 /** The options of `revoke --config` and `lock --config`. */

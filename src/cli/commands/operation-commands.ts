@@ -7,19 +7,11 @@ import type { CliContext } from '../context.ts';
 /** What a command does. */
 export type Work = (context: CliContext, options: never, operand?: string) => Promise<void>;
 
-/** The operations of an API that commands call, those that only show a list left out. */
-export type Worked<O extends ApiDescription['operations']> = {
-  [N in keyof O]: O[N] extends { readonly command: { readonly list: object } }
-    ? never
-    : O[N] extends { readonly command: object }
-      ? N
-      : never;
-}[keyof O];
+type With<O, Command> = { [N in keyof O]: O[N] extends { readonly command: Command } ? N : never }[keyof O];
 
-/** The operations of an API whose commands only show a list. */
-export type Listed<O extends ApiDescription['operations']> = {
-  [N in keyof O]: O[N] extends { readonly command: { readonly list: object } } ? N : never;
-}[keyof O];
+/** The operations of a table whose commands only show a list, and those whose commands do more. */
+export type Listed<O> = With<O, { readonly list: object }>;
+export type Worked<O> = Exclude<With<O, object>, Listed<O>>;
 
 const GROUPS: ReadonlyMap<string, string> = new Map([
   ['access', 'ask for a right for a while, and approve what others ask for'],

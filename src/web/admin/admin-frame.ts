@@ -32,14 +32,9 @@ export interface AdminPageService extends AdminService {
   readonly clusters: Clusters;
 }
 
-export interface AdminTab {
-  readonly path: string;
-  readonly label: string;
-}
-
 /** Where a page is in the frame: the tabs that there are, and the path of its own. */
 export interface AdminPlace {
-  readonly tabs: readonly AdminTab[];
+  readonly tabs: readonly { readonly path: string; readonly label: string }[];
   readonly tab: string;
 }
 
@@ -104,7 +99,7 @@ export function auditRejections(
 }
 
 function tabLinks({ tabs, tab }: AdminPlace): Html {
-  const link = ({ path, label }: AdminTab): Html =>
+  const link = ({ path, label }: AdminPlace['tabs'][number]): Html =>
     path === tab ? html`<a href="${path}" aria-current="page">${label}</a>` : html`<a href="${path}">${label}</a>`;
   return html`<nav class="tabs" aria-label="Admin">${tabs.map(link)}</nav>`;
 }
