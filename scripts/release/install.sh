@@ -120,7 +120,7 @@ install_files() {
   tar -xzf "$work/$archive" -C "$work/new"
   new="$work/new"
   [ ! -d "$new/package" ] || new="$new/package"
-  said=$("$new/bin/portcullis" version) || fail "the program of $archive does not start on this machine; nothing was installed" 'see docs/install-cli.md for what it needs'
+  said=$("$new/bin/portcullis" --version) || fail "the program of $archive does not start on this machine; nothing was installed" 'see docs/install-cli.md for what it needs'
   [ "$said" = "portcullis $version" ] || fail "the program of $archive says that it is: $said; nothing was installed"
   mkdir -p "$prefix/bin" "$prefix/lib/portcullis"
   for file in "$new"/lib/portcullis/* "$new"/bin/*; do

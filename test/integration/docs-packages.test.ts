@@ -57,7 +57,7 @@ describe('the command line', { timeout: 300_000 }, () => {
     const here = process.arch === 'x64' ? block : withValues(block, { 'linux-x64': `linux-${process.arch}` });
     await laptop.run(here);
     for (const program of ['~/.local/bin/portcullis', 'portcullis', 'kubectl portcullis']) {
-      expect(await laptop.run(`${program} version`)).toBe(`portcullis ${version}\n`);
+      expect(await laptop.run(`${program} --version`)).toBe(`portcullis ${version}\n`);
     }
   });
 
