@@ -85,6 +85,9 @@ const byOrder = (one: TestSpecification, other: TestSpecification): number =>
  */
 const onValkey = { env: { PORTCULLIS_TEST_STORE: 'valkey-server' } };
 
+/** Builds the command line that these start. */
+const withProgram = { globalSetup: [fileURLToPath(new URL('test/support/built-program.ts', import.meta.url))] };
+
 const files = (kind: string) => ({ name: kind, include: [`test/${kind}/**/*.test.ts`] });
 
 export default defineConfig({
@@ -96,7 +99,7 @@ export default defineConfig({
       { test: { ...files('chaos'), ...waiting, maxConcurrency: 2 } },
       // A search takes half a minute of a core, which it may have to share with thirty other programs.
       { test: { ...files('model'), ...waiting, testTimeout: 900_000 } },
-      { test: { ...files('e2e'), ...beside, testTimeout: 180_000 } },
+      { test: { ...files('e2e'), ...beside, ...withProgram, testTimeout: 180_000 } },
       { test: { ...files('conformance'), ...waiting, isolate: false, retry: slowStore } },
       {
         test: {
@@ -110,7 +113,7 @@ export default defineConfig({
       },
       { test: { ...onValkey, name: 'valkey-chaos', include: ['test/chaos/{failover,store}.test.ts'], ...waiting } },
       { test: { ...files('security'), ...beside } },
-      { test: { ...files('integration'), ...requests } },
+      { test: { ...files('integration'), ...requests, ...withProgram } },
     ],
   },
 });

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { buildProgram, FrontStage, usual } from '../support/cli-front.ts';
+import { PROGRAM } from '../support/built-program.ts';
+import { FrontStage, usual } from '../support/cli-front.ts';
 import { createTestCertificates } from './cli/certificates.ts';
 
 /** An API server that accepts or rejects requests, and the credentials that it has received. */
@@ -16,12 +16,11 @@ interface Api {
   status: number;
 }
 
-const programDir = mkdtempSync(join(tmpdir(), 'portcullis-program-'));
 let stage: FrontStage;
 let api: Api;
 
 beforeAll(async () => {
-  stage = new FrontStage(await buildProgram(programDir));
+  stage = new FrontStage(PROGRAM);
   const { certificate, privateKey } = await createTestCertificates();
   const options = { cert: certificate, key: privateKey, requestCert: true, rejectUnauthorized: false };
   const seen: Api['seen'] = [];
@@ -40,7 +39,6 @@ afterAll(() => {
   api.server.closeAllConnections();
   api.server.close();
   stage.remove();
-  rmSync(programDir, { recursive: true, force: true });
 });
 
 const kubeconfig = (port: number): object => ({

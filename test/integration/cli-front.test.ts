@@ -7,7 +7,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -16,19 +15,11 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CacheEntry } from '../../src/cli/session/cache.ts';
-import {
-  buildProgram,
-  CLUSTER,
-  FrontStage,
-  SERVER,
-  usual,
-  type Answer,
-  type AskOptions,
-} from '../support/cli-front.ts';
+import { PROGRAM } from '../support/built-program.ts';
+import { CLUSTER, FrontStage, SERVER, usual, type Answer, type AskOptions } from '../support/cli-front.ts';
 
 const found = (file: string): boolean => existsSync(file);
 
@@ -40,15 +31,9 @@ const SHELLS: readonly (readonly string[])[] = [
   ['/usr/bin/zsh', '--emulate', 'sh'],
 ].filter(([file]) => found(file ?? ''));
 
-const programDir = mkdtempSync(join(tmpdir(), 'portcullis-program-'));
-let program: string;
 let stage: FrontStage;
-beforeAll(async () => {
-  program = await buildProgram(programDir);
-});
-afterAll(() => rmSync(programDir, { recursive: true, force: true }));
 beforeEach(() => {
-  stage = new FrontStage(program);
+  stage = new FrontStage(PROGRAM);
 });
 afterEach(() => {
   const obeyed = existsSync(stage.canary);
@@ -376,7 +361,7 @@ describe('a token that the same parent asks for again', () => {
 
   test('was noted by the full program, and the front reads the note', async () => {
     signIn();
-    const script = `'${process.execPath}' '${program}' ${usual().join(' ')}; "$@"`;
+    const script = `'${process.execPath}' '${PROGRAM}' ${usual().join(' ')}; "$@"`;
     const asked = await stage.askFront(['/bin/sh'], { script });
     expect(asked).toMatchObject({ fullRuns: 1, code: 1 });
     expect(asked.stdout.trim().split('\n')).toHaveLength(1);

@@ -17,13 +17,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { besideProgram, bundle } from '../../scripts/build-cli/bundle.ts';
 import { ensureEntry, locateEntry, writeSession, type CacheEntry } from '../../src/cli/session/cache.ts';
 import type { Binding, CachedSession, CachedToken } from '../../src/cli/session/session.ts';
 import { bareEnvironment } from './bare-environment.ts';
 
 const FRONT = fileURLToPath(new URL('../../src/cli-package/portcullis.sh', import.meta.url));
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** No server listens there, so whatever is not served from the cache fails immediately. */
 export const SERVER = 'https://127.0.0.1:1/base';
@@ -53,14 +51,6 @@ export interface AskOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What the parent does; `"$@"` runs the command. */
   readonly script?: string;
-}
-
-/** The full program as the packages have it, in its own folder. */
-export async function buildProgram(dir: string): Promise<string> {
-  const bundles = await bundle(ROOT);
-  writeFileSync(join(dir, 'program.cjs'), bundles.program);
-  writeFileSync(join(dir, 'portcullis.cjs'), besideProgram(bundles));
-  return join(dir, 'portcullis.cjs');
 }
 
 export class FrontStage {

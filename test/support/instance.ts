@@ -7,6 +7,7 @@ import { demoPorts } from '../../demo/demo.ts';
 import { startDemo, type RunningDemo } from '../../demo/launch.ts';
 import { freePort, takenPorts } from '../../demo/ports.ts';
 import type { Store } from '../../src/store/store.ts';
+import { startBuilt } from './built-program.ts';
 
 /** Five ports in a row that no program uses. */
 export async function freePortBase(): Promise<number> {
@@ -31,6 +32,7 @@ export async function untilSettled({ log }: Pick<Store, 'log'>): Promise<void> {
 export async function startTestInstance(options: { readonly redis?: string } = {}): Promise<RunningDemo> {
   const directory = await temporaryFolder();
   const demo = await startDemo({ directory, portBase: await freePortBase(), ...options });
+  startBuilt(demo.files.command);
   if (options.redis !== undefined) await untilSettled(demo.server.store);
   return {
     ...demo,

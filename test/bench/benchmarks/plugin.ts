@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTestCertificates } from '../../integration/cli/certificates.ts';
-import { buildProgram, FrontStage, SERVER, usual } from '../../support/cli-front.ts';
+import { buildProgram } from '../../support/built-program.ts';
+import { FrontStage, SERVER, usual } from '../../support/cli-front.ts';
 import { median } from '../report.ts';
 import type { BenchResult } from '../report.ts';
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { startChangedInstance } from '../../support/changed-instance.ts';
 import { CliContext, type Open } from '../../support/kubectl.ts';
+import { portcullis } from './on-server.ts';
 
 const ROLE = {
   name: 'demo-admins',
@@ -76,7 +77,7 @@ test('what a colleague approves is there with the next request, and gone with it
   expect(await alice.portcullis('access', 'end', id)).toMatchObject({ code: 1 });
 
   await instance.server.audit.flush();
-  const found = await root.portcullis('audit', 'query', instance.files.auditLog, '--grant', id, '--output', 'json');
+  const found = await portcullis('audit', 'query', instance.files.auditLog, '--grant', id, '--output', 'json');
   const events = found.stdout
     .trim()
     .split('\n')

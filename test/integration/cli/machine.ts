@@ -8,8 +8,8 @@ import { createCliContext } from '../../../src/cli/context.ts';
 import { readEnvironment } from '../../../src/cli/environment.ts';
 import { plainLines } from '../../../src/cli/terminal/plain-text.ts';
 import { bareEnvironment } from '../../support/bare-environment.ts';
+import { PROGRAM } from '../../support/built-program.ts';
 
-const entry = fileURLToPath(new URL('./entry.ts', import.meta.url));
 const browser = fileURLToPath(new URL('./browser.ts', import.meta.url));
 
 export interface Ended {
@@ -37,13 +37,13 @@ export class Machine {
   }
 
   startUnderShell(...args: readonly string[]): ChildProcess {
-    return this.start(['sh', '-c', '"$0" "$@"; exit $?', process.execPath, entry, ...args]);
+    return this.start(['sh', '-c', '"$0" "$@"; exit $?', process.execPath, PROGRAM, ...args]);
   }
 
   /** Writes a command that runs this program, for a kubeconfig. */
   installCommand(): string {
     const command = join(this.home, 'portcullis');
-    writeFileSync(command, `#!/bin/sh\nexec ${process.execPath} ${entry} "$@"\n`, { mode: 0o700 });
+    writeFileSync(command, `#!/bin/sh\nexec ${process.execPath} ${PROGRAM} "$@"\n`, { mode: 0o700 });
     return command;
   }
 
@@ -54,17 +54,17 @@ export class Machine {
   /** Several commands one after another under one parent; the output of all together. */
   runUnderOneParent(times: number, ...args: readonly string[]): Promise<Ended> {
     const script = `code=0; ${'"$0" "$@" || code=$?; '.repeat(times)} exit $code`;
-    return this.ended(this.start(['sh', '-c', script, process.execPath, entry, ...args]));
+    return this.ended(this.start(['sh', '-c', script, process.execPath, PROGRAM, ...args]));
   }
 
   /** The plugin as a child of this process. */
   startPlugin(...args: readonly string[]): ChildProcess {
-    return this.start([process.execPath, entry, ...args]);
+    return this.start([process.execPath, PROGRAM, ...args]);
   }
 
   /** The plugin with a terminal for all three streams; what it writes to any comes out of stdout, and stdin is typed. */
   startAtTerminal(...args: readonly string[]): ChildProcess {
-    const command = [process.execPath, entry, ...args].map((text) => `'${text.replaceAll("'", `'\\''`)}'`).join(' ');
+    const command = [process.execPath, PROGRAM, ...args].map((text) => `'${text.replaceAll("'", `'\\''`)}'`).join(' ');
     return this.start(['script', '--quiet', '--return', '--command', `exec ${command}`, '/dev/null'], 'pipe');
   }
 
