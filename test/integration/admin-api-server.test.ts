@@ -12,8 +12,8 @@ import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
 
 const PREFIX = '/-/admin/api/v1';
 
-describe.each(['memory', 'redis'] as const)('on the %s store', (kind) => {
-  let redis: RedisServer | undefined;
+describe('the admin API of a server', () => {
+  let redis: RedisServer;
   let instance: RunningDemo;
   let root: OAuthClient;
   let admin: SignedIn;
@@ -27,15 +27,15 @@ describe.each(['memory', 'redis'] as const)('on the %s store', (kind) => {
   }
 
   beforeAll(async () => {
-    redis = kind === 'redis' ? await startRedis() : undefined;
-    instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
+    redis = await startRedis();
+    instance = await startTestInstance({ redis: redis.url });
     root = await newClient();
     admin = await root.signIn('root', { resource: ADMIN_AUDIENCE });
   });
   afterAll(async () => {
     await Promise.all(clients.map((client) => client.close()));
     await instance.stop();
-    await redis?.stop();
+    await redis.stop();
   });
 
   const read = (path: string) => root.get(`${PREFIX}/${path}`, admin.accessToken);

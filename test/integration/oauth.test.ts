@@ -17,16 +17,16 @@ const ADMIN = 'urn:portcullis:admin';
 /** Whose sessions no other test here ends. */
 const VERA = { name: 'vera', password: 'vera-demo' };
 
-describe.each(['memory', 'redis'] as const)('the authorization server on the %s store', (kind) => {
-  let redis: RedisServer | undefined;
+describe('the authorization server', () => {
+  let redis: RedisServer;
   let instance: RunningDemo;
   let endpoints: Endpoints;
   let plugin: OAuthClient;
   let thief: OAuthClient;
 
   beforeAll(async () => {
-    redis = kind === 'redis' ? await startRedis() : undefined;
-    instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
+    redis = await startRedis();
+    instance = await startTestInstance({ redis: redis.url });
     endpoints = {
       web: instance.urls.web,
       api: instance.urls.api,
@@ -39,7 +39,7 @@ describe.each(['memory', 'redis'] as const)('the authorization server on the %s 
     await plugin.close();
     await thief.close();
     await instance.stop();
-    await redis?.stop();
+    await redis.stop();
   });
 
   async function events(name: string): Promise<readonly AuditEvent[]> {

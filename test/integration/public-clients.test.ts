@@ -6,12 +6,12 @@ import { CLIENT, startPublicClientStage, type PublicClientStage } from '../suppo
 
 const DEMO = 'urn:portcullis:cluster:demo';
 
-describe.each(['memory', 'redis'] as const)('kubelogin on the %s store', (kind) => {
+describe('kubelogin', () => {
   let stage: PublicClientStage;
   let kubelogin: Kubelogin;
 
   beforeAll(async () => {
-    stage = await startPublicClientStage({ redis: kind === 'redis' });
+    stage = await startPublicClientStage();
     kubelogin = await stage.kubelogin();
   });
   afterAll(async () => {

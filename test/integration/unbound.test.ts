@@ -34,10 +34,10 @@ async function setAhead(stage: PublicClientStage, milliseconds: number): Promise
 const refreshTokenIn = ({ body }: Answer): string => String(body['refresh_token']);
 const sessionOf = (accessToken: string): string => String(decodeJwt(accessToken)['sid']);
 
-describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store', (kind) => {
+describe('with bindings off', () => {
   let stage: PublicClientStage;
   beforeAll(async () => {
-    stage = await startPublicClientStage({ redis: kind === 'redis', sessions: { binding: 'off' } });
+    stage = await startPublicClientStage({ sessions: { binding: 'off' } });
   });
   afterEach(() => setAhead(stage, 0));
   afterAll(async () => {
@@ -160,7 +160,7 @@ describe.each(['memory', 'redis'] as const)('with bindings off, on the %s store'
 describe('a third-party client whose setting changes', () => {
   let stage: PublicClientStage;
   beforeAll(async () => {
-    stage = await startPublicClientStage({ redis: true });
+    stage = await startPublicClientStage();
   });
   afterAll(async () => {
     await stage.stop();
@@ -182,7 +182,7 @@ describe('a third-party client whose setting changes', () => {
 describe('earlier sessions, when bindings are switched off', () => {
   let stage: PublicClientStage;
   beforeAll(async () => {
-    stage = await startPublicClientStage({ redis: true });
+    stage = await startPublicClientStage();
   });
   afterAll(async () => {
     await stage.stop();

@@ -31,8 +31,8 @@ workload:
   - { name: gone, issuer: "https://localhost:1", clusters: [demo], match: 'true' }
 `;
 
-describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, on the %s store', (kind) => {
-  let redis: RedisServer | undefined;
+describe('a workload at the token endpoint', () => {
+  let redis: RedisServer;
   let instance: RunningDemo;
   let server: RunningServer;
   let issuer: WorkloadIssuer;
@@ -40,8 +40,8 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
   let thief: OAuthClient;
 
   beforeAll(async () => {
-    redis = kind === 'redis' ? await startRedis() : undefined;
-    instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
+    redis = await startRedis();
+    instance = await startTestInstance({ redis: redis.url });
     issuer = await startWorkloadIssuer(instance.urls.web);
     server = await startWithRules();
     await server.ready;
@@ -56,7 +56,7 @@ describe.each(['memory', 'redis'] as const)('a workload at the token endpoint, o
     await server.stop();
     await instance.stop();
     await issuer.close();
-    await redis?.stop();
+    await redis.stop();
   });
 
   /** The same server on its own ports, with workload rules in its file. */

@@ -43,10 +43,10 @@ export const CLIENT: Config['sessions']['publicClients'][number] = {
 const PODS = '/api/v1/namespaces/default/pods';
 
 export async function startPublicClientStage(
-  options: { readonly redis?: boolean; readonly sessions?: Partial<Config['sessions']> } = {},
+  options: { readonly sessions?: Partial<Config['sessions']> } = {},
 ): Promise<PublicClientStage> {
-  const redis = options.redis === true ? await startRedis() : undefined;
-  const instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
+  const redis = await startRedis();
+  const instance = await startTestInstance({ redis: redis.url });
   // The same addresses, with the settings of the test.
   await instance.server.stop();
   const start = async (sessions: Partial<Config['sessions']> = {}): Promise<RunningServer> => {
@@ -94,7 +94,7 @@ export async function startPublicClientStage(
       await elsewhere.close();
       await server.stop();
       await instance.stop();
-      await redis?.stop();
+      await redis.stop();
     },
   };
 }
