@@ -17,8 +17,8 @@ import { startPagesStage, type PagesStage, type Who } from '../support/pages-sta
 import { PAGES, type PageRow } from '../support/pages-table.ts';
 
 const BUDGET_BYTES = 50_000;
-/** Where no developer views pictures. */
-const IS_CI = process.env['CI'] === 'true';
+/** Pictures of every page are for developers, and take a third of the time. */
+const KEEPS_PICTURES = process.env['PORTCULLIS_TEST_PICTURES'] === 'true';
 
 const LOOKED_AT = ['body', 'main', 'main > .card', 'h1', '.notice', '.button', '.top', '.brand'];
 const PROPERTIES = ['color', 'background-color', 'font-family', 'padding', 'border-radius'];
@@ -88,7 +88,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await stage.stop();
-  if (!IS_CI) console.log(`pictures of every page: ${ARTEFACTS}`);
+  if (KEEPS_PICTURES) console.log(`pictures of every page: ${ARTEFACTS}`);
 });
 
 interface Opened extends AsyncDisposable {
@@ -107,14 +107,14 @@ async function open({ at }: PageRow, who: Who): Promise<Opened> {
   return { page, watched, [Symbol.asyncDispose]: () => context.close() };
 }
 
-/** Checks the page at each width, and keeps pictures for developers. */
+/** Checks the page at each width, and keeps pictures where they are asked for. */
 async function layoutErrors(page: Page, name: string): Promise<readonly string[]> {
   const errors: string[] = [];
   for (const width of ALL_WIDTHS) {
     await resize(page, width);
     errors.push(...(await stickingOut(page)).map((error) => `${width} px: ${error}`));
   }
-  if (IS_CI) return errors;
+  if (!KEEPS_PICTURES) return errors;
   for (const scheme of SCHEMES) {
     await page.emulateMedia({ colorScheme: scheme });
     for (const width of WIDTHS) {
