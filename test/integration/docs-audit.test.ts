@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startTestInstance, temporaryFolder } from '../support/instance.ts';
+import { SOURCES } from '../support/built-program.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { terminalOf } from '../support/page-terminal.ts';
 import type { PageShell } from '../support/page-shell.ts';
@@ -25,7 +26,7 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
     folder = await temporaryFolder();
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    [root, alice] = await Promise.all([terminalOf(folder, 'root'), terminalOf(folder, 'alice')]);
+    [root, alice] = await Promise.all([terminalOf(folder, 'root', {}, SOURCES), terminalOf(folder, 'alice')]);
     for (const user of [root, alice])
       await user.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
     await alice.try('kubectl get secrets');

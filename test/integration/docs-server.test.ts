@@ -3,9 +3,10 @@
  * have signed in.
  */
 import { rm } from 'node:fs/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
+import { SOURCES } from '../support/built-program.ts';
 import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { terminalOf } from '../support/page-terminal.ts';
@@ -103,7 +104,9 @@ describe('an admin’s shell', { timeout: 120_000 }, () => {
 
   it('ends and locks an account without any admin as docs/cannot-revoke.md describes', async () => {
     const block = pageBlock('docs/cannot-revoke.md', 'portcullis revoke --config');
-    await root.run(
+    const server = await terminalOf(folder, 'operator', {}, SOURCES);
+    onTestFinished(() => server.close());
+    await server.run(
       withValues(block, {
         '/etc/portcullis/portcullis.yaml': instance.files.config,
         'PROVIDER/SUBJECT': 'demo/alice',

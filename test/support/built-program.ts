@@ -12,22 +12,26 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Below node_modules, where it finds the library of the keyring. */
 const DIR = join(ROOT, 'node_modules/.cache/portcullis');
 
-const SOURCES = `'${join(ROOT, 'src/main.ts')}'`;
+/** The program with the server's commands as well, quoted for sh. */
+export const SOURCES = `'${process.execPath}' '${join(ROOT, 'src/main.ts')}'`;
 
 /** The whole program, in the tests of a project with the setup below. */
 export const PROGRAM = join(DIR, 'portcullis.cjs');
 
-/** The same, known to every worker of a run that has built it. */
+/** Names the command before it, which serves kubectl from the cache, to every worker of a run that has built it. */
 const BUILT = 'PORTCULLIS_TEST_BUILT';
 
-/** Lets a demo's command start what its packages have, in a run that has built it, and not the sources. */
-export function startBuilt(command: string): void {
+/** The command of the packages in a run that has built it, quoted for sh; the whole program from its sources otherwise. */
+export function builtCommand(): string {
   const built = process.env[BUILT];
-  if (built === undefined) return;
+  return built === undefined ? SOURCES : `'${built}'`;
+}
+
+/** Lets a demo's command start it. */
+export function startBuilt(command: string): void {
   const script = readFileSync(command, 'utf8');
-  const changed = script.replace(SOURCES, `'${built}'`);
-  if (changed === script) throw new Error(`${command} does not start ${SOURCES}`);
-  writeFileSync(command, changed);
+  if (!script.includes(SOURCES)) throw new Error(`${command} does not start the sources`);
+  writeFileSync(command, script.replace(SOURCES, builtCommand()));
 }
 
 /** @returns the whole program, in that folder */
@@ -41,15 +45,29 @@ export async function buildProgram(dir: string): Promise<string> {
   return join(dir, 'portcullis.cjs');
 }
 
+/** As in the packages: the shell front, and what it starts for everything else. */
+function putFront(): void {
+  for (const folder of ['bin', 'lib/portcullis']) mkdirSync(join(DIR, folder), { recursive: true });
+  put(join(DIR, 'bin/portcullis'), readFileSync(join(ROOT, 'src/cli-package/portcullis.sh'), 'utf8'), 0o755);
+  const full = `#!/bin/sh\nexec '${process.execPath}' '${PROGRAM}' "$@"\n`;
+  put(join(DIR, 'lib/portcullis/portcullis'), full, 0o755);
+}
+
 /** Another run of tests may start the same file meanwhile. */
-function put(path: string, text: string): void {
+function put(path: string, text: string, mode = 0o644): void {
   const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, text);
+  writeFileSync(draft, text, { mode });
   renameSync(draft, path);
+}
+
+async function build(): Promise<void> {
+  await buildProgram(DIR);
+  putFront();
+  process.env[BUILT] = join(DIR, 'bin/portcullis');
 }
 
 /** Vitest calls it before the first test of a project, and before tests run again. */
 export default async function setup(project: TestProject): Promise<void> {
-  process.env[BUILT] = await buildProgram(DIR);
-  project.onTestsRerun(async () => void (await buildProgram(DIR)));
+  await build();
+  project.onTestsRerun(build);
 }

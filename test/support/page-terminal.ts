@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ROOT } from '../unit/docs/markdown.ts';
+import { builtCommand } from './built-program.ts';
 import { programsIn } from './page-blocks.ts';
 import { PageShell } from './page-shell.ts';
 
@@ -11,11 +11,17 @@ const BROWSER = fileURLToPath(new URL('../../demo/headless-browser.ts', import.m
 /**
  * @param user of the demo's identity provider, who signs in when a browser opens
  * @param more environment in addition, such as that of a network with a proxy
+ * @param portcullis what the command starts, quoted for sh
  */
-export async function terminalOf(folder: string, user: string, more: NodeJS.ProcessEnv = {}): Promise<PageShell> {
+export async function terminalOf(
+  folder: string,
+  user: string,
+  more: NodeJS.ProcessEnv = {},
+  portcullis = builtCommand(),
+): Promise<PageShell> {
   const home = join(folder, `home-of-${user}`);
   await mkdir(home, { recursive: true });
-  const bin = await programsIn(home, { portcullis: `exec '${process.execPath}' '${ROOT}src/main.ts' "$@"` });
+  const bin = await programsIn(home, { portcullis: `exec ${portcullis} "$@"` });
   return new PageShell(home, {
     HOME: home,
     KUBECONFIG: join(home, '.kube', 'config'),
