@@ -23,7 +23,7 @@ import {
 } from '../../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
 import { ROOT } from '../../unit/docs/markdown.ts';
-import { audited, begin, configWith, HURRIED, portcullis, type Ended } from './on-server.ts';
+import { audited, begin, configWith, HURRIED, portcullis, portcullisInTurn, type Ended } from './on-server.ts';
 
 describe('revoke and lock --config, on the server’s own shell', { timeout: 120_000 }, () => {
   const PODS = '/api/v1/namespaces/default/pods';
@@ -235,34 +235,36 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
     expect(await instance.server.store.locks.remove('demo/bob')).toBe(true);
   });
 
-  test.each([
-    [2, 'exactly one target', []],
-    [2, 'exactly one target', ['--all', '--provider', 'demo']],
-    [2, 'an account is PROVIDER/SUBJECT', ['--account', 'alice']],
-    [2, 'a lock is for one account', ['--provider', 'demo', '--lock']],
-    [2, 'no terminal to ask', ['--all']],
-    [2, 'An approval is for the admin API', ['--account', 'demo/alice', '--approval', 'id']],
-    [4, 'no live session of this id', ['--session', 'none']],
-    [4, 'No live session has this username', ['--username', 'demo:none']],
-    [4, 'no identity provider of this name', ['--provider', 'dmeo']],
-    [4, 'There are: demo', ['--account', 'dmeo/alice']],
-    [4, 'no workload rule of this name', ['--workload', 'none', '--subject', 'none']],
-    [1, 'the name may be mistyped', ['--account', 'demo/none', '--lock']],
-  ])('exits with %d and says “%s”, for %j', async (code, said, args) => {
+  test('names what is wrong with a target, with an exit code for scripts and nothing in the audit log', async () => {
+    const rows: readonly (readonly [number, string, readonly string[]])[] = [
+      [2, 'exactly one target', []],
+      [2, 'exactly one target', ['--all', '--provider', 'demo']],
+      [2, 'an account is PROVIDER/SUBJECT', ['--account', 'alice']],
+      [2, 'a lock is for one account', ['--provider', 'demo', '--lock']],
+      [2, 'no terminal to ask', ['--all']],
+      [2, 'An approval is for the admin API', ['--account', 'demo/alice', '--approval', 'id']],
+      [4, 'no live session of this id', ['--session', 'none']],
+      [4, 'No live session has this username', ['--username', 'demo:none']],
+      [4, 'no identity provider of this name', ['--provider', 'dmeo']],
+      [4, 'There are: demo', ['--account', 'dmeo/alice']],
+      [4, 'no workload rule of this name', ['--workload', 'none', '--subject', 'none']],
+      [1, 'the name may be mistyped', ['--account', 'demo/none', '--lock']],
+    ];
     const before = (await audited(instance, 'revocation')).length;
-    expect(await revoke(...args)).toMatchObject({ code, stdout: '', stderr: expect.stringContaining(said) });
+    const line = ['revoke', '--config', instance.files.config, '--reason', 'INC-4711'];
+    const ended = await portcullisInTurn(rows.map(([, , args]) => [...line, ...args]));
+    expect(ended).toEqual(rows.map(([code, said]) => ({ code, stdout: '', stderr: expect.stringContaining(said) })));
     expect(await audited(instance, 'revocation')).toHaveLength(before);
   });
 
   test('exits with 2 for a lock without an account or a reason, and for an invalid configuration', async () => {
-    const lock = (...args: readonly string[]) => portcullis('lock', ...args);
-    const { config } = instance.files;
-    expect(await lock('--config', config)).toMatchObject({ code: 2, stderr: expect.stringContaining('an account') });
-    expect(await lock('--config', config, 'demo/bob')).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('--reason'),
-    });
-    expect((await lock('--config', '/nonexistent.yaml', 'demo/bob', '--reason', 'INC')).code).toBe(2);
+    const lock = ['lock', '--config', instance.files.config];
+    const nowhere = ['lock', '--config', '/nonexistent.yaml', 'demo/bob', '--reason', 'INC'];
+    expect(await portcullisInTurn([lock, [...lock, 'demo/bob'], nowhere])).toMatchObject([
+      { code: 2, stderr: expect.stringContaining('an account') },
+      { code: 2, stderr: expect.stringContaining('--reason') },
+      { code: 2 },
+    ]);
   });
 
   test('exits with 1 while the store is unavailable, with nothing in the audit log', async () => {

@@ -8,7 +8,7 @@ import type { RunningDemo } from '../../../demo/launch.ts';
 import { Collector } from '../../support/audit-collector.ts';
 import { startTestInstance } from '../../support/instance.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
-import { audited, begin, configWith, HURRIED, portcullis, type Ended } from './on-server.ts';
+import { audited, begin, configWith, HURRIED, portcullis, portcullisInTurn, type Ended } from './on-server.ts';
 
 describe('unlock --config, on the server’s own shell', () => {
   let redis: RedisServer;
@@ -100,12 +100,14 @@ describe('unlock --config, on the server’s own shell', () => {
     expect(await readFile(join(spoolDir, 'owner'), 'utf8')).toBe(owner);
   });
 
-  test.each([[[]], [['demo/one', '--all']], [['demo']]])('%j is a usage error', async (args) => {
-    expect(await unlock(...args)).toMatchObject({ code: 2, stdout: '' });
+  test('exits 2 for wrong use, and for an invalid configuration', async () => {
+    const { config } = instance.files;
+    const wrong = [[config], [config, 'demo/one', '--all'], [config, 'demo'], ['/nonexistent.yaml', 'demo/one']];
+    const ended = await portcullisInTurn(wrong.map((args) => ['unlock', '--config', ...args]));
+    expect(ended).toEqual(wrong.map(() => ({ code: 2, stdout: '', stderr: expect.stringMatching(/./) })));
   });
 
-  test('exits 2 for an invalid configuration, and 1 for an unavailable store with nothing in the audit log', async () => {
-    expect((await portcullis('unlock', '--config', '/nonexistent.yaml', 'demo/one')).code).toBe(2);
+  test('exits 1 for an unavailable store with nothing in the audit log', async () => {
     const before = (await audited(instance, 'unlock')).length;
     redis.pause();
     const ended = await begin(HURRIED, 'unlock', '--config', instance.files.config, 'demo/one').ended;
