@@ -126,15 +126,18 @@ export interface Finding {
 
 /** @param isCode identifiers are looked into, word by word */
 export function unwantedIn(text: string, isCode: boolean): readonly Finding[] {
-  return text.split('\n').flatMap((source, index) => {
-    const known = STABLE.reduce((left, name) => left.replaceAll(name, ''), source);
-    // What stands inside `single` back-ticks is a name, of which only the whole could be changed.
-    const plain = isCode ? spaced(known) : known.replaceAll(/`[^` ]*`/g, '``');
-    return PATTERNS.filter(({ entry }) => isCode || entry.onlyInCode !== true).flatMap(({ entry, pattern }) =>
-      [...plain.matchAll(pattern)].map(([found]) => ({ line: index + 1, found, write: entry.write })),
-    );
-  });
+  // The whole text at once: line by line it takes seven times as long.
+  const known = STABLE.reduce((left, name) => left.replaceAll(name, ''), text);
+  // What stands inside `single` back-ticks is a name, of which only the whole could be changed.
+  const plain = isCode ? spaced(known) : known.replaceAll(/`[^`\n ]*`/g, '``');
+  return PATTERNS.filter(({ entry }) => isCode || entry.onlyInCode !== true)
+    .flatMap(({ entry: { write }, pattern }) =>
+      [...plain.matchAll(pattern)].map(({ 0: found, index }) => ({ line: lineAt(plain, index), found, write })),
+    )
+    .toSorted((one, other) => one.line - other.line);
 }
+
+const lineAt = (text: string, index: number): number => text.slice(0, index).split('\n').length;
 
 const TEXT = /\.(?:ts|lua|md|css|js|mjs|ya?ml|tpl|txt|json|sh|pml|py)$|\/(?:Dockerfile|Makefile)$/;
 /** Frozen, generated from a source that is checked, or the list itself. */
