@@ -9,7 +9,8 @@ for (const args of JSON.parse(process.argv[2] ?? '[]') as readonly string[][]) {
   Object.assign(process.stdout, { write: (text: string) => ((stdout += text), true) });
   Object.assign(process.stderr, { write: (text: string) => ((stderr += text), true) });
   process.exitCode = 0;
-  await createProgram(process.env).parseAsync(args, { from: 'user' });
+  const program = await createProgram(process.env, args[0]);
+  await program.parseAsync(args, { from: 'user' });
   ended.push({ code: process.exitCode, stdout, stderr });
 }
 process.exitCode = 0;
