@@ -3,6 +3,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { Writable } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   createAuditTrail,
@@ -116,6 +117,72 @@ describe('a long queue', () => {
     await pushMuch(2.5 * MEBIBYTE);
     expect((await pushMuch(MEBIBYTE)).longestMs).toBeLessThanOrEqual(1000);
     await sink.close();
+  });
+
+  it.each([
+    { what: 'a slow reader', remote: false, atFour: 205, atTwo: 103 },
+    { what: 'never at another machine, which no change waits for', remote: true, atFour: 410, atTwo: 410 },
+  ])('holds back who has much of what others would wait for too long: $what', async ({ remote, atFour, atTwo }) => {
+    const asEver = 410;
+    let nowMs = 0;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+    onTestFinished(() => clock.mockRestore());
+    let takes = MEBIBYTE;
+    const target: LineTarget = {
+      type: 'stdout',
+      location: 'a reader',
+      readyImmediately: true,
+      remote,
+      prepare: async () => 'same',
+      write: async (bytes) => {
+        nowMs += (1000 * bytes.length) / takes;
+        return bytes.length;
+      },
+      close: async () => undefined,
+    };
+    const sink = new LineSink(target, { limits: { ...LIMITS, stallMs: 2000 }, holds: true });
+    onTestFinished(() => sink.close());
+    const push = (account: string, lines: number): void => {
+      for (const _ of range(lines)) sink.push(LINE, { account });
+    };
+    const writeAt = async (speed: number, lines = 400): Promise<void> => {
+      await sink.flush();
+      takes = speed;
+      push('corp/0', lines);
+      await sink.flush();
+    };
+    /** Lines of one account at which it is held back. */
+    const heldBackFrom = (account = 'corp/1'): number => {
+      let lines = 0;
+      for (; lines < 1000 && !sink.isBackloggedFor(account); lines += 1) push(account, 1);
+      return lines;
+    };
+    const muchLater = async (): Promise<void> => {
+      await sink.flush();
+      await turn();
+      nowMs += 20_000;
+    };
+    // Nothing is known of it yet, and a small write says nothing of large ones.
+    expect(heldBackFrom()).toBe(asEver);
+    await muchLater();
+    await writeAt(10_000, 1);
+    expect(heldBackFrom()).toBe(asEver);
+    await writeAt(100 * MEBIBYTE);
+    expect(heldBackFrom()).toBe(asEver);
+    await writeAt(4 * MEBIBYTE);
+    expect(heldBackFrom()).toBe(atFour);
+    await writeAt(2 * MEBIBYTE);
+    expect(heldBackFrom()).toBe(atTwo);
+    // However many others have much, one who has little goes on.
+    expect(sink.isBackloggedFor('corp/2')).toBe(false);
+    push('corp/2', 6);
+    for (const n of range(12)) push(`other/${n}`, 60);
+    expect([sink.isBackloggedFor('other/1'), sink.isBackloggedFor('corp/2')]).toEqual([!remote, false]);
+    await sink.flush();
+    expect(sink.isBackloggedFor('other/1')).toBe(false);
+    // What was slow may be so no more.
+    await muchLater();
+    expect(heldBackFrom()).toBe(asEver);
   });
 
   it('carries no file far beyond the size at which it ends', async () => {
