@@ -48,6 +48,8 @@ const TIGHT = 0.6;
 const ROOMY = 0.5;
 /** From here on requests in flight give way too. */
 const CRITICAL = 0.7;
+/** From here on there are never more again. */
+const FULL = 0.85;
 /** Of the memory: for each further one there may be fewer connections. */
 const STEP = 0.01;
 /** All that is open is looked at, which takes a millisecond for a thousand. */
@@ -299,7 +301,8 @@ export class ConnectionLimit {
   /** An attacker fills at once what becomes free, so where memory is critical it becomes free more slowly. */
   #easeOff(used: number): void {
     const [steadyMs, more] = used < CRITICAL ? [STEADY_MS, 1 / 4] : [6 * STEADY_MS, SPACE_SHARE];
-    if (!this.#isTight || performance.now() - this.#steadySinceMs < steadyMs) return;
+    // And not at all where each time might be the last.
+    if (!this.#isTight || used >= FULL || performance.now() - this.#steadySinceMs < steadyMs) return;
     this.#most = Math.min(this.#options.most, Math.ceil(this.#most * (1 + more)));
     // Never up: an attacker's grows by less than a step in this time.
     this.#tightFrom = Math.max(TIGHT, Math.min(this.#tightFrom, Math.max(used + STEP, this.#tightFrom - STEP)));
@@ -353,13 +356,14 @@ export class ConnectionLimit {
     const ofSilent = this.#close(longestFirst(silent, withoutUserMs), Math.max(this.#missing(), this.#excess()));
     // Nor does a handshake that takes a while give way to those that are new, and may not give way yet themselves.
     const ofOthers = Math.max(this.#missing(), this.#excess() - (silent.length - ofSilent));
-    const others = [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent !== true);
+    const others = (): readonly Occupant[] =>
+      [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent !== true);
     // Nothing of a cluster is in flight on them. An attacker leaves a 401 unread, or sends half a request, on 3,100 of
     // them: 1 GiB. Those with large certificates are opened faster than two seconds pass.
-    const heavy = others.filter(({ weight = 1 }) => weight >= HEAVY);
+    const heavy = others().filter(({ weight = 1 }) => weight >= HEAVY);
     const ofHeavy = this.#close(longestFirst(heavy, performance.now(), heldSinceOf), ofOthers);
     const left = Math.max(this.#missing(), this.#excess() - (silent.length - ofSilent));
-    const closed = ofSilent + ofHeavy + this.#close(longestFirst(others, withoutUserMs, heldSinceOf), left);
+    const closed = ofSilent + ofHeavy + this.#close(longestFirst(others(), withoutUserMs, heldSinceOf), left);
     // An attacker opens all there may be within a moment, which may not give way yet. In place of a user's it would
     // only open another one, until no user has any.
     const ofUsers = (): number => this.#missing() - Math.max(0, this.#excess());
