@@ -11,10 +11,10 @@ import { allSent, busyFor } from '../support/busy.ts';
 import { answering, sealingKeys, workbench, type Workbench } from './redis-stores.ts';
 
 /**
- * The 250 ms of a command and a little, by the same rule (src/timing/timing.ts) and after as much sealing as a method
- * does: a busy machine delays both alike.
+ * The 250 ms of a command, by the same rule (src/timing/timing.ts), and less than those of two: a method that tries again
+ * is too late. What is left is for sealing, which a busy machine delays.
  */
-const SOON_MS = 300;
+const SOON_MS = 450;
 const sealer = createSealer(sealingKeys());
 
 /** Every method there is, so that a new one cannot be forgotten. */
