@@ -54,8 +54,8 @@ const CONNECTION_BYTES = 80_000;
 const STREAM_BYTES = 26_000;
 const LATE_BYTES = 300_000;
 /**
- * Of the system's buffer for a socket whose client does not read (`tcp_wmem`): one account had 95 tunnels, 1.1 GB, none of
- * it in this process.
+ * Of the system's buffer for a socket that is not read (`tcp_wmem`): one account had 95 tunnels, 1.1 GB, none of it in this
+ * process. Four sent as much to pods that read nothing, and a user with 300 quiet watches lost 241 of them.
  */
 const SEND_BUFFER_BYTES = 4 * 2 ** 20;
 /** Of a line of a head, in the parser's list and in ours, until its request ends. */
@@ -85,6 +85,8 @@ export interface OpenResponse {
   lateMs?(nowMs: number): number;
   /** Lines of its request's head that are kept. */
   readonly headLines: number;
+  /** Bytes of its client that were sent on: the API server may not have taken them. */
+  readonly bytesIn: number;
   /** Ends what is in flight, because its connection gives way: says so to the client and in the audit log. */
   giveWay?(): void;
 }
@@ -424,7 +426,8 @@ class TlsConnection implements ClientConnection {
     let bytes = late * LATE_BYTES;
     // What waits in this process does so because that buffer is full; over HTTP/2 it waits in its streams.
     if (late > 0 || this.#socket.writableLength > 0) bytes += SEND_BUFFER_BYTES;
-    for (const { response } of this.#open) bytes += STREAM_BYTES + response.headLines * LINE_BYTES;
+    for (const { response } of this.#open)
+      bytes += STREAM_BYTES + response.headLines * LINE_BYTES + Math.min(response.bytesIn, SEND_BUFFER_BYTES);
     return Math.floor(bytes / CONNECTION_BYTES);
   }
 

@@ -38,6 +38,8 @@ interface Side {
   readonly socket: Duplex;
   readonly flow: Flow;
   readonly reset: () => void;
+  /** Ends it where it has not taken what was left for it. */
+  readonly giveUp: () => void;
 }
 
 /**
@@ -46,8 +48,17 @@ interface Side {
  */
 export function joinSockets(options: TunnelOptions): Pass {
   const { clientHead, mayPass, fromClient, fromUpstream } = options;
-  const client = { socket: options.client, flow: options.client, reset: options.resetClient };
-  const upstream = { socket: options.upstream, flow: options.upstreamFlow, reset: options.resetUpstream };
+  const { resetClient: reset, resetUpstream } = options;
+  // What a slow client has not read yet, the system sends without us.
+  const client = { socket: options.client, flow: options.client, reset, giveUp: () => void options.client.destroy() };
+  // An attacker sends 4 MB to a pod that does not read, and leaves: the system would keep them for minutes, of a socket
+  // that is no one's any more.
+  const upstream = {
+    socket: options.upstream,
+    flow: options.upstreamFlow,
+    reset: resetUpstream,
+    giveUp: resetUpstream,
+  };
   const toUpstream = carry(client, upstream, (piece) => mayPass() && (fromClient(piece), true));
   const toClient = carry(upstream, client, (piece) => mayPass() && (fromUpstream(piece), true));
   if (clientHead.length > 0) toUpstream(clientHead);
@@ -70,7 +81,7 @@ function carry(from: Side, to: Side, take: (piece: Buffer) => boolean): Pass {
     if (to.socket.destroyed) return;
     // It may wait for buffer space that will not come. Whatever it still sends is dropped, so that its end is seen.
     to.flow.resume();
-    const timer = setTimeout(() => to.socket.destroy(), CLOSE_GRACE_MS);
+    const timer = setTimeout(() => to.giveUp(), CLOSE_GRACE_MS);
     timer.unref();
     to.socket.once('close', () => clearTimeout(timer));
   });

@@ -118,6 +118,10 @@ export class UpgradeSide implements ClientSide {
     return this.#exchange.facts.raw.length / 2;
   }
 
+  get bytesIn(): number {
+    return this.#exchange.audit.bytesIn;
+  }
+
   get waiting(): number {
     return this.#socket.writableLength;
   }

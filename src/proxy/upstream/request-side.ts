@@ -57,6 +57,10 @@ export class RequestSide implements ClientSide {
     return (this.#open?.request.raw.length ?? 0) / 2;
   }
 
+  get bytesIn(): number {
+    return this.#open?.exchange.audit.bytesIn ?? 0;
+  }
+
   lateMs(nowMs: number): number {
     return this.#open?.exchange.lateMs(nowMs) ?? 0;
   }

@@ -489,9 +489,17 @@ it('its client is late once it is with all that is open, in flight at a cluster 
   if (!paired.ok) throw new Error(paired.reason);
   const connection = paired.value;
   const late = { upload: 0, other: 2_999 };
+  const sent = { upload: 0, other: 0 };
   const open = (name: keyof typeof late): (() => void) =>
     connection.responseOpened(
-      { finished: false, awaitsClient: false, inFlight: true, headLines: 5, lateMs: () => late[name] },
+      {
+        finished: false,
+        awaitsClient: false,
+        inFlight: true,
+        headLines: 5,
+        bytesIn: sent[name],
+        lateMs: () => late[name],
+      },
       () => undefined,
     );
   const since = (): number | undefined => occupants[0]?.lateSinceMs;
@@ -509,4 +517,8 @@ it('its client is late once it is with all that is open, in flight at a cluster 
   close();
   expect([...states, since()]).toEqual([undefined, undefined, performance.now() - 3_000]);
   expect(weights).toEqual([0, 53, 56]);
+  // Sent to a pod that does not read: of more than a buffer, no more is held.
+  [late.upload, sent.other] = [0, 10 ** 9];
+  open('other');
+  expect(occupants[0]?.openWeight).toBe(53);
 });

@@ -11,12 +11,15 @@ interface Ends {
   /** The two peers that use it. */
   readonly user: Duplex;
   readonly server: Duplex;
+  /** The sides that were reset. */
+  readonly resets: readonly string[];
 }
 
 function join(): Ends {
   const [client, user] = duplexPair();
   const [upstream, server] = duplexPair();
   const none = Buffer.alloc(0);
+  const resets: string[] = [];
   const toClient = joinSockets({
     client,
     upstream,
@@ -25,12 +28,18 @@ function join(): Ends {
     mayPass: () => true,
     fromClient: () => undefined,
     fromUpstream: () => undefined,
-    resetClient: () => client.destroy(),
-    resetUpstream: () => upstream.destroy(),
+    resetClient: () => {
+      resets.push('client');
+      client.destroy();
+    },
+    resetUpstream: () => {
+      resets.push('upstream');
+      upstream.destroy();
+    },
   });
   upstream.on('data', (piece: Buffer) => toClient(piece));
   for (const end of [user, server]) end.resume();
-  return { client, upstream, user, server };
+  return { client, upstream, user, server, resets };
 }
 
 const closed = (...streams: readonly Duplex[]): Promise<unknown> =>
@@ -61,8 +70,8 @@ describe('a tunnel', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('closes a side that does not follow the other, after a grace', async () => {
-    const { client, upstream, user } = join();
+  it('resets an API server’s side that does not follow the client’s after a grace, with what it has not taken', async () => {
+    const { client, upstream, user, resets } = join();
     user.end();
     upstream.on('end', () => undefined);
     client.end();
@@ -71,6 +80,17 @@ describe('a tunnel', () => {
     expect(vi.getTimerCount()).toBe(1);
     vi.runAllTimers();
     await closed(upstream);
-    expect(vi.getTimerCount()).toBe(0);
+    expect([vi.getTimerCount(), resets]).toEqual([0, ['upstream']]);
+  });
+
+  it('closes a client’s side that does not follow the other, and leaves what it has not read yet to the system', async () => {
+    const { client, upstream, server, resets } = join();
+    server.end();
+    client.on('end', () => undefined);
+    upstream.end();
+    await closed(upstream);
+    vi.runAllTimers();
+    await closed(client);
+    expect([vi.getTimerCount(), resets]).toEqual([0, []]);
   });
 });
