@@ -167,9 +167,11 @@ export class LineSink {
    * is space as well.
    */
   isBackloggedFor(account: string): boolean {
+    const waiting = this.#queuedBytes + this.#heldBytes;
+    // Asked for each request, and mostly nothing waits.
+    if (waiting === 0) return false;
     const { queueBytes, stallMs } = this.#parts.limits;
     const inTime = this.#speed.bytesPerMs * stallMs;
-    const waiting = this.#queuedBytes + this.#heldBytes;
     if (waiting < Math.min(queueBytes, inTime) * BACKLOGGED_FROM || this.#isOut) return false;
     const share = Math.max(this.#shareOf(inTime), inTime * LITTLE);
     return this.#load.of(account) > Math.min(this.#shareOf(queueBytes), share);
