@@ -25,45 +25,29 @@
  * and what an account has beyond its share takes no space of others but for the connections themselves.
  *
  * Five accounts had 400 requests in flight each, on connections of 400 kB: 97 % of 1 GiB, although all that waited for
- * its client was closed. So where memory is short, an account's share is smaller by as much as their number is, for
- * every connection; and where it is critical, what is in flight gives way too, of the accounts with the most, counted by
+ * its client was closed. So where memory is short there may be fewer (`connection-ceiling.ts`), of which one account has
+ * a quarter at most; and where it is critical, what is in flight gives way too, of the accounts with the most, counted by
  * what is open on their connections. The system would end the process otherwise, with everyone's requests.
  */
 
 import type { Clock } from '../../contracts/clock.ts';
 import type { ProxyLogger, ProxyMetrics } from '../dependencies.ts';
+import { ConnectionCeiling, SPACE_SHARE, SWEEP_MS, type CeilingOptions } from './connection-ceiling.ts';
 
 /** Of `limits.connections`: enough for all who sign in at the same moment. */
 const UNAUTHENTICATED_SHARE = 1 / 5;
-/** Of all connections: as many are kept free where others wait for their clients. */
-const SPACE_SHARE = 1 / 16;
 /** Of `limits.connections`. */
 const ACCOUNT_SHARE = 1 / 16;
 /** The jobs of a fleet with one account have hundreds at the same time, also where the share is small. */
 const LEAST_OF_AN_ACCOUNT = 256;
-/** Of `limits.connections`: as many there may be however little memory is left. */
-const LEAST_SHARE = 1 / 32;
-/** Of the memory that the process may have: from here on there may be fewer connections, and below it as many as ever. */
-const TIGHT = 0.6;
-const ROOMY = 0.5;
-/** From here on requests in flight give way too. */
-const CRITICAL = 0.7;
-/** From here on there are never more again. */
-const FULL = 0.85;
-/** Of the memory: for each further one there may be fewer connections. */
-const STEP = 0.01;
 /** All that is open is looked at, which takes a millisecond for a thousand. */
 const WEIGHED_EVERY_MS = 1_000;
-/** After so long without a step there may be more of them again. */
-const STEADY_MS = 10_000;
 /** Of the connections that there may be then: as many has one account at most. */
 const TIGHT_SHARE = 1 / 4;
 /** So much shorter is the wait then of connections on which no credential was accepted. */
 const TIGHT_WAIT = 4;
 /** A user's counts as so many only while data that came with its handshake waits to be decrypted. */
 const HEAVY = 3;
-/** Between two sweeps, each of which goes through all connections. */
-const SWEEP_MS = 250;
 const REPORT_EVERY_MS = 60_000;
 
 /** Returns how many connections one account has, but for what is in flight at a cluster. */
@@ -87,13 +71,9 @@ export interface Occupant {
   giveWay(): void;
 }
 
-export interface ConnectionLimitOptions {
-  /** `limits.connections`. */
-  readonly most: number;
+export interface ConnectionLimitOptions extends CeilingOptions {
   /** How long a connection may wait for its client in any case. Milliseconds. */
   readonly waitMs: number;
-  /** Returns which share of the memory that the process may have is in use (`memory.ts`). */
-  readonly memoryInUse: () => number;
   /** @param count connections that were closed */
   readonly onClosed: (count: number) => void;
 }
@@ -143,21 +123,14 @@ export class ConnectionLimit {
   /** Accounts with more than their share. */
   readonly #beyond = new Set<string>();
   readonly #mostOfAccount: number;
-  /** At this moment. */
-  #most: number;
-  /** Of the memory: the share from which on there may be fewer next. */
-  #tightFrom = TIGHT;
-  /** What is in flight gives way, by the next sweep. */
-  #isCritical = false;
+  readonly #ceiling: ConnectionCeiling;
   #countsOpen = false;
   #weighedMs = -Infinity;
-  #lookedMs = -Infinity;
-  #steadySinceMs = 0;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(options: ConnectionLimitOptions) {
     this.#options = options;
-    this.#most = options.most;
+    this.#ceiling = new ConnectionCeiling(options);
     this.#mostOfAccount = connectionsOfAccount(options.most);
   }
 
@@ -196,7 +169,7 @@ export class ConnectionLimit {
   #hasSpaceFor({ weight = 1 }: Occupant, account: string): boolean {
     const own = this.#accounts.get(account);
     const share = this.#shareNow;
-    const mayBeMore = !this.#isTight || this.#missing() <= 0;
+    const mayBeMore = !this.#ceiling.isTight || this.#missing() <= 0;
     if (own === undefined || (weight === 1 && mayBeMore)) return weight <= share;
     const most = share - weight;
     if (own.weight <= most) return true;
@@ -245,15 +218,13 @@ export class ConnectionLimit {
 
   /** What an account may have at this moment. */
   get #shareNow(): number {
-    return this.#isTight ? Math.min(this.#mostOfAccount, Math.ceil(this.#most * TIGHT_SHARE)) : this.#mostOfAccount;
+    return this.#ceiling.isTight
+      ? Math.min(this.#mostOfAccount, Math.ceil(this.#ceiling.most * TIGHT_SHARE))
+      : this.#mostOfAccount;
   }
 
   get #beforeMs(): number {
     return performance.now() - this.#options.waitMs;
-  }
-
-  get #least(): number {
-    return Math.ceil(this.#options.most * LEAST_SHARE);
   }
 
   /** Again and again for as long as there are too many: those that are new may not give way yet. */
@@ -265,53 +236,16 @@ export class ConnectionLimit {
       this.#sweep = undefined;
       this.#followMemory();
       if (this.#isCrowded) this.#makeSpace();
-      this.#isCritical = false;
+      this.#ceiling.swept();
       this.#sweepSoon();
     }, SWEEP_MS).unref();
   }
 
-  /**
-   * What is closed gives its memory back to this process, and seldom to the system. So it is growth that counts: for each
-   * step, there may be a sixteenth fewer, and while there is none, slowly more again.
-   */
   #followMemory(): void {
-    const nowMs = performance.now();
-    if (nowMs - this.#lookedMs < SWEEP_MS) return;
-    this.#lookedMs = nowMs;
-    const { most } = this.#options;
-    const used = this.#options.memoryInUse();
-    this.#weighOpen(used >= ROOMY);
-    if (used < ROOMY) {
-      this.#most = most;
-      this.#tightFrom = TIGHT;
-    } else if (this.#weight <= this.#least) {
-      // What is in use is not for these few.
-      this.#tightFrom = Math.max(this.#tightFrom, used + STEP);
-      this.#easeOff(used);
-    } else if (used >= this.#tightFrom) {
-      this.#most = Math.max(this.#least, Math.min(this.#most, this.#counted));
-      this.#tightFrom += STEP;
-      this.#isCritical ||= used >= CRITICAL;
-      this.#steadySinceMs = nowMs;
-    } else {
-      this.#easeOff(used);
-    }
-  }
-
-  /** An attacker fills at once what becomes free, so where memory is critical it becomes free more slowly. */
-  #easeOff(used: number): void {
-    const [steadyMs, more] = used < CRITICAL ? [STEADY_MS, 1 / 4] : [6 * STEADY_MS, SPACE_SHARE];
-    // And not at all where each time might be the last.
-    if (!this.#isTight || used >= FULL || performance.now() - this.#steadySinceMs < steadyMs) return;
-    this.#most = Math.min(this.#options.most, Math.ceil(this.#most * (1 + more)));
-    // Never up: an attacker's grows by less than a step in this time.
-    this.#tightFrom = Math.max(TIGHT, Math.min(this.#tightFrom, Math.max(used + STEP, this.#tightFrom - STEP)));
-    this.#steadySinceMs = performance.now();
-  }
-
-  /** There may be fewer than as many as ever. */
-  get #isTight(): boolean {
-    return this.#most < this.#options.most;
+    this.#ceiling.follow((isFilling) => {
+      this.#weighOpen(isFilling);
+      return { weight: this.#weight, counted: this.#counted };
+    });
   }
 
   /**
@@ -320,7 +254,7 @@ export class ConnectionLimit {
    */
   #weighOpen(counts: boolean): void {
     const nowMs = performance.now();
-    if (counts ? !this.#isTight && nowMs - this.#weighedMs < WEIGHED_EVERY_MS : !this.#countsOpen) return;
+    if (counts ? !this.#ceiling.isTight && nowMs - this.#weighedMs < WEIGHED_EVERY_MS : !this.#countsOpen) return;
     this.#countsOpen = counts;
     this.#weighedMs = nowMs;
     for (const occupant of this.#users.members) this.#setUsers(occupant, this.#accountOf.get(occupant));
@@ -346,7 +280,7 @@ export class ConnectionLimit {
   #makeSpace(): void {
     const beforeMs = this.#beforeMs;
     // An attacker opens a thousand a second, and each step that memory grows by them would cost users theirs.
-    const withoutUserMs = this.#isTight ? performance.now() - this.#options.waitMs / TIGHT_WAIT : beforeMs;
+    const withoutUserMs = this.#ceiling.isTight ? performance.now() - this.#options.waitMs / TIGHT_WAIT : beforeMs;
     let ofAccounts = 0;
     for (const account of this.#beyond) {
       const own = this.#accounts.get(account) ?? new Group();
@@ -367,7 +301,7 @@ export class ConnectionLimit {
     // An attacker opens all there may be within a moment, which may not give way yet. In place of a user's it would
     // only open another one, until no user has any.
     const ofUsers = (): number => this.#missing() - Math.max(0, this.#excess());
-    const ofLargest = this.#isTight ? this.#closeOfLargest(ofUsers(), beforeMs) : 0;
+    const ofLargest = this.#ceiling.isTight ? this.#closeOfLargest(ofUsers(), beforeMs) : 0;
     const all = ofAccounts + closed + ofLargest + this.#close(longestFirst(this.#users.members, beforeMs), ofUsers());
     if (all > 0) this.#options.onClosed(all);
   }
@@ -388,7 +322,7 @@ export class ConnectionLimit {
       const atMost = own.weight - left;
       closed += this.#closeOf(own, left, beforeMs);
       // The newest first: what has been open for long is a user's watch.
-      if (this.#isCritical) closed += this.#close([...own.members].toReversed(), own.weight - atMost);
+      if (this.#ceiling.isCritical) closed += this.#close([...own.members].toReversed(), own.weight - atMost);
     }
     return closed;
   }
@@ -397,18 +331,18 @@ export class ConnectionLimit {
   #closeOf(own: Group, weight: number, beforeMs: number): number {
     const until = own.weight - weight;
     const closed = this.#close(longestFirst(own.members, beforeMs, heldSinceOf), weight);
-    if (!this.#isTight) return closed;
+    if (!this.#ceiling.isTight) return closed;
     return closed + this.#close(longestFirst(own.members, beforeMs, lateSinceOf), own.weight - until);
   }
 
   /** Returns how many connections more should be free. */
   #missing(): number {
-    return this.#counted - this.#most + Math.ceil(this.#most * SPACE_SHARE);
+    return this.#counted - this.#ceiling.most + Math.ceil(this.#ceiling.most * SPACE_SHARE);
   }
 
   /** Returns how many connections without a credential there are too many. */
   #excess(): number {
-    return this.#unauthenticated.weight - Math.ceil(this.#most * UNAUTHENTICATED_SHARE);
+    return this.#unauthenticated.weight - Math.ceil(this.#ceiling.most * UNAUTHENTICATED_SHARE);
   }
 
   /**

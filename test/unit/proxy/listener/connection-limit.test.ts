@@ -313,6 +313,9 @@ it('closes what is in flight too where memory is critical, once for each step th
   expect(watches.every((each) => bob.open.has(each))).toBe(true);
   // Of its own, the newest.
   expect(floods.slice(0, second).every((each) => mallory.open.has(each))).toBe(true);
+  // More than there may be, and no growth: nothing in flight gives way for them.
+  for (let each = 0; each < 200; each += 1) heavyOf(limit, `user-${each}`).add(1);
+  expect(after(0.718)).toBe(second);
 });
 
 it('lets there be more again where memory does not grow, and takes what is in use for as it is where there are few', () => {
@@ -391,6 +394,24 @@ it('counts what is open on connections where memory is short: few with many unre
     vi.advanceTimersByTime(3_000);
   }
   expect([mallory.open.size, bob.open.size]).toEqual([2, 200]);
+});
+
+it('sees memory grow by less than a step in the time after which there may be more again, and by few connections', () => {
+  let memory = 0.4;
+  const options = { waitMs: WAIT_MS, memoryInUse: () => memory, onClosed: () => undefined };
+  const idle = occupantsOf(new ConnectionLimit({ ...options, most: 10_000 }))(900, true);
+  const few = heavyOf(new ConnectionLimit({ ...options, most: 10_000 }), 'eve');
+  for (let each = 0; each < 3; each += 1) few.add(1, { openWeight: 900 });
+  vi.advanceTimersByTime(1_000);
+  memory = 0.55;
+  for (let each = 0; each < 28; each += 1) {
+    memory += 0.005;
+    vi.advanceTimersByTime(10_000);
+  }
+  expect([idle.open < 600, few.open.size]).toEqual([true, 3]);
+  memory = 0.75;
+  vi.advanceTimersByTime(10_000);
+  expect(few.open.size).toBeLessThan(3);
 });
 
 it('is not blind to memory that grows slowly, or by few connections, and takes what is in use for no reason to reject', () => {
