@@ -14,7 +14,7 @@ import type { MintOutcome } from '../../src/store/store.ts';
 import { Grants, REQUESTERS } from './granted.ts';
 import type { Asked, Bearer, CommandName, Commands, ReplicaSetup } from './protocol.ts';
 
-const REQUEST_EVERY_MS = 4;
+const REQUEST_EVERY_MS = 10;
 const SESSION_SECONDS = 4 * 3600;
 const TOKEN_SECONDS = 300;
 /** Later than any sign-in of these tests. */

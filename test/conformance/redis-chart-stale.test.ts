@@ -8,7 +8,7 @@ const PODS = [0, 1, 2] as const;
  * Two Sentinels that vote for themselves at the same moment elect none and try again 20 s later, and so it is right after
  * another failover (docs/ha-store.md). On a busy machine a minute was not enough once.
  */
-const AGREED = { timeout: 150_000, interval: 100 };
+const AGREED = { timeout: 150_000, interval: 400 };
 const UNLUCKY = 300_000;
 const LOCK = '{portcullis}:lock';
 let pods: RedisPods;

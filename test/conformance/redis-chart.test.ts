@@ -12,7 +12,7 @@ import { newSession, replica, testClock } from './fixtures.ts';
 import { answering, ANY_SKEW, sealingKeys, settle, testMonotonic } from './redis-stores.ts';
 
 const PODS = [0, 1, 2] as const;
-const AGREED = { timeout: 60_000, interval: 100 };
+const AGREED = { timeout: 60_000, interval: 400 };
 const clock = testClock();
 const monotonicMs = testMonotonic();
 const epochs: EpochEvent[] = [];
