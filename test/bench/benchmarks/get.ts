@@ -95,9 +95,9 @@ export async function cpuPerGet(
   const measured: Partial<Record<TargetName, number[]>> = {};
   for (let round = 0; round < rounds; round += 1) {
     for (const [name, handle] of handles) {
-      const before = await stage.cpu(name);
+      const before = stage.cpu(name);
       await load.call('get', { handle, path, requests: REQUESTS });
-      (measured[name] ??= []).push(((await stage.cpu(name)) - before) / REQUESTS);
+      (measured[name] ??= []).push((stage.cpu(name) - before) / REQUESTS);
     }
   }
   for (const handle of handles.values()) await load.call('close', { handle });

@@ -84,9 +84,9 @@ async function throughput(stage: Stage): Promise<{ readonly speeds: Figures; rea
   }
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const [name, handle] of handles) {
-      const before = await stage.cpu(name);
+      const before = stage.cpu(name);
       const { seconds, bytes } = await load.call('get', { handle, path: PATHS.list, requests: 1 });
-      (milliseconds[name] ??= []).push(((await stage.cpu(name)) - before) / 1000);
+      (milliseconds[name] ??= []).push((stage.cpu(name) - before) / 1000);
       if (bytes !== LIST_BYTES) throw new Error(`${name} gave ${bytes} bytes`);
       (speeds[name] ??= []).push(bytes / 1e6 / seconds);
     }

@@ -88,9 +88,9 @@ async function* measure(stage: Stage, http2: boolean): AsyncIterable<BenchResult
     load: `a GET of 2 kB while they are held; without them ${before.toFixed(0)} µs; 1.25 is the machine's noise`,
   };
 
-  const beforeCut = await stage.cpu('portcullis');
+  const beforeCut = stage.cpu('portcullis');
   const cutMs = await cut(stage);
-  const cutCpuMs = ((await stage.cpu('portcullis')) - beforeCut) / 1000;
+  const cutCpuMs = (stage.cpu('portcullis') - beforeCut) / 1000;
   yield {
     ...figure('cut', 'ms', cutMs, `≤ ${goals.cutMs} ms`),
     peers: {},
@@ -103,20 +103,20 @@ async function* measure(stage: Stage, http2: boolean): AsyncIterable<BenchResult
 async function hold(stage: Stage, name: TargetName, http2: boolean): Promise<Held> {
   const { load, upstream } = stage;
   const before = await residentMegabytes(stage.pid(name));
-  const beforeOpening = await stage.cpu(name);
+  const beforeOpening = stage.cpu(name);
   await load.call('openWatches', { target: stage.target(name, 'live'), path: PATHS.watch, count: COUNT, http2 });
-  const openCpuMs = ((await stage.cpu(name)) - beforeOpening) / 1000 / COUNT;
+  const openCpuMs = (stage.cpu(name) - beforeOpening) / 1000 / COUNT;
   await pause(SETTLE_MS);
   const after = await residentMegabytes(stage.pid(name));
   const times: number[] = [];
   const cpu: number[] = [];
   for (let turn = 0; turn < FAN_OUTS; turn += 1) {
-    const started = await stage.cpu(name);
+    const started = stage.cpu(name);
     const all = load.call('nextEvent', {});
     const { at, watches: reached } = await upstream.call('fire', {});
     if (reached !== COUNT) throw new Error(`the upstream holds ${reached} watches`);
     times.push(((await all) - at) / 1e6);
-    cpu.push(((await stage.cpu(name)) - started) / 1000);
+    cpu.push((stage.cpu(name) - started) / 1000);
   }
   return {
     kilobytesEach: ((after - before) * 1000) / COUNT,

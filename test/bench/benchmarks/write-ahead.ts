@@ -52,9 +52,9 @@ export async function writeAhead(): Promise<BenchResult[]> {
     for (const { mode, pid, alone, busy } of handles) {
       const { requests } = LOADS.busy;
       measured[mode].alone.push(median((await post(alone, LOADS.alone.requests)).milliseconds) * 1000);
-      const before = await cpuMicroseconds(pid);
+      const before = cpuMicroseconds(pid);
       measured[mode].busy.push(median((await post(busy, requests)).milliseconds) * 1000);
-      measured[mode].cpu.push(((await cpuMicroseconds(pid)) - before) / requests);
+      measured[mode].cpu.push((cpuMicroseconds(pid) - before) / requests);
     }
   }
   return [result('changes', measured, 1.5), result('sync', measured, 2)];

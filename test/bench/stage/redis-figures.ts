@@ -18,7 +18,7 @@ export async function redisFigures(bare: Redis, pid: number): Promise<RedisFigur
   return {
     bytes: Number(/^used_memory:(\d+)/m.exec(memory)?.[1]),
     requests: calls.reduce((sum, [, , count]) => sum + Number(count), 0),
-    cpuMicroseconds: await cpuMicroseconds(pid),
+    cpuMicroseconds: cpuMicroseconds(pid),
     atMs: performance.now(),
   };
 }

@@ -33,7 +33,7 @@ export interface Stage {
   /** Where to send load, for a target and one of the two upstreams. */
   readonly target: (name: TargetName, host: keyof typeof HOSTS) => LoadTarget;
   /** CPU time so far in microseconds: of the proxy, and for `direct` of nginx itself. */
-  readonly cpu: (name: TargetName) => Promise<number>;
+  readonly cpu: (name: TargetName) => number;
   readonly pid: (name: TargetName) => number;
   /** Those of `before` and `peer` that run. */
   readonly others: readonly TargetName[];

@@ -87,7 +87,7 @@ export interface CostStage extends Filled {
   /** Scripts and commands that Redis was sent so far, those within scripts not counted. */
   storeCalls(): Promise<number>;
   /** Milliseconds of CPU of redis-server so far. */
-  storeMs(): Promise<number>;
+  storeMs(): number;
   /** Of the server's heap and buffers, after garbage was collected. */
   heldBytes(): Promise<number>;
   /** Waits until the server does nothing but renew its lease, or for two seconds: on a busy machine one cannot tell. */
@@ -282,7 +282,7 @@ export async function startCostStage(): Promise<CostStage> {
     assertion: () => assertion(demo.urls.web, privateKey),
     send: (sent) => measured(sent, { pid: server.pid, anonymous }),
     storeCalls: () => callsOf(bare),
-    storeMs: async () => (await cpuMicroseconds(redis.pid)) / 1000,
+    storeMs: () => cpuMicroseconds(redis.pid) / 1000,
     heldBytes: () => server.heldBytes(),
     quiet: () => quiet(server.pid),
     stop: () => kept.disposeAsync(),
@@ -296,9 +296,9 @@ const BUSY_MS = 8;
 
 async function quiet(pid: number): Promise<void> {
   for (let looks = 0, calm = 0; looks < MOST_LOOKS && calm < 2; looks += 1) {
-    const before = await cpuMicroseconds(pid);
+    const before = cpuMicroseconds(pid);
     await pause(LOOK_MS);
-    const busyMs = ((await cpuMicroseconds(pid)) - before) / 1000;
+    const busyMs = (cpuMicroseconds(pid) - before) / 1000;
     calm = busyMs > BUSY_MS ? 0 : calm + 1;
   }
 }
@@ -343,14 +343,14 @@ async function left(sent: Sent, leave: AbortController): Promise<Answered> {
 
 async function measured(sent: Sent, { pid, anonymous }: { readonly pid: number; readonly anonymous: Agent }) {
   const whole = { agent: anonymous, ...sent };
-  const before = await cpuMicroseconds(pid);
+  const before = cpuMicroseconds(pid);
   const leave = new AbortController();
   const send = (): Promise<Answered> => {
     if (sent.upgrade !== undefined) return upgraded(whole);
     return sent.leaveAfterMs === undefined ? answered(whole, leave) : left(whole, leave);
   };
   const answer = await send();
-  return { ...answer, cpuMs: ((await cpuMicroseconds(pid)) - before) / 1000 };
+  return { ...answer, cpuMs: (cpuMicroseconds(pid) - before) / 1000 };
 }
 
 async function answered(sent: Sent, leave: AbortController): Promise<Answered> {
