@@ -1,14 +1,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { execFile } from 'node:child_process';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { stage } from '../integration/cli/setup.ts';
+import { bareEnvironment } from '../support/bare-environment.ts';
+import { PROGRAM } from '../support/built-program.ts';
 import { ShellTerminal } from '../support/shell-terminal.ts';
 
 const at = stage();
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const run = promisify(execFile);
 
 let bin: string;
@@ -20,9 +20,10 @@ beforeEach(async () => {
   bin = join(at.machine.home, 'bin');
   mkdirSync(bin);
   for (const name of ['portcullis', 'kubectl-portcullis']) {
-    writeFileSync(join(bin, name), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, { mode: 0o755 });
+    writeFileSync(join(bin, name), `#!/bin/sh\nexec '${process.execPath}' '${PROGRAM}' "$@"\n`, { mode: 0o755 });
   }
   environment = {
+    ...bareEnvironment(),
     PATH: [bin, process.env['PATH']].join(delimiter),
     HOME: at.machine.home,
     PORTCULLIS_CACHE_DIR: at.machine.cacheDir,
@@ -82,7 +83,6 @@ test.each(['bash', 'zsh', 'fish'] as const)(
       ['portcullis whoami --output y', 'aml'],
       ['portcullis whoami --output=y', 'aml'],
       ['portcullis get-token --cluster st', 'aging'],
-      ['portcullis config ch', 'eck'],
       ['portcullis access app', 'rove'],
       ['portcullis delegate --read-only --cluster st', 'aging'],
       [`portcullis delegate --rules ${at.machine.home}/secur`, 'ity.pem'],
