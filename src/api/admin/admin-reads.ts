@@ -17,7 +17,7 @@ import {
 import type { SessionRecord } from '../../store/store.ts';
 import type { Call } from '../call.ts';
 import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
-import { openApiDocument } from '../openapi.ts';
+import { openApiDocument, type JsonSchema } from '../openapi.ts';
 import { requestView, sessionView } from '../session-view.ts';
 import type { AdminHandlers } from './handlers.ts';
 import { accountOfPath, sessionIdOf } from './admin-changes.ts';
@@ -52,10 +52,12 @@ function components(
   });
 }
 
+/** The same for all that a process serves. Made when it is first asked for, so that no start waits for it. */
+let document: JsonSchema | undefined;
+
 export function readHandlers({ deps, results }: AdminApiService) {
   const { config, store, guard, health, providers } = deps;
   const list = createSessionList(deps);
-  const document = openApiDocument(ADMIN_API);
   return {
     async listSessions(call) {
       const { query } = call;
@@ -109,6 +111,6 @@ export function readHandlers({ deps, results }: AdminApiService) {
       const names = [...providers.keys()];
       return { body: { providers: components(names, await health?.providers()) }, read: { reason: 'providers' } };
     },
-    getOpenApi: () => ({ body: document, read: { reason: 'openapi' } }),
+    getOpenApi: () => ({ body: (document ??= openApiDocument(ADMIN_API)), read: { reason: 'openapi' } }),
   } satisfies Partial<AdminHandlers>;
 }
