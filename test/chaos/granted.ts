@@ -2,6 +2,7 @@
  * Groups for a while in a replica of these tests: the real store and the real rules by which the proxy adds them to a request, with the cache of
  * sessions in front of it; and the real writing of the ends.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { AccessDeps } from '../../src/services/access/access.ts';
 import type { Clock } from '../../src/contracts/clock.ts';
 import type { AccessRole } from '../../src/core/access/role.ts';
@@ -15,6 +16,7 @@ import type { Commands, GrantRequest } from './protocol.ts';
 const EVERY_MS = 10;
 /** How often ends are looked for. */
 const ENDS_EVERY_MS = 100;
+const LOOK_AGAIN_MS = 20;
 const CLUSTER = 'chaos';
 export const REQUESTERS = 'developers';
 
@@ -138,7 +140,11 @@ export class Grants {
     // Two thirds of the modules that a replica loads: most replicas write no ends.
     const { createAccess } = await import('../../src/services/access/access.ts');
     const { endings } = createAccess(deps);
-    while (this.#looks === 0) await endings.check();
+    while (this.#looks === 0) {
+      await endings.check();
+      // A look without a lease is over in the same turn, in which no lease is renewed.
+      await pause(LOOK_AGAIN_MS);
+    }
     setInterval(() => void endings.check(), ENDS_EVERY_MS);
   }
 
