@@ -2,7 +2,7 @@
  * Code blocks of the documents, for tests that run them as they stand. `test/unit/docs/held-blocks.ts` says which test runs which block, and
  * looks for the call of `pageBlock` there.
  */
-import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isShell, shellTextOf } from '../unit/docs/shell-lines.ts';
 import { fencedBlocks, readPage, ROOT } from '../unit/docs/markdown.ts';
@@ -46,6 +46,7 @@ export const linesOf = (text: string): readonly string[] =>
 
 /** Where the documents say "in a checkout": the repository's files, and what a command leaves next to them stays here. */
 export async function checkoutIn(folder: string): Promise<string> {
+  await assertInstalled();
   const checkout = join(folder, 'checkout');
   await mkdir(checkout);
   const names = [
@@ -61,6 +62,15 @@ export async function checkoutIn(folder: string): Promise<string> {
   ];
   for (const name of names) await symlink(join(ROOT, name), join(checkout, name));
   return checkout;
+}
+
+/** What is typed in a checkout would install the packages again otherwise, below the tests that run. */
+async function assertInstalled(): Promise<void> {
+  const locked = await stat(join(ROOT, 'package-lock.json'));
+  const installed = await stat(join(ROOT, 'node_modules/.package-lock.json'));
+  if (locked.mtimeMs > installed.mtimeMs) {
+    throw new Error('the packages are older than package-lock.json: run sh scripts/ready');
+  }
 }
 
 /** A folder for the front of `PATH`. @param programs scripts for sh by the name of the command */
