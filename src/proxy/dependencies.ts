@@ -16,6 +16,7 @@ import type { AuditTrail } from '../audit/audit.ts';
 import type { ClusterConfig, Config } from '../config/config.ts';
 import type { RevocationGuard } from '../revocation/revocation.ts';
 import type { SessionStore } from '../store/store.ts';
+import type { SystemBuffers } from './listener/system-buffers.ts';
 import type { Metrics } from '../telemetry/types.ts';
 
 /** One API server behind the proxy. */
@@ -185,6 +186,8 @@ export interface ApiListenerDeps {
   readonly timing?: Partial<ProxyTiming>;
   /** Default: `listener/memory.ts`. */
   readonly memoryInUse?: () => number;
+  /** Default: `listener/system-buffers.ts`. */
+  readonly systemBuffers?: SystemBuffers;
 }
 
 export interface AuthenticatorDeps {

@@ -47,6 +47,8 @@ export interface UpstreamSide {
   clientGone(): void;
   /** True when its connection is lost, whether or not an event announced that. */
   readonly gone: boolean;
+  /** Its connection by its ends (`listener/system-buffers.ts`). Absent: it has none, or shares it with others. */
+  readonly endpoints?: string | undefined;
   /** The request may have been sent, and changes something: the API server may have executed it. */
   readonly mayHaveExecuted: boolean;
   /**
@@ -159,6 +161,11 @@ export class Exchange implements Flight {
    */
   lateMs(nowMs: number): number {
     return (this.#upstreamOpen ? this.#upstream?.lateMs?.(nowMs) : undefined) ?? 0;
+  }
+
+  /** The connection to the API server that carries nothing else, by its ends; undefined: there is none. */
+  get upstreamEndpoints(): string | undefined {
+    return this.#upstreamOpen ? this.#upstream?.endpoints : undefined;
   }
 
   register(guard: Pick<RevocationGuard, 'register'>): void {

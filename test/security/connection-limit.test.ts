@@ -1,10 +1,12 @@
 /** An attacker who holds connections that wait for them keeps no user from getting one. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { call, HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
-import type { TestPlane, TestUser } from '../support/data-plane.ts';
+import type { RawConnection, TestPlane, TestUser } from '../support/data-plane.ts';
+import type { SystemBuffers } from '../../src/proxy/listener/system-buffers.ts';
 import { clientHello } from '../support/client-hello.ts';
 import { http2Connection, http2Socket } from '../support/http2-client.ts';
 import { END_STREAM, PREFACE } from '../support/http2-frames.ts';
@@ -29,19 +31,24 @@ beforeAll(async () => {
 beforeEach(async () => {
   ends = [];
   used = 0.4;
-  // A crowd, both ends of it in this process, takes a busy machine longer than a lease of 2 s.
-  plane = await startPlane({
-    limits: { connections: MOST },
-    stalenessSeconds: 60,
-    timing: { giveWayMs: WAIT_MS },
-    memoryInUse: () => used,
-  });
-  alice = await signIn(plane);
+  await start(MOST);
 });
 afterEach(async () => {
   for (const end of ends) end();
   await plane.close();
 });
+
+async function start(connections: number, systemBuffers?: SystemBuffers): Promise<void> {
+  // A crowd, both ends of it in this process, takes a busy machine longer than a lease of 2 s.
+  plane = await startPlane({
+    limits: { connections },
+    stalenessSeconds: 60,
+    timing: { giveWayMs: WAIT_MS },
+    memoryInUse: () => used,
+    systemBuffers,
+  });
+  alice = await signIn(plane);
+}
 
 const get = (path: string, token: string): string =>
   `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\nAuthorization: Bearer ${token}\r\n\r\n`;
@@ -169,4 +176,103 @@ it('where memory is critical, requests of the account with the most end with a S
   expect([watch.destroyed, plane.guard.inFlight]).toEqual([false, 21 - ended().length]);
   const reasons = plane.audited.map(({ annotations }) => annotations?.['portcullis.dev/reason']);
   expect(reasons.filter((reason) => reason === 'memory_short')).toHaveLength(ended().length);
+});
+
+/** How many connections to the API server hold much that it has not taken, as the system tells. */
+function untaken(): number {
+  const { port } = new URL(plane.upstream.server);
+  const end = `:${Number(port).toString(16).toUpperCase().padStart(4, '0')}`;
+  const lines = readFileSync('/proc/net/tcp', 'latin1').split('\n').slice(1, -1);
+  return lines.filter((line) => {
+    const [, , remote = '', , queues = ''] = line.trim().split(/\s+/);
+    return remote.endsWith(end) && Number.parseInt(queues, 16) > 65_536;
+  }).length;
+}
+
+/** Memory grows by a step with each sweep. */
+async function becomesShort(): Promise<void> {
+  used = 0.61;
+  for (let step = 0; step < 12; step += 1) {
+    await pause(SWEEP_MS);
+    used += 0.01;
+  }
+}
+
+/** Connections are counted by what is open on them once this has resolved. */
+async function isFilling(): Promise<void> {
+  used = 0.55;
+  await tls(get(PODS, alice.token), ' 200 ');
+  await pause(2 * SWEEP_MS);
+}
+
+describe('what the system holds, because it is not taken,', () => {
+  /** What it says of each connection. Bytes. */
+  let held: number;
+  beforeEach(async () => {
+    await plane.close();
+    // An account may have 256 of them: what it is held for here counts as fewer.
+    await start(1_000, { of: () => held, lookedMs: Infinity });
+    held = 1_500_000;
+    // No more than any system takes at once.
+    plane.upstream.answer = (_req, res) => void res.end(Buffer.alloc(70_000));
+  });
+
+  /** Leaves a whole response to the system. */
+  async function leavesUnread(how: 'kept' | 'closed' | 'half-closed'): Promise<RawConnection> {
+    const connection = await rawConnection(plane, alice.certificate);
+    const { socket } = connection;
+    ends.push(() => socket.destroy());
+    socket.pause();
+    const head = get(PODS, alice.token);
+    socket.write(how === 'closed' ? head.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n') : head);
+    const audited = plane.audited.length;
+    await until(() => plane.audited.length > audited && plane.guard.inFlight === 0, 'the response to be whole');
+    if (how === 'half-closed') socket.end();
+    return connection;
+  }
+
+  it.each(['kept', 'closed', 'half-closed'] as const)(
+    'of responses that are whole is dropped where memory is short, on connections that are %s',
+    async (how) => {
+      await isFilling();
+      for (let each = 0; each < 10; each += 1) await leavesUnread(how);
+      await becomesShort();
+      const gaveWay = (): number => plane.counted.rejections.filter((each) => each === 'connection_gave_way').length;
+      await expect.poll(gaveWay, { timeout: 20_000 }).toBeGreaterThan(7);
+    },
+  );
+
+  it('of a response is left to a client that reads it late, and the connection ends then', async () => {
+    await isFilling();
+    const { socket, ended } = await leavesUnread('closed');
+    await pause(4 * SWEEP_MS);
+    held = 0;
+    socket.resume();
+    expect(await ended).toBe('end');
+  });
+
+  it('of what a client has left to pods is dropped where memory is short', async () => {
+    await plane.close();
+    await start(1_000);
+    plane.upstream.answerUpgrade = (_req, socket) => {
+      socket.pause();
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n');
+    };
+    await isFilling();
+    const upgrade = get(`${PODS}/p/attach?stdin=1`, alice.token);
+    for (let each = 0; each < 4; each += 1) {
+      const socket = await tls(
+        upgrade.replace('\r\n\r\n', '\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n'),
+        ' 101 ',
+      );
+      socket.write(Buffer.alloc(4_000_000));
+      await until(() => untaken() > each, 'the system to hold what is sent');
+      socket.end();
+    }
+    // The tunnels are over for their clients, and go on for their pods.
+    await pause(2 * SWEEP_MS);
+    expect(untaken()).toBe(4);
+    await becomesShort();
+    await expect.poll(untaken, { timeout: 20_000 }).toBeLessThanOrEqual(1);
+  });
 });

@@ -78,6 +78,7 @@ export interface PlaneOptions {
   readonly stalenessSeconds?: number;
   readonly timing?: Partial<ProxyTiming>;
   readonly memoryInUse?: () => number;
+  readonly systemBuffers?: ApiListenerDeps['systemBuffers'];
   readonly auditBlocked?: () => boolean;
   readonly auditBacklogged?: (account: string) => boolean;
   /** Absent: it is written. */
@@ -197,7 +198,7 @@ export async function startPlane(options: PlaneOptions = {}): Promise<TestPlane>
     machineHandler: options.machineHandler ?? ((_req, res) => void res.writeHead(204).end()),
     clock,
     ...(options.timing === undefined ? {} : { timing: options.timing }),
-    ...(options.memoryInUse === undefined ? {} : { memoryInUse: options.memoryInUse }),
+    ...defined({ memoryInUse: options.memoryInUse, systemBuffers: options.systemBuffers }),
     ...(options.proxiesFrom === undefined ? {} : { proxiesFrom: options.proxiesFrom }),
     ...(options.auditPolicy === undefined ? {} : { auditPolicy: options.auditPolicy }),
     ...(options.stepUp === undefined ? {} : { stepUp: options.stepUp }),

@@ -15,6 +15,8 @@ interface ConnectionSocket {
 interface TcpHandle {
   close(done: () => void): void;
   reset?(done: () => void): void;
+  readStop?(): void;
+  readonly bytesWritten?: number;
   /** Bytes. */
   readonly writeQueueSize?: number;
 }
@@ -74,4 +76,33 @@ export function resetConnection(socket: ConnectionSocket): void {
   const isRefused = isConnecting(socket) || isShuttingDown(socket);
   if (typeof tcp?.reset === 'function' && !isRefused) tcp.close = (done) => tcp.reset?.(done);
   socket.destroy();
+}
+
+/** How a connection can be closed, once Node closes its socket. One of the two is to be called, once. */
+export interface Closing {
+  /** The system sends what it has, and keeps it until the other side has taken it. */
+  readonly close: () => void;
+  /** RST: the system drops it. */
+  readonly reset: () => void;
+  /** Bytes that were ever written. */
+  readonly written: number;
+}
+
+/**
+ * Sets how a connection closes once Node closes its socket, in place of at once: nothing is read from it then, and
+ * `close` of the socket comes after it. A reset (`resetConnection`) is at once all the same. Without effect on a Node
+ * that has no such handle, and the tests of the wire fail (test/security/connection-limit.test.ts).
+ * @param socket the TCP socket
+ */
+export function closesBy(socket: ConnectionSocket, closing: (closing: Closing) => void): void {
+  const { _handle: handle } = socket as SocketWithHandle;
+  if (typeof handle?.reset !== 'function' || typeof handle.readStop !== 'function') return;
+  const close = handle.close.bind(handle);
+  const reset = handle.reset.bind(handle);
+  handle.close = (done) => {
+    // What this process holds of it will never be taken, and libuv would refuse a reset (`isShuttingDown`).
+    if ((handle.writeQueueSize ?? 0) > 0) return close(done);
+    handle.readStop?.();
+    closing({ close: () => close(done), reset: () => reset(done), written: handle.bytesWritten ?? 0 });
+  };
 }

@@ -202,6 +202,11 @@ export class ConnectionLimit {
     else this.#beyond.delete(account);
   }
 
+  /** What is open on connections counts, because memory may become short. */
+  get countsOpen(): boolean {
+    return this.#countsOpen;
+  }
+
   get #weight(): number {
     return this.#unauthenticated.weight + this.#users.weight;
   }

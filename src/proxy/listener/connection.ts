@@ -18,9 +18,11 @@ import type { Awaitable } from '../../core/awaitable.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import { MOST_HANDSHAKE_BYTES } from './second-flights.ts';
-import type { ConnectionLimit, Occupant } from './connection-limit.ts';
+import type { ConnectionLimit } from './connection-limit.ts';
 import { ReadingByAccount, readerOf, SharedReading, type ReadingWaits } from './shared-reading.ts';
 import type { Reader } from './shared-reading.ts';
+import { endpointsOf, ProcNetTcp, type SystemBuffers } from './system-buffers.ts';
+import { TcpConnection, type SecuredConnection } from './tcp-connection.ts';
 
 /** A quiet exec must survive load balancers and NAT, which forget an idle connection after a minute or more. */
 export const KEEP_ALIVE_MS = 30_000;
@@ -38,26 +40,12 @@ const MOST_CERTIFICATE_BYTES = 8192;
  */
 const RECORD_BYTES = 16_406;
 
-/**
- * A handshake of so many bytes has one certificate of a user, and a ClientHello with keys against quantum computers.
- * OpenSSL keeps each further byte of an attacker's certificates as up to 55: so much more counts as one more connection
- * (`connection-limit.ts`), which holds 200 kB.
- */
-const HANDSHAKE_BYTES = 4096;
-const BYTES_OF_ANOTHER = 3072;
-
 /** A client that is as late as this with what is in flight is hardly a user's with a slow network. */
 const LATE_MS = 3_000;
 
-/** Of a connection with a quiet watch over HTTP/1.1; of each further watch over HTTP/2; of a stream that is not read. */
-const CONNECTION_BYTES = 80_000;
+/** Of each watch over HTTP/2 but the first; of a stream that is not read. */
 const STREAM_BYTES = 26_000;
 const LATE_BYTES = 300_000;
-/**
- * Of the system's buffer for a socket that is not read (`tcp_wmem`): one account had 95 tunnels, 1.1 GB, none of it in this
- * process. Four sent as much to pods that read nothing, and a user with 300 quiet watches lost 241 of them.
- */
-const SEND_BUFFER_BYTES = 4 * 2 ** 20;
 /** Of a line of a head, in the parser's list and in ours, until its request ends. */
 const LINE_BYTES = 400;
 
@@ -85,8 +73,8 @@ export interface OpenResponse {
   lateMs?(nowMs: number): number;
   /** Lines of its request's head that are kept. */
   readonly headLines: number;
-  /** Bytes of its client that were sent on: the API server may not have taken them. */
-  readonly bytesIn: number;
+  /** The connection to the API server that carries nothing else, by its ends (`system-buffers.ts`); undefined: there is none. */
+  readonly upstream: string | undefined;
   /** Ends what is in flight, because its connection gives way: says so to the client and in the audit log. */
   giveWay?(): void;
 }
@@ -147,82 +135,28 @@ export interface ClientConnection {
    * @returns a function to be called when the response closes
    */
   responseOpened(response: OpenResponse, onClose: () => void): () => void;
-}
-
-/** A TCP connection, and what the limit has to know of it before and after its TLS handshake. */
-class RawConnection implements Occupant {
-  readonly socket: Socket;
-  readonly address: string;
-  readonly limit: ConnectionLimit;
-  /** Set after the handshake. */
-  tls: TlsConnection | undefined;
-  weight = 1;
-  #sinceMs = performance.now();
-  #phase: 'hello' | 'handshake' | 'awaited' = 'hello';
-
-  constructor(socket: Socket, address: string, limit: ConnectionLimit) {
-    this.socket = socket;
-    this.address = address;
-    this.limit = limit;
-  }
-
-  handshakeBegun(): void {
-    this.#phase = 'handshake';
-  }
-
-  clientAwaited(): void {
-    if (this.#phase !== 'handshake') return;
-    this.#phase = 'awaited';
-    this.#sinceMs = performance.now();
-  }
-
-  /** @param handshakeBytes that it had at most */
-  weigh(handshakeBytes: number): void {
-    const weight = 1 + Math.max(0, Math.ceil((handshakeBytes - HANDSHAKE_BYTES) / BYTES_OF_ANOTHER));
-    if (weight === this.weight) return;
-    this.weight = weight;
-    this.limit.weigh(this);
-  }
-
-  get waitingSinceMs(): number | undefined {
-    if (this.tls !== undefined) return this.tls.idleSinceMs;
-    // It waits for us where its ClientHello is whole and many are before it, and again until its first turn to be read
-    // (`second-flights.ts`): it must not give way to those that come later and send less.
-    const isOurs = this.#phase === 'hello' ? this.socket.readableLength > 0 : this.#phase === 'handshake';
-    return isOurs ? undefined : this.#sinceMs;
-  }
-
-  get isSilent(): boolean {
-    return this.#phase === 'hello';
-  }
-
-  get heldSinceMs(): number | undefined {
-    return this.tls?.heldSinceMs();
-  }
-
-  get lateSinceMs(): number | undefined {
-    return this.tls?.lateSinceMs;
-  }
-
-  get openWeight(): number {
-    return this.tls?.openWeight ?? 0;
-  }
-
-  giveWay(): void {
-    if (this.tls === undefined) this.socket.destroy();
-    else this.tls.close();
-  }
+  /**
+   * Counts for its account what it leaves behind: bytes for an API server that has not taken them.
+   *
+   * An attacker sends 4 MB to each of 320 pods that do not read, and leaves: 1 GB of sockets that were no one's.
+   * @param upstream the connection that they are on, by its ends
+   * @param drop resets it, because memory is short
+   * @returns a function to be called when that connection has closed
+   */
+  leavesBehind(upstream: string, drop: () => void): () => void;
 }
 
 export class ConnectionTable {
-  readonly #raw = new Map<string, RawConnection>();
+  readonly #raw = new Map<string, TcpConnection>();
   readonly #connections = new WeakMap<Duplex, ClientConnection>();
   readonly #unknown: SharedReading;
   readonly #accounts: ReadingByAccount;
   readonly #limit: ConnectionLimit;
+  readonly #buffers: SystemBuffers;
 
-  constructor(limit: ConnectionLimit, waits: ReadingWaits) {
+  constructor(limit: ConnectionLimit, waits: ReadingWaits, buffers: SystemBuffers = new ProcNetTcp()) {
     this.#limit = limit;
+    this.#buffers = buffers;
     this.#unknown = new SharedReading(waits.isBehind);
     this.#accounts = new ReadingByAccount(waits);
   }
@@ -232,8 +166,9 @@ export class ConnectionTable {
    * @param source address of the client if a trusted proxy has stated it
    */
   remember(socket: Socket, source?: string): void {
-    const key = addressOf(socket);
-    const raw = new RawConnection(socket, source ?? plainAddress(socket.remoteAddress ?? ''), this.#limit);
+    const key = endpointsOf(socket);
+    const address = source ?? plainAddress(socket.remoteAddress ?? '');
+    const raw = new TcpConnection(socket, { address, limit: this.#limit, buffers: this.#buffers });
     this.#raw.set(key, raw);
     this.#limit.add(raw);
     socket.once('close', () => {
@@ -244,12 +179,12 @@ export class ConnectionTable {
 
   /** Notes that its TLS handshake begins: it does not wait for its client before it is read again. */
   handshakeBegun(socket: Socket): void {
-    this.#raw.get(addressOf(socket))?.handshakeBegun();
+    this.#raw.get(endpointsOf(socket))?.handshakeBegun();
   }
 
   /** Notes that what comes next in its TLS handshake can be read: from now on it waits for its client. */
   clientAwaited(socket: Socket): void {
-    this.#raw.get(addressOf(socket))?.clientAwaited();
+    this.#raw.get(endpointsOf(socket))?.clientAwaited();
   }
 
   /**
@@ -261,7 +196,7 @@ export class ConnectionTable {
     socket: TLSSocket,
     onTooLarge: () => void,
   ): Result<ClientConnection, 'connection_unknown' | 'certificate_too_large'> {
-    const raw = this.#raw.get(addressOf(socket));
+    const raw = this.#raw.get(endpointsOf(socket));
     if (raw === undefined) return no('connection_unknown');
     // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to
     // change it.
@@ -281,12 +216,12 @@ export class ConnectionTable {
 
   /** The address of the client, before and after the handshake; empty once it has closed. */
   clientAddress(socket: Socket): string {
-    return this.#raw.get(addressOf(socket))?.address ?? plainAddress(socket.remoteAddress ?? '');
+    return this.#raw.get(endpointsOf(socket))?.address ?? plainAddress(socket.remoteAddress ?? '');
   }
 
   /** The socket beneath; undefined once it has closed. */
   tcpOf(socket: TLSSocket): Socket | undefined {
-    return this.#raw.get(addressOf(socket))?.socket;
+    return this.#raw.get(endpointsOf(socket))?.socket;
   }
 
   /** Undefined if the socket was not paired: such a connection cannot be cut and must not be served. */
@@ -310,12 +245,12 @@ interface TlsOptions {
   readonly onTooLarge: () => void;
 }
 
-class TlsConnection implements ClientConnection {
+class TlsConnection implements ClientConnection, SecuredConnection {
   readonly address: string;
   readonly servername: string | undefined;
   readonly thumbprint: string | undefined;
   readonly headers = new EqualHeaders();
-  readonly #raw: RawConnection;
+  readonly #raw: TcpConnection;
   readonly #socket: TLSSocket;
   /** In the order of their requests. */
   readonly #open: { readonly response: OpenResponse; readonly close: () => void }[] = [];
@@ -333,7 +268,7 @@ class TlsConnection implements ClientConnection {
   #idleSinceMs = performance.now();
   #closeIdle = (): void => void this.#raw.socket.destroy();
 
-  constructor(socket: TLSSocket, raw: RawConnection, certificate: Uint8Array | undefined, options: TlsOptions) {
+  constructor(socket: TLSSocket, raw: TcpConnection, certificate: Uint8Array | undefined, options: TlsOptions) {
     this.#reader = readerOf(socket);
     this.#options = options;
     this.#reading = options.unknown;
@@ -420,15 +355,13 @@ class TlsConnection implements ClientConnection {
     return this.#open.length > 0 && late === this.#open.length ? performance.now() - LATE_MS : undefined;
   }
 
-  /** As how many connections counts what is open on it. */
-  get openWeight(): number {
-    const late = this.#late();
-    let bytes = late * LATE_BYTES;
-    // What waits in this process does so because that buffer is full; over HTTP/2 it waits in its streams.
-    if (late > 0 || this.#socket.writableLength > 0) bytes += SEND_BUFFER_BYTES;
-    for (const { response } of this.#open)
-      bytes += STREAM_BYTES + response.headLines * LINE_BYTES + Math.min(response.bytesIn, SEND_BUFFER_BYTES);
-    return Math.floor(bytes / CONNECTION_BYTES);
+  /** Bytes of what is open on it, but for what the system holds of the connection itself. */
+  get openBytes(): number {
+    let bytes = this.#late() * LATE_BYTES;
+    for (const { response } of this.#open) {
+      bytes += STREAM_BYTES + response.headLines * LINE_BYTES + this.#raw.heldFor(response.upstream);
+    }
+    return bytes;
   }
 
   /** How much of what is open on it has a client that is late. */
@@ -440,6 +373,14 @@ class TlsConnection implements ClientConnection {
 
   closesBy(close: () => void): void {
     this.#closeIdle = close;
+  }
+
+  get isOver(): boolean {
+    return this.#open.every(({ response }) => response.finished);
+  }
+
+  over(): void {
+    this.#close();
   }
 
   close(): void {
@@ -486,6 +427,10 @@ class TlsConnection implements ClientConnection {
     return open.close;
   }
 
+  leavesBehind(upstream: string, drop: () => void): () => void {
+    return this.#raw.leavesBehind({ account: this.#user, upstream, drop });
+  }
+
   #leaveReading(): void {
     this.#reading.remove(this.#reader);
     if (this.#user !== undefined) this.#options.accounts.removed(this.#user);
@@ -497,6 +442,3 @@ class TlsConnection implements ClientConnection {
     for (let [first] = this.#open; first !== undefined; [first] = this.#open) first.close();
   }
 }
-
-const addressOf = (socket: Socket): string =>
-  `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;

@@ -90,7 +90,7 @@ export class EndpointRequests {
     const open = {
       inFlight: false,
       headLines: request.raw.length / 2,
-      bytesIn: 0,
+      upstream: undefined,
       get finished() {
         return response.finished;
       },

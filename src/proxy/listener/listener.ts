@@ -66,10 +66,14 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
     onClosed: closedReporter(deps, 'limits.connections'),
   });
   const onDropped = dropReporter(deps);
-  const connections = new ConnectionTable(limit, {
-    isBehind: () => plane.isBehind,
-    isHeldBack: (account) => deps.audit.backlogged(account),
-  });
+  const connections = new ConnectionTable(
+    limit,
+    {
+      isBehind: () => plane.isBehind,
+      isHeldBack: (account) => deps.audit.backlogged(account),
+    },
+    deps.systemBuffers,
+  );
   const server = createServer({
     ...serverOptions(deps, { headMs: timing.headMs, idleMs }),
     ...limitPipelining((socket) => connections.of(socket)?.isFull === true),

@@ -29,6 +29,8 @@ export interface TunnelOptions {
   /** RST, if the other side broke off: half a stream must not look like a whole one. */
   readonly resetClient: () => void;
   readonly resetUpstream: () => void;
+  /** Called when the client has left what the API server has not taken. Returns what is to be called once that is over. */
+  readonly clientLeft: () => () => void;
 }
 
 /** @param slab the memory of the piece, which is used again once it is written; undefined: it is the tunnel's own */
@@ -38,6 +40,8 @@ interface Side {
   readonly socket: Duplex;
   readonly flow: Flow;
   readonly reset: () => void;
+  /** Called when it is left alone. Returns what is to be called once it has closed. */
+  readonly left?: () => () => void;
   /** Ends it where it has not taken what was left for it. */
   readonly giveUp: () => void;
 }
@@ -57,6 +61,7 @@ export function joinSockets(options: TunnelOptions): Pass {
     socket: options.upstream,
     flow: options.upstreamFlow,
     reset: resetUpstream,
+    left: options.clientLeft,
     giveUp: resetUpstream,
   };
   const toUpstream = carry(client, upstream, (piece) => mayPass() && (fromClient(piece), true));
@@ -83,7 +88,11 @@ function carry(from: Side, to: Side, take: (piece: Buffer) => boolean): Pass {
     to.flow.resume();
     const timer = setTimeout(() => to.giveUp(), CLOSE_GRACE_MS);
     timer.unref();
-    to.socket.once('close', () => clearTimeout(timer));
+    const closed = to.left?.();
+    to.socket.once('close', () => {
+      clearTimeout(timer);
+      closed?.();
+    });
   });
   to.socket.on('drain', () => from.flow.resume());
   return (piece, slab) => {

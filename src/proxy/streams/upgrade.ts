@@ -118,8 +118,8 @@ export class UpgradeSide implements ClientSide {
     return this.#exchange.facts.raw.length / 2;
   }
 
-  get bytesIn(): number {
-    return this.#exchange.audit.bytesIn;
+  get upstream(): string | undefined {
+    return this.#exchange.upstreamEndpoints;
   }
 
   get waiting(): number {
@@ -190,6 +190,10 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
     return this.#connection?.isLost === true;
   }
 
+  get endpoints(): string | undefined {
+    return this.#connection?.endpoints;
+  }
+
   sendTerminationNotice(reason: CutReason): void {
     const { socket, deps, exchange } = this.#options;
     if (this.#frames?.open !== true || this.#toClient === undefined) return;
@@ -225,6 +229,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
       mayPass: () => exchange.mayPass(),
       resetClient: () => exchange.facts.connection.reset(),
       resetUpstream: () => connection.reset(),
+      clientLeft: () => exchange.facts.connection.leavesBehind(connection.endpoints, () => connection.reset()),
       fromClient: (piece) => {
         exchange.audit.bytesIn += piece.length;
         // A client may send records of one byte.

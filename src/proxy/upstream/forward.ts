@@ -104,6 +104,10 @@ export class Forwarding implements ProxyAccountHandler, UpstreamSide, RequestCli
     return this.#stream?.gone === true && !this.#stream.paused;
   }
 
+  get endpoints(): string | undefined {
+    return this.#stream?.endpoints;
+  }
+
   sendTerminationNotice(reason: CutReason): void {
     const { client, deps, exchange } = this.#options;
     // What waits is the API server's, and would leave with a write of ours.

@@ -5,6 +5,7 @@
  * whichever is first; the handler is told at most once, and the connection then belongs to the next request.
  */
 import type { TLSSocket } from 'node:tls';
+import { endpointsOf } from '../listener/system-buffers.ts';
 import { connectUpstream } from './connect.ts';
 import type { UpstreamAddress, UpstreamLink } from './connect.ts';
 import { Gathering } from './gathering.ts';
@@ -64,6 +65,8 @@ export function openHttp1(
 export class Http1Connection {
   /** The request that a pool has given it to. */
   holder: { readonly account: string | undefined; readonly client: RequestClient | undefined } | undefined;
+  /** The two ends of it (`listener/system-buffers.ts`). */
+  readonly endpoints: string;
   readonly #owner: Http1ConnectionOwner;
   readonly #hostHeader: string;
   readonly #link: UpstreamLink;
@@ -91,6 +94,7 @@ export class Http1Connection {
   constructor(link: UpstreamLink, { hostHeader, owner }: Http1ConnectionOptions) {
     this.#link = link;
     this.#tls = link.tls;
+    this.endpoints = endpointsOf(link.tls);
     this.#hostHeader = hostHeader;
     this.#owner = owner;
     for (const event of ['end', 'close', 'error']) link.tls.on(event, () => this.#attempt(() => this.#ended()));

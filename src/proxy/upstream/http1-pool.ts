@@ -286,6 +286,10 @@ class PooledRequest implements UpstreamStream {
     return this.#carrier?.isPaused === true;
   }
 
+  get endpoints(): string | undefined {
+    return this.#carrier?.endpoints;
+  }
+
   /** Undefined once the connection belongs to another request. */
   get #carrier(): Http1Connection | undefined {
     return this.#connection?.handler === this.#handler ? this.#connection : undefined;

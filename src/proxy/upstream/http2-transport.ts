@@ -206,6 +206,10 @@ class Http2Request implements UpstreamStream {
     return this.#other?.paused ?? this.#isPaused;
   }
 
+  get endpoints(): string | undefined {
+    return this.#other?.endpoints;
+  }
+
   #listen(stream: ClientHttp2Stream): void {
     this.#stream = stream;
     stream.on('error', () => undefined);

@@ -57,8 +57,8 @@ export class RequestSide implements ClientSide {
     return (this.#open?.request.raw.length ?? 0) / 2;
   }
 
-  get bytesIn(): number {
-    return this.#open?.exchange.audit.bytesIn ?? 0;
+  get upstream(): string | undefined {
+    return this.#open?.exchange.upstreamEndpoints;
   }
 
   lateMs(nowMs: number): number {

@@ -89,6 +89,8 @@ export interface UpstreamStream {
   readonly gone: boolean;
   /** `pause` was the last that was asked for. */
   readonly paused: boolean;
+  /** Its connection by its ends (`listener/system-buffers.ts`). Absent: it has none, or shares it with others. */
+  readonly endpoints?: string | undefined;
 }
 
 export interface UpstreamHandler {

@@ -24,6 +24,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     keyUpdated: () => undefined,
     credentialAccepted: () => true,
     closesBy: () => undefined,
+    leavesBehind: () => () => undefined,
     user: undefined,
     isFull: false,
     reset: () => undefined,

@@ -12,6 +12,7 @@ import {
 
 import { memoryInUse } from '../../../../src/proxy/listener/memory.ts';
 import { ConnectionTable } from '../../../../src/proxy/listener/connection.ts';
+import { endpointsOf } from '../../../../src/proxy/listener/system-buffers.ts';
 
 const MOST = 160;
 const WAIT_MS = 2_000;
@@ -500,27 +501,21 @@ it('a handshake that has begun does not wait for its client before it is read ag
   expect([...states, since()]).toEqual([undefined, undefined, turnMs]);
 });
 
-it('its client is late once it is with all that is open, in flight at a cluster or not', () => {
+it('its client is late once it is with all that is open; what is open, and what the system holds for it, counts', () => {
   const occupants: Occupant[] = [];
   const limit = { add: (occupant: Occupant) => void occupants.push(occupant) } as ConnectionLimit;
-  const connections = new ConnectionTable(limit, { isBehind: () => false, isHeldBack: () => false });
-  const socket = { once: () => undefined, bytesRead: 0, writableLength: 0 } as unknown as Socket;
+  const held: Record<string, number> = {};
+  const buffers = { of: (endpoints: string) => held[endpoints] ?? 0, lookedMs: 0 };
+  const connections = new ConnectionTable(limit, { isBehind: () => false, isHeldBack: () => false }, buffers);
+  const ends = { remoteAddress: '10.0.0.1', remotePort: 50_000, localAddress: '10.0.0.2', localPort: 443 };
+  const socket = { ...ends, once: () => undefined, bytesRead: 0 } as unknown as Socket;
   connections.remember(socket);
   const paired = connections.pair(socket as TLSSocket, () => undefined);
   if (!paired.ok) throw new Error(paired.reason);
-  const connection = paired.value;
   const late = { upload: 0, other: 2_999 };
-  const sent = { upload: 0, other: 0 };
   const open = (name: keyof typeof late): (() => void) =>
-    connection.responseOpened(
-      {
-        finished: false,
-        awaitsClient: false,
-        inFlight: true,
-        headLines: 5,
-        bytesIn: sent[name],
-        lateMs: () => late[name],
-      },
+    paired.value.responseOpened(
+      { finished: false, awaitsClient: false, inFlight: true, headLines: 5, upstream: name, lateMs: () => late[name] },
       () => undefined,
     );
   const since = (): number | undefined => occupants[0]?.lateSinceMs;
@@ -528,18 +523,17 @@ it('its client is late once it is with all that is open, in flight at a cluster 
   open('upload');
   const close = open('other');
   const weights = [occupants[0]?.openWeight];
-  // A tunnel that is not read: the rest lies in the system's buffer.
-  Object.assign(socket, { writableLength: 1 });
-  weights.push(occupants[0]?.openWeight);
-  Object.assign(socket, { writableLength: 0 });
   late.upload = 3_000;
   weights.push(occupants[0]?.openWeight);
   states.push(since());
   close();
   expect([...states, since()]).toEqual([undefined, undefined, performance.now() - 3_000]);
-  expect(weights).toEqual([0, 53, 56]);
-  // Sent to a pod that does not read: of more than a buffer, no more is held.
-  [late.upload, sent.other] = [0, 10 ** 9];
-  open('other');
-  expect(occupants[0]?.openWeight).toBe(53);
+  late.upload = 0;
+  // Sent on to a pod that does not read.
+  held['upload'] = 800_000;
+  weights.push(occupants[0]?.openWeight);
+  // And responses that the client does not read.
+  held[endpointsOf(socket)] = 4_000_000;
+  weights.push(occupants[0]?.openWeight);
+  expect(weights).toEqual([0, 4, 10, 60]);
 });

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { duplexPair } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Duplex } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { joinSockets } from '../../../../src/proxy/streams/tunnel.ts';
@@ -13,6 +14,8 @@ interface Ends {
   readonly server: Duplex;
   /** The sides that were reset. */
   readonly resets: readonly string[];
+  /** How often the client left something behind, and how often that was over. */
+  readonly left: { before: number; over: number };
 }
 
 function join(): Ends {
@@ -20,6 +23,7 @@ function join(): Ends {
   const [upstream, server] = duplexPair();
   const none = Buffer.alloc(0);
   const resets: string[] = [];
+  const left = { before: 0, over: 0 };
   const toClient = joinSockets({
     client,
     upstream,
@@ -28,6 +32,10 @@ function join(): Ends {
     mayPass: () => true,
     fromClient: () => undefined,
     fromUpstream: () => undefined,
+    clientLeft: () => {
+      left.before += 1;
+      return () => void (left.over += 1);
+    },
     resetClient: () => {
       resets.push('client');
       client.destroy();
@@ -39,7 +47,7 @@ function join(): Ends {
   });
   upstream.on('data', (piece: Buffer) => toClient(piece));
   for (const end of [user, server]) end.resume();
-  return { client, upstream, user, server, resets };
+  return { client, upstream, user, server, resets, left };
 }
 
 const closed = (...streams: readonly Duplex[]): Promise<unknown> =>
@@ -71,16 +79,18 @@ describe('a tunnel', () => {
   });
 
   it('resets an API server’s side that does not follow the client’s after a grace, with what it has not taken', async () => {
-    const { client, upstream, user, resets } = join();
+    const { client, upstream, user, resets, left } = join();
     user.end();
     upstream.on('end', () => undefined);
     client.end();
     await closed(client);
     expect(upstream.destroyed).toBe(false);
-    expect(vi.getTimerCount()).toBe(1);
+    expect([vi.getTimerCount(), left]).toEqual([1, { before: 1, over: 0 }]);
     vi.runAllTimers();
     await closed(upstream);
     expect([vi.getTimerCount(), resets]).toEqual([0, ['upstream']]);
+    await turn();
+    expect(left).toEqual({ before: 1, over: 1 });
   });
 
   it('closes a client’s side that does not follow the other, and leaves what it has not read yet to the system', async () => {

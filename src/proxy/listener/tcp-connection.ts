@@ -1,0 +1,171 @@
+/** A client's TCP connection as the limit sees it, before and after its TLS handshake, and how it closes. */
+import type { Socket } from 'node:net';
+import { closesBy, type Closing } from '../../core/http/connection-reset.ts';
+import type { ConnectionLimit, Occupant } from './connection-limit.ts';
+import { endpointsOf, type SystemBuffers } from './system-buffers.ts';
+
+/**
+ * A handshake of so many bytes has one certificate of a user, and a ClientHello with keys against quantum computers.
+ * OpenSSL keeps each further byte of an attacker's certificates as up to 55: so much more counts as one more connection
+ * (`connection-limit.ts`), which holds 200 kB.
+ */
+const HANDSHAKE_BYTES = 4096;
+const BYTES_OF_ANOTHER = 3072;
+
+/** Of a connection with a quiet watch over HTTP/1.1. */
+const CONNECTION_BYTES = 80_000;
+
+/** What it has written at least, if what the system holds of it matters. */
+const LEAST_WRITTEN = 65_536;
+/** How long a client may take to read the last of it, and between two looks whether it has. */
+const LINGER_MS = 30_000;
+const LOOK_MS = 250;
+
+/** What follows its TLS handshake. */
+export interface SecuredConnection {
+  /** Since when nothing is open on it; undefined while something is. Monotonic milliseconds. */
+  readonly idleSinceMs: number | undefined;
+  heldSinceMs(): number | undefined;
+  readonly lateSinceMs: number | undefined;
+  /** Bytes of what is open on it, but for what the system holds of the connection itself. */
+  readonly openBytes: number;
+  /** Nothing more is to be written of what is open on it. */
+  readonly isOver: boolean;
+  /** Notes that nothing is open on it any more. */
+  over(): void;
+  /** Closes it, with what is open on it. */
+  close(): void;
+}
+
+interface TcpConnectionOptions {
+  /** Of the client: of the peer, or as a trusted proxy states it. */
+  readonly address: string;
+  readonly limit: ConnectionLimit;
+  readonly buffers: SystemBuffers;
+}
+
+export class TcpConnection implements Occupant {
+  readonly socket: Socket;
+  readonly address: string;
+  readonly limit: ConnectionLimit;
+  /** Set after the handshake. */
+  tls: SecuredConnection | undefined;
+  weight = 1;
+  readonly #endpoints: string;
+  readonly #buffers: SystemBuffers;
+  #sinceMs = performance.now();
+  #phase: 'hello' | 'handshake' | 'awaited' = 'hello';
+  #givesWay = false;
+  /** Resets it, while it is closed for everyone but its client. */
+  #drop: (() => void) | undefined;
+
+  constructor(socket: Socket, { address, limit, buffers }: TcpConnectionOptions) {
+    this.socket = socket;
+    this.address = address;
+    this.limit = limit;
+    this.#endpoints = endpointsOf(socket);
+    this.#buffers = buffers;
+    closesBy(socket, (closing) => this.#close(closing));
+  }
+
+  handshakeBegun(): void {
+    this.#phase = 'handshake';
+  }
+
+  clientAwaited(): void {
+    if (this.#phase !== 'handshake') return;
+    this.#phase = 'awaited';
+    this.#sinceMs = performance.now();
+  }
+
+  /** @param handshakeBytes that it had at most */
+  weigh(handshakeBytes: number): void {
+    const weight = 1 + Math.max(0, Math.ceil((handshakeBytes - HANDSHAKE_BYTES) / BYTES_OF_ANOTHER));
+    if (weight === this.weight) return;
+    this.weight = weight;
+    this.limit.weigh(this);
+  }
+
+  get waitingSinceMs(): number | undefined {
+    if (this.tls !== undefined) return this.tls.idleSinceMs;
+    // It waits for us where its ClientHello is whole and many are before it, and again until its first turn to be read
+    // (`second-flights.ts`): it must not give way to those that come later and send less.
+    const isOurs = this.#phase === 'hello' ? this.socket.readableLength > 0 : this.#phase === 'handshake';
+    return isOurs ? undefined : this.#sinceMs;
+  }
+
+  get isSilent(): boolean {
+    return this.#phase === 'hello';
+  }
+
+  get heldSinceMs(): number | undefined {
+    return this.tls?.heldSinceMs();
+  }
+
+  get lateSinceMs(): number | undefined {
+    return this.tls?.lateSinceMs;
+  }
+
+  get openWeight(): number {
+    return Math.floor(((this.tls?.openBytes ?? 0) + this.heldFor(this.#endpoints)) / CONNECTION_BYTES);
+  }
+
+  /** @returns bytes that the system holds for a connection; 0 for none */
+  heldFor(endpoints: string | undefined): number {
+    return endpoints === undefined ? 0 : this.#buffers.of(endpoints);
+  }
+
+  giveWay(): void {
+    this.#givesWay = true;
+    if (this.#drop !== undefined) this.#drop();
+    else if (this.tls === undefined) this.socket.destroy();
+    else this.tls.close();
+  }
+
+  /**
+   * Node closes a socket once all is written, and the system keeps what the client has not read for minutes. An attacker
+   * left 4 MB with each request that had `Connection: close`, in memory that was no connection's any more. So where
+   * memory may become short, it stays open, and counts, until the client has read it.
+   */
+  #close({ close, reset, written }: Closing): void {
+    if (!this.limit.countsOpen || written < LEAST_WRITTEN) return close();
+    // Half a response is of no use.
+    if (this.#givesWay ? this.heldFor(this.#endpoints) > 0 : this.tls?.isOver === false) return reset();
+    if (this.#givesWay) return close();
+    const closedMs = performance.now();
+    const end = (way: () => void): void => {
+      clearInterval(looks);
+      this.#drop = undefined;
+      way();
+    };
+    const looks = setInterval(() => {
+      const isRead = this.#buffers.lookedMs > closedMs && this.heldFor(this.#endpoints) === 0;
+      if (isRead || !this.limit.countsOpen) end(close);
+      else if (performance.now() - closedMs > LINGER_MS) end(reset);
+    }, LOOK_MS).unref();
+    this.#drop = () => end(reset);
+    this.tls?.over();
+  }
+
+  /** Counts what it leaves behind for an account (`ClientConnection.leavesBehind`). */
+  leavesBehind({ account, upstream, drop }: LeftBehind): () => void {
+    const waitingSinceMs = performance.now();
+    const heldFor = (): number => Math.floor(this.heldFor(upstream) / CONNECTION_BYTES);
+    const left: Occupant = {
+      waitingSinceMs,
+      get openWeight() {
+        return heldFor();
+      },
+      giveWay: drop,
+    };
+    this.limit.add(left);
+    if (!this.limit.note(left, true, account)) drop();
+    return () => this.limit.remove(left);
+  }
+}
+
+interface LeftBehind {
+  readonly account: string | undefined;
+  readonly upstream: string;
+  readonly drop: () => void;
+}
