@@ -82,10 +82,12 @@ export function resetConnection(socket: ConnectionSocket): void {
 export interface Closing {
   /** The system sends what it has, and keeps it until the other side has taken it. */
   readonly close: () => void;
-  /** RST: the system drops it. */
+  /** RST: the system drops it. Not to be called once the socket has ended while bytes are queued: libuv refuses it. */
   readonly reset: () => void;
   /** Bytes that were ever written. */
   readonly written: number;
+  /** Bytes of these that lie in this process, and will never be sent. */
+  readonly queued: number;
 }
 
 /**
@@ -100,9 +102,8 @@ export function closesBy(socket: ConnectionSocket, closing: (closing: Closing) =
   const close = handle.close.bind(handle);
   const reset = handle.reset.bind(handle);
   handle.close = (done) => {
-    // What this process holds of it will never be taken, and libuv would refuse a reset (`isShuttingDown`).
-    if ((handle.writeQueueSize ?? 0) > 0) return close(done);
     handle.readStop?.();
-    closing({ close: () => close(done), reset: () => reset(done), written: handle.bytesWritten ?? 0 });
+    const { bytesWritten: written = 0, writeQueueSize: queued = 0 } = handle;
+    closing({ close: () => close(done), reset: () => reset(done), written, queued });
   };
 }

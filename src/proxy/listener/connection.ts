@@ -379,6 +379,10 @@ class TlsConnection implements ClientConnection, SecuredConnection {
     return this.#open.every(({ response }) => response.finished);
   }
 
+  get hasEnded(): boolean {
+    return this.#socket.writableEnded;
+  }
+
   over(): void {
     this.#close();
   }

@@ -31,6 +31,8 @@ export interface SecuredConnection {
   readonly openBytes: number;
   /** Nothing more is to be written of what is open on it. */
   readonly isOver: boolean;
+  /** Nothing more is to be written at all. */
+  readonly hasEnded: boolean;
   /** Notes that nothing is open on it any more. */
   over(): void;
   /** Closes it, with what is open on it. */
@@ -127,8 +129,9 @@ export class TcpConnection implements Occupant {
    * left 4 MB with each request that had `Connection: close`, in memory that was no connection's any more. So where
    * memory may become short, it stays open, and counts, until the client has read it.
    */
-  #close({ close, reset, written }: Closing): void {
+  #close({ close, reset, written, queued }: Closing): void {
     if (!this.limit.countsOpen || written < LEAST_WRITTEN) return close();
+    if (queued > 0) return this.tls?.hasEnded === false ? reset() : close();
     // Half a response is of no use.
     if (this.#givesWay ? this.heldFor(this.#endpoints) > 0 : this.tls?.isOver === false) return reset();
     if (this.#givesWay) return close();

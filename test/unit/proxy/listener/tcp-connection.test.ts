@@ -7,7 +7,14 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 /** What the system does with a connection whose socket Node closes, where memory may become short. */
-function closing({ written = 10 ** 6, queued = 0, isOver = true, isFilling = true, held = 10 ** 5 } = {}) {
+function closing({
+  written = 10 ** 6,
+  queued = 0,
+  isOver = true,
+  hasEnded = false,
+  isFilling = true,
+  held = 10 ** 5,
+} = {}) {
   const done: string[] = [];
   const ways = { close: () => void done.push('close'), reset: () => void done.push('reset') };
   const handle = { ...ways, readStop: () => void done.push('unread'), bytesWritten: written, writeQueueSize: queued };
@@ -18,7 +25,12 @@ function closing({ written = 10 ** 6, queued = 0, isOver = true, isFilling = tru
     limit: limit as ConnectionLimit,
     buffers,
   });
-  connection.tls = { isOver, over: () => void done.push('over'), close: () => undefined } as SecuredConnection;
+  connection.tls = {
+    isOver,
+    hasEnded,
+    over: () => void done.push('over'),
+    close: () => undefined,
+  } as SecuredConnection;
   return {
     connection,
     /** What is known from now on. */
@@ -39,7 +51,8 @@ function closing({ written = 10 ** 6, queued = 0, isOver = true, isFilling = tru
 it.each([
   ['there is memory', { isFilling: false }, 'close'],
   ['it has written little', { written: 65_535 }, 'close'],
-  ['this process still has some of what was written', { queued: 1 }, 'close'],
+  ['this process still has some of what was written', { queued: 1 }, 'reset'],
+  ['this process still has some of it, and the end behind it', { queued: 1, hasEnded: true }, 'close'],
   ['it ends within a response', { isOver: false }, 'reset'],
 ])('closes at once where %s', (_why, state, way) => {
   const socket = closing(state);
