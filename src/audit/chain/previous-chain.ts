@@ -7,8 +7,8 @@ import { chainFacts, hashOf, type ChainHead } from './chain-facts.ts';
 
 /** `O_NONBLOCK`: a named pipe at the path must not block the start. */
 const FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-/** The longest lines have some hundred kilobytes. */
-const BYTES = 512 * 1024;
+/** The longest line that is looked for, as in a search (`query/read-lines.ts`). */
+const BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /**
@@ -18,9 +18,11 @@ const NEWLINE = 0x0a;
  */
 export function previousChainHead(path: string): ChainHead | undefined {
   try {
-    const end = endOf(path);
+    const { end, isWhole } = endOf(path);
     for (let to = end.lastIndexOf(NEWLINE); to > 0;) {
       const from = end.lastIndexOf(NEWLINE, to - 1) + 1;
+      // Its beginning is not here, and the hash of a part would name a line that there never was.
+      if (from === 0 && !isWhole) return undefined;
       const line = end.subarray(from, to);
       const facts = chainFacts(line);
       if (facts !== undefined) return { chain: facts.chain, seq: facts.seq, hash: hashOf(line) };
@@ -32,14 +34,15 @@ export function previousChainHead(path: string): ChainHead | undefined {
   return undefined;
 }
 
-function endOf(path: string): Buffer {
+function endOf(path: string): { readonly end: Buffer; readonly isWhole: boolean } {
   const file = openSync(path, FLAGS);
   try {
     const about = fstatSync(file);
-    if (!about.isFile()) return Buffer.alloc(0);
+    if (!about.isFile()) return { end: Buffer.alloc(0), isWhole: true };
     const length = Math.min(about.size, BYTES);
     const end = Buffer.alloc(length);
-    return end.subarray(0, readSync(file, end, 0, length, about.size - length));
+    const read = readSync(file, end, 0, length, about.size - length);
+    return { end: end.subarray(0, read), isWhole: length === about.size };
   } finally {
     closeSync(file);
   }

@@ -18,7 +18,7 @@ import { readLines } from './read-lines.ts';
 import { SearchTurns } from './search-turns.ts';
 
 export interface HistoryBounds {
-  /** Most events. */
+  /** A page ends after so many, but never within a moment: events have no order there. */
   readonly events: number;
   /** Of the events that match, only these. */
   readonly only?: (event: AuditEvent) => boolean;

@@ -12,6 +12,7 @@ export interface RotationParts {
 }
 
 const MEBIBYTE = 1024 * 1024;
+/** Ended files, where `keep` is not set. */
 const KEEP = 10;
 /**
  * Appended to the file's own name, so that a listing shows them in order: `audit.log.2026-01-31T23-59-59.999Z`,

@@ -1,10 +1,11 @@
-import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAuditTrail } from '../../../../src/audit/audit.ts';
 import type { ChainedLine } from '../../../../src/audit/chain/chain.ts';
 import { CHAIN_SEED, CHECKPOINT_LINES, chainFacts, hashOf } from '../../../../src/audit/chain/chain-facts.ts';
 import { ChainWriter, type ChainSettings } from '../../../../src/audit/chain/chain-writer.ts';
+import { previousChainHead } from '../../../../src/audit/chain/previous-chain.ts';
 import { verifyAuditLog } from '../../../../src/audit/verify/verify.ts';
 import { aFolder, anEvent, numbered, range } from '../fixtures.ts';
 import { aKey, publicKeys } from '../verify/audit-fixture.ts';
@@ -143,6 +144,23 @@ describe('a trail with a chain', () => {
     expect(chains).toMatchObject([{ first: 1, last: 53, provenTo: 53, ended: true }]);
     expect(verdict.lines).toBeLessThan(53);
   });
+
+  it.each([1_000_000, 1_100_000])(
+    'names the end of the previous chain by its whole line, or not: %i bytes',
+    async (size) => {
+      const path = join(await aFolder(), 'audit.log');
+      const long = trailAt(path);
+      await long.flush();
+      const { head } = long;
+      const line = readFileSync(path, 'utf8').trimEnd();
+      // What a sink would have written, had the event been as long.
+      writeFileSync(path, `${line.replace('"annotations":{', `"more":"${'x'.repeat(size)}",$&`)}\n`);
+      const read = previousChainHead(path);
+      const hash = hashOf(readFileSync(path).subarray(0, -1));
+      expect(read).toEqual(size < 2 ** 20 ? { ...head, hash } : undefined);
+      await long.close();
+    },
+  );
 
   it('begins where there is no file yet, and where the path is no file', async () => {
     const folder = await aFolder();
