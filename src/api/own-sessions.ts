@@ -63,7 +63,7 @@ export function callerOf(context: RequestContext): Caller {
 /** Returns a handler of all requests below the root of the API; others it passes on. */
 export function ownApi<A extends ApiDescription>(deps: OwnSessionsDeps, own: OwnApi<A>): RequestHandler {
   const { description, handlers, live, queues, event, failures, assertMay } = own;
-  const { count, ...more } = failures;
+  const { count, ...shared } = failures;
   const api: Api<A> = {
     description,
     handlers,
@@ -76,7 +76,7 @@ export function ownApi<A extends ApiDescription>(deps: OwnSessionsDeps, own: Own
     assertMay: (_actor, _operation, req) => assertMay?.(callerOf(contextOf(req))),
     rejectsUnknownQuery: false,
     failures: {
-      ...more,
+      ...shared,
       event: () => event,
       about(req) {
         const caller = callers.get(contextOf(req));

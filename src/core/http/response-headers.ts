@@ -12,7 +12,7 @@ export interface ResponseHeadersOptions {
 }
 
 /**
- * Headers that would act for the server's origin: cookies, alternative services, and reporting endpoints (Network
+ * Headers that would act for the server's origin: cookies, alternative services, HSTS and pins, and reporting endpoints (Network
  * Error Logging, Reporting API), through which an attacker's pod would learn of every request there for as long as
  * it chooses.
  */
@@ -33,8 +33,11 @@ const DENIED_BELOW_PROXY = new Set([
   'content-security-policy',
   'content-security-policy-report-only',
   'clear-site-data',
+  // It would let a script there see requests of other paths.
   'service-worker-allowed',
+  // kubectl would ask for a password.
   'www-authenticate',
+  // It leaves the page without any script.
   'refresh',
   // kubectl prints it like one of ours: "your session ends; run …".
   'warning',

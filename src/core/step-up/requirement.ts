@@ -144,9 +144,9 @@ function resourceRule({ apiGroups, resources = [], resourceNames, namespaces }: 
     if (!info.isResourceRequest || named.size === 0) return false;
     // A path that has no resource, such as `/api/v1/watch`: only an attacker sends one.
     const isKnown = info.resource !== '';
-    if (isKnown && !named.has('*') && !full.some((each) => named.has(each))) {
-      if (subresource === '' || !named.has(`*/${subresource}`)) return false;
-    }
+    const isNamedHere =
+      named.has('*') || full.some((each) => named.has(each)) || (subresource !== '' && named.has(`*/${subresource}`));
+    if (isKnown && !isNamedHere) return false;
     if (groups !== undefined && !groups.has(info.apiGroup)) return false;
     if (names !== undefined && !isNamed(names, info)) return false;
     // All namespaces, or what is in none: which of the two is known to the cluster alone.

@@ -5,7 +5,9 @@
 import { AppError } from '../../core/errors.ts';
 
 /** GitHub asks for at least a minute where it limits a user and does not say for how long. */
-const MIN_WAIT_MS = 60_000;
+const DEFAULT_WAIT_MS = 60_000;
+/** A reset that is over by our clock must still keep the next request back. */
+const MIN_WAIT_MS = 1000;
 /** Limits are reset hourly. A header with more is not trusted, else one response could lock a user out permanently. */
 const MAX_WAIT_MS = 60 * 60 * 1000;
 const MAX_MESSAGE_LENGTH = 200;
@@ -57,8 +59,8 @@ export function limitedUntil(response: GithubResponse, nowMs: number): number | 
   else if (exhausted && reset !== undefined) until = reset * 1000;
   // A secondary limit may come without either; only its text distinguishes it from "forbidden".
   else if (exhausted || response.status === 429 || /\brate limit\b/i.test(messageOf(response)))
-    until = nowMs + MIN_WAIT_MS;
-  return until === undefined ? undefined : Math.min(Math.max(until, nowMs + 1000), nowMs + MAX_WAIT_MS);
+    until = nowMs + DEFAULT_WAIT_MS;
+  return until === undefined ? undefined : Math.min(Math.max(until, nowMs + MIN_WAIT_MS), nowMs + MAX_WAIT_MS);
 }
 
 /** The token is not authorised for the single sign-on of the organisation that was asked about. */
