@@ -29,6 +29,9 @@ const ROLE: AccessRole = {
   longest: 3600,
 };
 
+/** What writes ends: two thirds of the modules that a replica would load, and most replicas have no grants. */
+const writing = () => import('../../src/services/access/access.ts');
+
 /** Returns a credential as the proxy admits a request with it; undefined where it rejects it. */
 type WithGrants = (credential: Credential) => Promise<Credential | undefined>;
 
@@ -55,6 +58,8 @@ export class Grants {
   }
 
   async ask({ id, session, account }: GrantRequest): Promise<{ readonly refused?: string }> {
+    // Not while the grant lasts: what it takes counts among what leads to it.
+    await writing();
     const requestedAt = Math.floor(this.#parts.clock.nowMs() / 1000);
     const written = await this.#parts.store.access.create({
       id,
@@ -137,8 +142,7 @@ export class Grants {
       mayUse: () => true,
       observeActive: () => void (this.#looks += 1),
     };
-    // Two thirds of the modules that a replica loads: most replicas write no ends.
-    const { createAccess } = await import('../../src/services/access/access.ts');
+    const { createAccess } = await writing();
     const { endings } = createAccess(deps);
     while (this.#looks === 0) {
       await endings.check();
