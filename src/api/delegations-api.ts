@@ -2,6 +2,7 @@
 import type { RequestHandler } from 'express';
 import { DELEGATIONS_API } from '../core/api/delegations-operations.ts';
 import { DELEGATION_PROBLEMS } from '../core/api/delegations-problems.ts';
+import { DELEGATION_TEXTS } from '../core/api/rejections.ts';
 import { sessionIdSchema } from '../core/api/fields.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
@@ -9,9 +10,9 @@ import type { RightsLimit } from '../core/delegation/rights.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
 import { record, requestFacts } from '../http/audit-events.ts';
 import { unauthenticated } from '../http/bearer.ts';
-import { rejectionProblem, type ProblemError } from '../http/problem.ts';
+import { problemFor } from '../http/problem.ts';
 import { revocationStatus } from '../services/admin/admin.ts';
-import { type DelegationDeps, type Delegations, type Rejection } from '../services/delegation/delegation.ts';
+import type { DelegationDeps, Delegations } from '../services/delegation/delegation.ts';
 import type { SessionRecord } from '../store/store.ts';
 import type { Call, Handlers } from './call.ts';
 import { delegatedView, listedView } from './delegation-view.ts';
@@ -56,19 +57,11 @@ function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
     if (limit.ok) return limit.value;
     const { place, message } = limit.reason;
     const where = `limits[${index}]${place === '' ? '' : `.${place}`}`;
-    throw rejectionError({ reason: 'limits_malformed', message: `${where}: ${message}` }, false);
+    throw problemFor(DELEGATION_PROBLEMS, DELEGATION_TEXTS, { reason: 'limits_malformed', place: where, message });
   });
 }
 
-/** @param audited whether its audit event was written already */
-const rejectionError = ({ reason, message }: Rejection, audited = true): ProblemError =>
-  rejectionProblem({ problem: reason, status: DELEGATION_PROBLEMS[reason].status }, message, { audited });
-
-function notAmongYours(): ProblemError {
-  const { status } = DELEGATION_PROBLEMS.session_not_found;
-  const message = 'There is no such delegated session among yours. “portcullis delegations” lists them.';
-  return rejectionProblem({ problem: 'session_not_found', status }, message);
-}
+const notAmongYours = () => problemFor(DELEGATION_PROBLEMS, DELEGATION_TEXTS, { reason: 'session_not_found' });
 
 /** Returns what the audit log says of the end of a delegated session, before and after. */
 function endOf(path: string, session: SessionRecord) {
@@ -123,7 +116,7 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
         userAgent,
         request: { id, path: DELEGATIONS_API.root },
       });
-      if (!made.ok) throw rejectionError(made.reason);
+      if (!made.ok) throw problemFor(DELEGATION_PROBLEMS, DELEGATION_TEXTS, made.reason, { audited: true });
       const { session, refreshToken } = made.value;
       const clusters = session.delegation.clusters.map((cluster) => ({
         name: cluster,

@@ -146,8 +146,10 @@ const methodNotAllowed =
   (allowed: readonly string[]) =>
   (res: Response): never => {
     res.setHeader('Allow', allowed.join(', '));
-    const about = { problem: 'method_not_allowed', status: 405, code: 'bad_request' } as const;
-    throw new ProblemError(about, `This resource takes ${allowed.join(', ')}.`);
+    throw new ProblemError(
+      { problem: 'method_not_allowed', status: 405 },
+      `This resource takes ${allowed.join(', ')}.`,
+    );
   };
 
 type Parser = ReturnType<typeof express.json>;

@@ -3,6 +3,7 @@
  * delegated sessions.
  */
 import type { ServerResponse } from 'node:http';
+import { rejectionText, type RejectionOf, type Texts } from '../core/api/rejections.ts';
 import { AppError, type ErrorCode } from '../core/errors.ts';
 import { appErrorOf, retryAfterSeconds } from './error-status.ts';
 import { defined } from '../core/defined.ts';
@@ -14,9 +15,9 @@ export interface ProblemErrorOptions {
   /** For the audit log, where it is more precise than the code. */
   readonly reason?: string;
   /** With 429: whole seconds. */
-  readonly retryAfterSeconds?: number;
+  readonly retryAfterSeconds?: number | undefined;
   /** With `fresh_sign_in_needed`: how long a sign-in counts as fresh (RFC 9470 §3). */
-  readonly maxAgeSeconds?: number;
+  readonly maxAgeSeconds?: number | undefined;
   /** True where an audit event for it was written already. */
   readonly audited?: boolean;
 }
@@ -32,18 +33,18 @@ export class ProblemError extends AppError {
   readonly maxAgeSeconds: number | undefined;
 
   constructor(
-    { problem, status, code }: { readonly problem: string; readonly status: number; readonly code: ErrorCode },
+    { problem, status, code = CODES[status] ?? 'internal' }: { problem: string; status: number; code?: ErrorCode },
     message: string,
     options: ProblemErrorOptions = {},
   ) {
-    const { reason = problem, cause } = options;
+    const { reason = problem, cause, maxAgeSeconds } = options;
     super(code, message, { reason, ...defined({ cause }) });
     this.problem = problem;
     this.status = status;
-    this.members = options.members ?? {};
+    this.members = options.members ?? (maxAgeSeconds === undefined ? {} : { maxAge: String(maxAgeSeconds) });
     this.audited = options.audited ?? false;
     this.retryAfterSeconds = options.retryAfterSeconds;
-    this.maxAgeSeconds = options.maxAgeSeconds;
+    this.maxAgeSeconds = maxAgeSeconds;
   }
 }
 
@@ -53,17 +54,36 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
   401: 'unauthenticated',
   403: 'forbidden',
   404: 'not_found',
+  405: 'bad_request',
   409: 'conflict',
+  429: 'conflict',
   502: 'provider_unavailable',
+  503: 'store_unavailable',
 };
 
-/** Returns a rejection by its code, with the status that its API describes for it. */
-export function rejectionProblem(
-  { problem, status }: { readonly problem: string; readonly status: number },
-  message: string,
-  options: ProblemErrorOptions = {},
-): ProblemError {
-  return new ProblemError({ problem, status, code: CODES[status] ?? 'internal' }, message, options);
+/** Returns the rejection of a service as the problem that its caller is told. @param problems those of its API */
+export const problemFor = <T extends Texts>(
+  problems: Readonly<Record<string, { readonly status: number }>>,
+  texts: T,
+  rejection: RejectionOf<T>,
+  options?: ProblemErrorOptions,
+): ProblemError => {
+  const problem = String(rejection.reason);
+  return new ProblemError(
+    { problem, status: problems[problem]?.status ?? 500 },
+    rejectionText(texts, rejection),
+    options,
+  );
+};
+
+/** Returns anything thrown as an error whose audit event was written. */
+export function auditedError(thrown: unknown): ProblemError {
+  const { error, status: sentStatus } = appErrorOf(thrown);
+  const { code, message, reason, cause } = error;
+  const own: Partial<ProblemError> = error instanceof ProblemError ? error : {};
+  const { problem = code, status = sentStatus, members = {}, retryAfterSeconds, maxAgeSeconds } = own;
+  const options = { members, reason, cause, retryAfterSeconds, maxAgeSeconds, audited: true };
+  return new ProblemError({ problem, status, code }, message, options);
 }
 
 export interface Problem {

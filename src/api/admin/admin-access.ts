@@ -2,15 +2,14 @@
 import { accessRequestIdSchema } from '../../core/api/access.ts';
 import { ProblemError } from '../../http/problem.ts';
 import { accessRequestView, type AccessRequests } from '../../services/access/access.ts';
-import { AdminError, revocationStatus, type AdminProblem } from '../../services/admin/admin.ts';
+import { AdminError, revocationStatus } from '../../services/admin/admin.ts';
 import type { Call } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
 import type { AdminHandlers } from './handlers.ts';
 import { filterDetails } from './admin-reads.ts';
 import { defined } from '../../core/defined.ts';
 
-const notFound = (): AdminError =>
-  new AdminError('access_request_not_found', 'not_found', 'There is no access request of this id.');
+const notFound = (): AdminError => new AdminError({ reason: 'access_request_not_found' });
 
 /** @throws AdminError `access_request_not_found` where nothing can be asked for at this server */
 function serviceOf({ access }: AdminApiDeps): AccessRequests {
@@ -26,7 +25,7 @@ function idOf({ params }: Call): string {
 }
 
 /** The codes of this API, which has fewer than the API for access requests: `reason` has that one's. */
-const PROBLEMS: Readonly<Record<number, AdminProblem>> = {
+const PROBLEMS: Readonly<Record<number, 'access_request_not_found' | 'access_conflict'>> = {
   404: 'access_request_not_found',
   409: 'access_conflict',
 };
@@ -38,8 +37,8 @@ async function withCodes<T>(run: () => Promise<T>): Promise<T> {
   } catch (thrown) {
     const problem = thrown instanceof ProblemError ? PROBLEMS[thrown.status] : undefined;
     if (problem === undefined || !(thrown instanceof ProblemError)) throw thrown;
-    const { code, message, problem: reason, audited } = thrown;
-    throw new AdminError(problem, code, message, { cause: thrown, reason, audited, members: { reason } });
+    const { message, problem: reason, audited } = thrown;
+    throw new AdminError({ reason: problem, message }, { cause: thrown, reason, audited, members: { reason } });
   }
 }
 

@@ -21,7 +21,10 @@ import { defined } from '../../core/defined.ts';
 const RETRY_AFTER_SECONDS = 5;
 
 const tooManyError = (cause: AppError): AdminError =>
-  new AdminError('too_many_tails', 'conflict', cause.message, { cause, retryAfterSeconds: RETRY_AFTER_SECONDS });
+  new AdminError(
+    { reason: 'too_many_tails', message: cause.message },
+    { cause, retryAfterSeconds: RETRY_AFTER_SECONDS },
+  );
 
 async function openTail(tails: LiveTails, request: TailRequest): Promise<AsyncIterable<TailItem>> {
   try {

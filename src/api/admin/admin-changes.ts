@@ -8,7 +8,7 @@ import {
   handleRevocation,
   liftFreshSignIn,
   revocationStatus,
-  sessionNotFound,
+  AdminError,
   unlock,
   type RevocationReceipt,
   type RevocationRequest,
@@ -43,7 +43,7 @@ function withRequestId({ header }: Call, request: RevocationRequest): Revocation
  */
 export function sessionIdOf({ params }: Call): string {
   const id = sessionIdSchema.safeParse(params['id']);
-  if (!id.success) throw sessionNotFound();
+  if (!id.success) throw new AdminError({ reason: 'session_not_found' });
   return id.data;
 }
 

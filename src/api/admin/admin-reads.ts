@@ -10,9 +10,8 @@ import {
   freshSignInNeeded,
   lockViews,
   planOf,
-  revocationNotFound,
   scopeOf,
-  sessionNotFound,
+  AdminError,
 } from '../../services/admin/admin.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { Call } from '../call.ts';
@@ -31,7 +30,7 @@ export function filterDetails({ rawQuery }: Call): { readonly filter?: string } 
 
 async function liveSession(deps: AdminApiDeps, call: Call): Promise<SessionRecord> {
   const session = await deps.store.sessions.read(sessionIdOf(call));
-  if (session === undefined) throw sessionNotFound();
+  if (session === undefined) throw new AdminError({ reason: 'session_not_found' });
   return session;
 }
 
@@ -82,7 +81,7 @@ export function readHandlers({ deps, results }: AdminApiService) {
     },
     async getRevocation({ params }) {
       const result = await results.find(String(params['id']));
-      if (result === undefined) throw revocationNotFound();
+      if (result === undefined) throw new AdminError({ reason: 'revocation_not_found' });
       return { body: result, read: { reason: 'revocation', details: { revocation: result.id } } };
     },
     /** Nothing is done. */

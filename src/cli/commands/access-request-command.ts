@@ -1,6 +1,7 @@
 /** `access request`: asks for a role for a while, and waits until it is decided. */
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { SHORTEST_SECONDS } from '../../core/access/role.ts';
 import { AppError } from '../../core/errors.ts';
 import { nearest } from '../../core/nearest.ts';
 import { linkOf, listAccess, openAccess, readRequest, sendAccess, type AccessApi } from '../access/access-api.ts';
@@ -20,8 +21,6 @@ interface RequestOptions extends ServerOptions, OutputOptions {
   readonly wait: boolean;
 }
 
-/** The server takes no less. */
-const SHORTEST_SECONDS = 60;
 /** How long a role is asked for where the user does not say. */
 const USUAL_SECONDS = 3600;
 /** Seconds for which the server keeps a poll, until the state changes. */

@@ -7,6 +7,9 @@
 import type { Identity } from '../identity/identity.ts';
 import { defined } from '../defined.ts';
 
+/** Shorter than that, a grant is over before a command is typed. */
+export const SHORTEST_SECONDS = 60;
+
 /** One of `access.roles`. */
 export interface AccessRole {
   readonly name: string;

@@ -3,6 +3,7 @@
  * narrowed to again. It can never be more than the session above it (docs/architecture.md#invariant-17): every limit of
  * that one counts as well, by construction.
  */
+import type { DelegationRejection } from '../api/rejections.ts';
 import type { Account, Identity } from '../identity/identity.ts';
 import type { Result } from '../result.ts';
 import type { RightsLimit } from './rights.ts';
@@ -88,13 +89,6 @@ export interface DelegatedSession {
   readonly createdAt: number;
   readonly expiresAt: number;
   readonly delegation: Delegation;
-}
-
-export interface DelegationRejection {
-  /** Precise, for the audit log, in snake_case. */
-  readonly reason: string;
-  /** For the requester: what is wrong and what to do. */
-  readonly message: string;
 }
 
 /**

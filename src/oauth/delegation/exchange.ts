@@ -9,7 +9,8 @@ import type { JSONWebKeySet } from 'jose';
 import type { Clock } from '../../contracts/clock.ts';
 import type { Config, DelegationClientConfig } from '../../config/config.ts';
 import { clusterAudience } from '../../core/core.ts';
-import type { CreateDelegation, DelegatedSession, DelegationRejection } from '../../core/delegation/delegation.ts';
+import { DELEGATION_TEXTS, rejectionText, type DelegationRejection } from '../../core/api/rejections.ts';
+import type { CreateDelegation, DelegatedSession } from '../../core/delegation/delegation.ts';
 import { escalation, ComparisonBudget } from '../../core/delegation/escalation.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
 import { AppError } from '../../core/errors.ts';
@@ -123,7 +124,8 @@ export function createDelegationExchange(deps: DelegationExchangeDeps): Exchange
     }
     const opened = done.value;
     if (opened.ok) return ok({ session: opened.value, audience });
-    return no({ ...opened.reason, error: 'invalid_request', record: parent, audited: true });
+    const message = rejectionText(DELEGATION_TEXTS, opened.reason);
+    return no({ reason: opened.reason.reason, message, error: 'invalid_request', record: parent, audited: true });
   };
 }
 

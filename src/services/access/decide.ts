@@ -11,8 +11,7 @@ import { auditGrantBegin } from './grant-begin.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { judgeDecider, judgeFirstApproval, judgeOpen, type Judged } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
-import { accessProblem, passed } from './problems.ts';
-import { ofWrite } from './rejections.ts';
+import { accessProblem, ofWrite, passed } from './rejections.ts';
 import { judgeFreshness, recheckedUser } from './users.ts';
 
 /** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */

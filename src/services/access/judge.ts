@@ -5,14 +5,22 @@
  * needed. A role is given more groups while a request for it waits, so that an approver gives more than they were
  * shown. So an approval is for what was asked, as it is configured now, by someone who is certainly another human.
  */
-import { mayApprove, mayRequest, sameTerms, type AccessRole, type RoleApproval } from '../../core/access/role.ts';
+import {
+  mayApprove,
+  mayRequest,
+  sameTerms,
+  SHORTEST_SECONDS,
+  type AccessRole,
+  type RoleApproval,
+} from '../../core/access/role.ts';
 import { isOpen, type AccessDecision, type AccessRequest, type AccessState } from '../../core/access/request.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { Identity } from '../../core/identity/identity.ts';
 import { ok } from '../../core/result.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import { rejected, type AccessRejection, type Judgement } from './rejections.ts';
+import type { AccessRejection } from '../../core/api/rejections.ts';
+import { rejected, type Judgement } from './rejections.ts';
 
 type RoleDeps = Pick<AccessDeps, 'config' | 'mayUse'>;
 
@@ -26,9 +34,6 @@ export function mayAskFor({ config, mayUse }: RoleDeps, role: AccessRole, identi
   const names = role.clusters ?? config.clusters.map(({ name }) => name);
   return names.some((name) => mayUse(name, identity));
 }
-
-/** Shorter than that, a grant is over before a command is typed. */
-export const SHORTEST_SECONDS = 60;
 
 /** Returns the role that a user asks for; `role_not_found` also for one that they may not ask for. */
 export function roleFor(

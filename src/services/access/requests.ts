@@ -10,6 +10,7 @@ import type {
   RequesterBackground,
 } from './access-requests.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
+import { auditedError } from '../../http/problem.ts';
 import { approvalsOf, isOpen, OPEN_SECONDS, type AccessRequest } from '../../core/access/request.ts';
 import { termsOf, type AccessRole } from '../../core/access/role.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
@@ -21,9 +22,8 @@ import { decide } from './decide.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import type { EndGrant } from './end-grant.ts';
 import { isApprover, mayAskFor, maySee, roleFor, roleNamed } from './judge.ts';
-import { accessProblem, auditedError, passed } from './problems.ts';
 import { cleanReason, judgeReason } from './reason.ts';
-import { ofWrite } from './rejections.ts';
+import { accessProblem, ofWrite, passed } from './rejections.ts';
 import { assertCanAct, freshness, judgeFreshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
 import { defined } from '../../core/defined.ts';
 

@@ -14,8 +14,7 @@ import { assertAuditable } from '../../http/audit-events.ts';
 import { fencedError } from '../../http/error-status.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import { passed } from './problems.ts';
-import { rejected, type Judgement } from './rejections.ts';
+import { passed, rejected, type Judgement } from './rejections.ts';
 
 /** Asserts that something may be done now, and that the caller's credential is good still. */
 export function assertCanAct(deps: Pick<AccessDeps, 'audit' | 'guard'>, { actor }: AccessCaller): void {

@@ -5,7 +5,7 @@ import { ConcurrencyLimit } from '../../core/concurrency-limit.ts';
 import { approvalsOf, type AccessRequest } from '../../core/access/request.ts';
 import { tooMany } from '../../http/call-limits.ts';
 import type { AccessDeps } from './dependencies.ts';
-import { accessProblem } from './problems.ts';
+import { accessProblem } from './rejections.ts';
 
 /** How often the store is asked for each caller who waits. */
 const POLL_MS = 1000;

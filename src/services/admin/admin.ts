@@ -14,20 +14,11 @@ export * from './fresh-sign-ins.ts';
 export * from './freshness.ts';
 export * from './locks.ts';
 export * from './problem.ts';
-export {
-  assertSeen,
-  isSeen,
-  planOf,
-  sessionNotFound,
-  type RevocationPlan,
-  type RevocationRequest,
-} from './revocation-request.ts';
+export { assertSeen, isSeen, planOf, type RevocationPlan, type RevocationRequest } from './revocation-request.ts';
 export {
   createRevocationResults,
   isFollowed,
   receiptsOf,
-  reusedError,
-  revocationNotFound,
   type RevocationReceipt,
   type RevocationResults,
 } from './revocation-results.ts';

@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { AppError } from '../../core/errors.ts';
+import { ADMIN_TEXTS, rejectionError } from '../../core/api/rejections.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
@@ -89,10 +89,7 @@ async function needsSecondAdmin(deps: AdminDeps, { target, lock }: RevocationPla
 async function requestApproval(deps: AdminDeps, context: RequestContext, ask: ApprovalRequest): Promise<never> {
   const { actor, plan, reason, path } = ask;
   // An admin who can start a pipeline has it ask, and then approves alone what takes two humans.
-  if (workloadRule(actor.account, deps.config) !== undefined) {
-    const message = 'This takes two admins, and a workload is none. Nothing was done: an admin must ask for it.';
-    throw new AppError('forbidden', message, { reason: 'workload_may_not_approve' });
-  }
+  if (workloadRule(actor.account, deps.config) !== undefined) throw workloadMayNot('ask');
   const approval = randomBytes(16).toString('base64url');
   const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
   const deed = describePlan(plan);
@@ -104,21 +101,12 @@ async function requestApproval(deps: AdminDeps, context: RequestContext, ask: Ap
   await deps.store.artefacts.save('Approval', approval, payload, { ttlSeconds: TTL_SECONDS, session });
   const details = { target: targetName(plan.target), lock: String(plan.lock), approval };
   record(deps, context, { event: 'approval-asked', path, code: 409, reason, details });
-  throw new AdminError(
-    'second_admin_needed',
-    'conflict',
-    `Nothing was done yet: this takes a second admin. Until ${expiresAt} another admin can do the same with “--approval ${approval}”, or with that id on the admin pages: ${deed}.`,
-    { members: { approval, expiresAt }, audited: true },
-  );
+  const members = { approval, expiresAt };
+  throw new AdminError({ reason: 'second_admin_needed', ...members, deed }, { members, audited: true });
 }
 
-export const approvalError = (cause?: unknown): AdminError =>
-  new AdminError(
-    'approval_not_good',
-    'conflict',
-    'This approval is unknown, already used, older than 15 minutes, for another request, or of an admin who has signed out, was revoked, is none any more, or is not confirmed by their identity provider. Send the request again without one.',
-    { cause },
-  );
+const workloadMayNot = (act: 'ask' | 'approve') =>
+  rejectionError('forbidden', ADMIN_TEXTS, { reason: 'workload_may_not_approve', act });
 
 /**
  * Returns whether this same request of this admin was written before, and its response was lost on the way back from the
@@ -142,28 +130,24 @@ async function wasWritten(
  */
 async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {
   // An attacker with a pipeline starts two of its workloads, so that each approves what the other asks for.
-  if (workloadRule(ask.actor.account, deps.config) !== undefined) {
-    const message = 'A workload cannot be the second admin. An admin must do it, with the same approval.';
-    throw new AppError('forbidden', message, { reason: 'workload_may_not_approve' });
-  }
+  if (workloadRule(ask.actor.account, deps.config) !== undefined) throw workloadMayNot('approve');
   const found = await deps.store.artefacts.find('Approval', approval);
   if (found === undefined && (await wasWritten(deps, ask))) return { approval };
   const asked = payloadSchema.safeParse(found);
-  if (!asked.success || asked.data.deed !== describePlan(ask.plan)) throw approvalError();
+  if (!asked.success || asked.data.deed !== describePlan(ask.plan))
+    throw new AdminError({ reason: 'approval_not_good' });
   // Compared by account, not by session: an attacker who has stolen one session of an admin can open another.
-  if (asked.data.account === ask.actor.account) {
-    const message = 'You have asked for this yourself. Another admin must do it, with the same approval.';
-    throw new AdminError('same_admin', 'forbidden', message);
-  }
+  if (asked.data.account === ask.actor.account) throw new AdminError({ reason: 'same_admin' });
   const { username, account, session } = asked.data;
   // An attacker with an admin's laptop asks, and the admin or their session is revoked, or locked, for that: then no one has
   // asked. An admin who is dismissed asks first, and their provider has disabled them since: so it is asked now, as what their
   // session says is as old as its last refresh. Where it does not answer, no second half counts: who must end everything then
   // has the server's own shell.
   const first = session === undefined ? undefined : await recheckedRecord(deps.recheckUser, session);
-  if (first?.account !== account || roleOf(first, deps.config) !== 'admin') throw approvalError();
+  if (first?.account !== account || roleOf(first, deps.config) !== 'admin')
+    throw new AdminError({ reason: 'approval_not_good' });
   // Where their provider cannot be asked again, their sign-in is its last word. A long while after it they may have left.
-  if (!isConfirmed(deps, first)) throw approvalError();
+  if (!isConfirmed(deps, first)) throw new AdminError({ reason: 'approval_not_good' });
   await assertSecondAdmin(deps, ask.actor);
   return { approval, first: { username, account } };
 }
@@ -179,13 +163,10 @@ async function assertSecondAdmin(deps: AdminDeps, actor: Actor): Promise<void> {
   const second = await recheckedRecord(deps.recheckUser, actor.session);
   actor.assertValid();
   if (second?.account !== actor.account || roleOf(second, deps.config) !== 'admin') {
-    const message = 'Your identity provider no longer says that you are an admin. Another admin must do it.';
-    throw new AppError('forbidden', message, { reason: 'second_admin_is_none' });
+    throw rejectionError('forbidden', ADMIN_TEXTS, { reason: 'second_admin_is_none' });
   }
   if (isConfirmed(deps, second)) return;
-  const message =
-    'Your identity provider cannot be asked whether you are an admin still. Sign in again, then send this with the same approval.';
-  throw new AppError('forbidden', message, { reason: 'second_admin_not_confirmed' });
+  throw rejectionError('forbidden', ADMIN_TEXTS, { reason: 'second_admin_not_confirmed' });
 }
 
 /**

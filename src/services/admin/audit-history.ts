@@ -39,7 +39,8 @@ export async function searchHistory(
     return await history?.search(account, query, { every, isAbandoned, ...bounds });
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'conflict') throw error;
-    const retryAfterSeconds = RETRY_AFTER_SECONDS;
-    throw new AdminError('too_many_requests', 'conflict', error.message, { cause: error, retryAfterSeconds });
+    const { message } = error;
+    const options = { cause: error, retryAfterSeconds: RETRY_AFTER_SECONDS };
+    throw new AdminError({ reason: 'too_many_requests', message }, options);
   }
 }

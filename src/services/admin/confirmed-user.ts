@@ -41,9 +41,7 @@ export const isConfirmed = (
 export async function recheckedRecord(recheck: RecheckUser, session: string): Promise<SessionRecord | undefined> {
   const outcome = await recheck(session).catch((cause: unknown) => {
     if (!(cause instanceof AppError) || cause.code !== 'provider_unavailable') throw cause;
-    const message =
-      'The identity provider does not confirm the user right now, so nothing was done. Try again in a moment.';
-    throw new AdminError('provider_unavailable', 'provider_unavailable', message, { cause, reason: cause.reason });
+    throw new AdminError({ reason: 'provider_unavailable' }, { cause, reason: cause.reason });
   });
   if (outcome.kind === 'gone' || outcome.kind === 'refused') return undefined;
   return outcome.record;

@@ -18,7 +18,6 @@ import { appErrorOf } from '../../http/error-status.ts';
 import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
 import { AdminError } from './problem.ts';
 import { record } from '../../http/audit-events.ts';
-import { sessionNotFound } from './revocation-request.ts';
 import { workloadRule } from './roles.ts';
 import { revoke, type AdminService } from './revoke.ts';
 
@@ -41,10 +40,7 @@ export function createDrills(admin: AdminService): RunDrill {
   const service = { ...admin, clusters: createClusters(admin.deps.config) };
   let running = false;
   return async (admin, request) => {
-    if (running || runsElsewhere(service.deps)) {
-      const message = 'Another drill is running. It ends within half a minute; try again then.';
-      throw new AdminError('drill_running', 'conflict', message);
-    }
+    if (running || runsElsewhere(service.deps)) throw new AdminError({ reason: 'drill_running' });
     running = true;
     try {
       return await drill(service, admin, request);
@@ -77,9 +73,7 @@ function clusterOf(
     .filter((name) => rule?.clusters.includes(name) ?? true);
   const cluster = requested === undefined ? usable[0] : usable.find((name) => name === requested);
   if (cluster !== undefined) return cluster;
-  const whose = rule === undefined ? 'you may use' : 'the workload’s rule names';
-  const message = `There is no such cluster among those that ${whose}. A drill opens its watches through one of them.`;
-  throw new AdminError('cluster_not_found', 'not_found', message);
+  throw new AdminError({ reason: 'cluster_not_found', isWorkload: rule !== undefined });
 }
 
 /**
@@ -115,15 +109,14 @@ async function openSession(
     {},
   );
   if (opened.ok) return id;
-  const message = `The session for the drill was rejected (${opened.reason}). Try again.`;
-  throw new AdminError('drill_refused', 'conflict', message);
+  throw new AdminError({ reason: 'drill_refused', because: opened.reason });
 }
 
 async function drill(service: DrillService, admin: AdminContext, request: DrillRequest): Promise<DrillResult> {
   const { deps } = service;
   const id = randomUUID();
   const callerSession = await deps.store.sessions.read(admin.actor.session);
-  if (callerSession === undefined) throw sessionNotFound();
+  if (callerSession === undefined) throw new AdminError({ reason: 'session_not_found' });
   const cluster = clusterOf(service, admin, callerSession, request.cluster);
   admin.actor.assertValid();
   const session = await openSession(deps, admin, callerSession);

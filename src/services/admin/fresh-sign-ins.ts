@@ -36,14 +36,7 @@ export async function liftFreshSignIn(
   const details = { target: `account:${account}`, ...defined({ outcome }) };
   record(deps, context, { event: 'fresh-sign-in-lifted', path, code, reason, details });
   if (result === 'lifted') return;
-  if (result === 'newer') {
-    const message =
-      'This account or one of its sessions was revoked after you opened the page. Load it again, then decide.';
-    throw new AdminError('fresh_sign_in_newer', 'conflict', message, { audited: true });
-  }
-  const message =
-    'This account needs no fresh sign-in: nothing of it was revoked in the last thirty days, or an admin has lifted it.';
-  throw new AdminError('fresh_sign_in_not_needed', 'not_found', message, { audited: true });
+  throw new AdminError({ reason: OUTCOMES[result].outcome }, { audited: true });
 }
 
 /**

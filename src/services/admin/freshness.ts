@@ -7,8 +7,7 @@
  * it writes. An attacker with an old session gains nothing from this: the claim is a fixed moment that is compared
  * with now, and the guard checks before and after whether the session is still valid.
  */
-import { frequencyText, freshnessOf } from '../../core/identity/freshness.ts';
-import { unprovableMessage } from '../../core/identity/fresh-sign-in.ts';
+import { freshnessOf } from '../../core/identity/freshness.ts';
 import type { AdminConfig } from './dependencies.ts';
 import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import type { Actor } from '../../http/request-context.ts';
@@ -22,20 +21,6 @@ interface FreshnessDeps {
   readonly clock: Clock;
 }
 
-function staleError(withinSeconds: number): AdminError {
-  const message = `An admin who changes anything must sign in again ${frequencyText(withinSeconds)}. Sign in again, then repeat the change.`;
-  const options = { maxAgeSeconds: withinSeconds, members: { maxAge: String(withinSeconds) } };
-  return new AdminError('fresh_sign_in_needed', 'unauthenticated', message, options);
-}
-
-/**
- * Returns the error for a provider that proves no freshness. The configuration is validated for this, so such a
- * provider was changed or removed since the session began.
- */
-function unprovableError(provider: string): AdminError {
-  return new AdminError('freshness_unprovable', 'forbidden', unprovableMessage(provider, 'admin'));
-}
-
 /**
  * Returns whether a sign-in is fresh enough; false where it is too old.
  * @throws AdminError `freshness_unprovable`
@@ -44,7 +29,8 @@ export function isFresh(deps: FreshnessDeps, { provider, authTime }: Actor['proo
   const provesFreshness = deps.providers.get(provider)?.provesFreshness === true;
   const { clockSkew } = deps.config;
   const freshness = freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
-  if (freshness === 'unprovable') throw unprovableError(provider);
+  // The configuration is validated for this, so such a provider was changed or removed since the session began.
+  if (freshness === 'unprovable') throw new AdminError({ reason: 'freshness_unprovable', provider });
   return freshness === 'fresh';
 }
 
@@ -59,5 +45,6 @@ export function assertFresh(deps: FreshnessDeps, actor: Actor): void {
   const { role = 'none' } = workloadRule(actor.account, deps.config) ?? {};
   if (withinSeconds === 'off' || role !== 'none') return;
   actor.assertValid();
-  if (!isFresh(deps, actor.proof, withinSeconds)) throw staleError(withinSeconds);
+  if (isFresh(deps, actor.proof, withinSeconds)) return;
+  throw new AdminError({ reason: 'fresh_sign_in_needed', withinSeconds }, { maxAgeSeconds: withinSeconds });
 }

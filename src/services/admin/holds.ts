@@ -43,11 +43,8 @@ export function holdInstead(
   actor.assertValid();
   const streamsClosed = deps.guard.hold(target, HOLD_SECONDS);
   const heldUntil = rfc3339(nowSeconds(deps) + HOLD_SECONDS);
-  const message =
-    `The store does not respond, so nothing could be written. This replica rejects the target until ${heldUntil}, ` +
-    'and no other replica does. Send it again as soon as the store is back.';
   const options = { cause, members: { heldUntil }, audited: true };
-  const error = new AdminError('revocation_not_written', 'store_unavailable', message, options);
+  const error = new AdminError({ reason: 'revocation_not_written', heldUntil }, options);
   const details = {
     target: targetName(target),
     outcome: error.reason,

@@ -36,6 +36,5 @@ export async function unlock(
   const outcome = removed ? {} : { outcome: 'lock_not_found' };
   record(deps, context, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
   if (removed) return;
-  const message = 'This account is not locked. GET locks lists those that are.';
-  throw new AdminError('lock_not_found', 'not_found', message, { audited: true });
+  throw new AdminError({ reason: 'lock_not_found' }, { audited: true });
 }

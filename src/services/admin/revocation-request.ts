@@ -10,8 +10,6 @@ import type { AdminConfig, AdminDeps } from './dependencies.ts';
 import { AdminError } from './problem.ts';
 
 const LIST_PAGE = 200;
-/** The most names of providers and rules in a message. */
-const MAX_NAMES = 20;
 
 export type RevocationRequest = z.infer<typeof revocationSchema>;
 
@@ -40,16 +38,9 @@ async function accountNamed({ store }: Known, username: string): Promise<Account
   const { sessions } = await store.sessions.list({ username, limit: users === 1 ? 1 : LIST_PAGE });
   const [account, ...others] = new Set(sessions.map((session) => session.account));
   if (account !== undefined && users === 1) return account;
-  if (account === undefined) {
-    const message = 'No live session has this username. Check the spelling, or revoke by account, as PROVIDER/SUBJECT.';
-    throw new AdminError('username_not_found', 'not_found', message);
-  }
-  const message = `${users} accounts have this username. Revoke by account: ${[account, ...others].slice(0, 5).join(', ')}.`;
-  throw new AdminError('username_ambiguous', 'conflict', message);
+  if (account === undefined) throw new AdminError({ reason: 'username_not_found' });
+  throw new AdminError({ reason: 'username_ambiguous', users, accounts: [account, ...others] });
 }
-
-export const sessionNotFound = (): AdminError =>
-  new AdminError('session_not_found', 'not_found', 'There is no live session of this id. It may have ended already.');
 
 /**
  * Returns the account of a session, and whether it is a delegated one. While the store is unavailable the session is revoked without being read,
@@ -59,7 +50,7 @@ export const sessionNotFound = (): AdminError =>
 async function aboutSession(deps: Known, id: string): Promise<Omit<ResolvedTarget, 'target'>> {
   try {
     const session = await deps.store.sessions.read(id);
-    if (session === undefined) throw sessionNotFound();
+    if (session === undefined) throw new AdminError({ reason: 'session_not_found' });
     return { account: session.account, delegated: session.delegation !== undefined };
   } catch (error) {
     if (error instanceof AppError && error.code === 'store_unavailable') return {};
@@ -86,13 +77,11 @@ async function resolveTarget(deps: Known, request: RevocationRequest): Promise<R
   if (provider !== undefined) {
     // Without this check the revocation of a mistyped name would be "complete", and the admin would believe it.
     if (deps.providers.has(provider)) return { target: { kind: 'provider', provider } };
-    const message = 'There is no identity provider of this name. GET providers lists them.';
-    throw new AdminError('provider_not_found', 'not_found', message);
+    throw new AdminError({ reason: 'provider_not_found' });
   }
   if (workload !== undefined && subject !== undefined) {
     if (deps.config.workload.some(({ name }) => name === workload)) return accountTarget(accountOf(workload, subject));
-    const message = 'There is no workload rule of this name. The configuration lists them under workload.';
-    throw new AdminError('workload_not_found', 'not_found', message);
+    throw new AdminError({ reason: 'workload_not_found' });
   }
   return { target: { kind: 'all' } };
 }
@@ -156,8 +145,7 @@ export async function isSeen({ store }: Known, account: Account): Promise<boolea
 async function assertKnownProvider(deps: Known, account: Account): Promise<void> {
   const names = [...deps.providers.keys(), ...deps.config.workload.map(({ name }) => name)];
   if (names.includes(account.slice(0, account.indexOf('/'))) || (await isSeen(deps, account))) return;
-  const message = `The part of an account before the / is the name of an identity provider or a workload rule, and there is none of this name. There are: ${names.slice(0, MAX_NAMES).join(', ')}.`;
-  throw new AdminError('provider_not_found', 'not_found', message);
+  throw new AdminError({ reason: 'provider_not_found', names });
 }
 
 /**
@@ -167,9 +155,7 @@ async function assertKnownProvider(deps: Known, account: Account): Promise<void>
  */
 export async function assertSeen(deps: Known, { lock, account }: RevocationPlan, force = false): Promise<void> {
   if (!lock || force || account === undefined || (await isSeen(deps, account))) return;
-  const message =
-    'Nothing was done, because the name may be mistyped: this account has no live session, no lock and no revocation of its own in the last thirty days. (Right after a revocation of its provider or of all users that is normal.) Check the spelling. To lock it all the same, send it again with "force": true.';
-  throw new AdminError('account_not_seen', 'conflict', message);
+  throw new AdminError({ reason: 'account_not_seen' });
 }
 
 /**

@@ -74,21 +74,6 @@ const isRecent = (at: string, nowMs: number): boolean => nowMs - Date.parse(at) 
 export const isFollowed = ({ at, complete }: RevocationResult, nowMs: number): boolean =>
   !complete && isRecent(at, nowMs);
 
-export const reusedError = (cause?: unknown): AdminError =>
-  new AdminError(
-    'request_id_reused',
-    'conflict',
-    'This request id has already been used for another request. Use a new one.',
-    { cause },
-  );
-
-export const revocationNotFound = (): AdminError =>
-  new AdminError(
-    'revocation_not_found',
-    'not_found',
-    'No revocation of this id is known from the last thirty days. The audit log has all of them.',
-  );
-
 /** More replicas than any installation has. The limit keeps an audit event small. */
 const MAX_RECEIPTS = 100;
 
@@ -225,7 +210,8 @@ export function createRevocationResults(deps: ResultDeps): RevocationResults {
       // The guard joins two requests by id and target, and the store may be unavailable. Neither knows the rest of
       // the request, a lock.
       const before = expected.get(id);
-      if (before !== undefined && before.fingerprint !== about.fingerprint) throw reusedError();
+      if (before !== undefined && before.fingerprint !== about.fingerprint)
+        throw new AdminError({ reason: 'request_id_reused' });
       const untilMs = deps.clock.nowMs() + RESULT_KEPT_SECONDS * 1000;
       const entry = { ...about, untilMs, ttlSeconds: lifetimeOf(about) };
       expected.set(id, entry);
@@ -243,7 +229,7 @@ export function createRevocationResults(deps: ResultDeps): RevocationResults {
     async repeated(id, fingerprint) {
       const kept = await readIfAvailable(id);
       if (kept === undefined || !isRecent(kept.answer.at, deps.clock.nowMs())) return undefined;
-      if (kept.fingerprint !== fingerprint) throw reusedError();
+      if (kept.fingerprint !== fingerprint) throw new AdminError({ reason: 'request_id_reused' });
       const result = deps.guard.result(id);
       return result === undefined ? kept.answer : receiptOf(result, kept.answer);
     },

@@ -10,14 +10,8 @@ import type { AuditFacts } from '../../core/audit/event.ts';
 import { targetName } from '../../core/credential/revocation.ts';
 import { AppError } from '../../core/errors.ts';
 import { revokeAudited, type RevocationResult, type RevocationOrder } from '../../revocation/revocation.ts';
-import {
-  delegatedOf,
-  receiptsOf,
-  reusedError,
-  type RevocationReceipt,
-  type RevocationResults,
-} from './revocation-results.ts';
-import { approvalError, requireSecondAdmin, type Consent } from './approvals.ts';
+import { delegatedOf, receiptsOf, type RevocationReceipt, type RevocationResults } from './revocation-results.ts';
+import { requireSecondAdmin, type Consent } from './approvals.ts';
 import { type AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { appErrorOf } from '../../http/error-status.ts';
@@ -51,12 +45,10 @@ interface RevokeService {
 function failureOf(thrown: unknown): AdminError | undefined {
   if (!(thrown instanceof AppError)) return undefined;
   // Another request with the same approval was faster.
-  if (thrown.reason === 'approval_spent') return approvalError(thrown);
-  if (thrown.code === 'conflict') return reusedError(thrown);
+  if (thrown.reason === 'approval_spent') return new AdminError({ reason: 'approval_not_good' }, { cause: thrown });
+  if (thrown.code === 'conflict') return new AdminError({ reason: 'request_id_reused' }, { cause: thrown });
   if (thrown.code !== 'store_unavailable') return undefined;
-  const message =
-    'The revocation could not be written, so nothing is guaranteed. This replica rejects the target all the same. Send it again.';
-  return new AdminError('revocation_not_written', 'store_unavailable', message, { cause: thrown, audited: true });
+  return new AdminError({ reason: 'revocation_not_written' }, { cause: thrown, audited: true });
 }
 
 function resultDetails(result: RevocationResult): AuditFacts {

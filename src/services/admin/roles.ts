@@ -2,7 +2,7 @@
  * The roles of the admin pages and the admin API: admins change and read, auditors read. A workload has the role of its
  * rule: `auditor` reads, `revoker` revokes and locks, `drill` starts drills.
  */
-import { AppError } from '../../core/errors.ts';
+import { ADMIN_TEXTS, rejectionError } from '../../core/api/rejections.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { AdminConfig } from './dependencies.ts';
 import type { Actor } from '../../http/request-context.ts';
@@ -45,9 +45,8 @@ export function roleOf({ identity, account }: Subject, config: RoleConfig): Role
   return isIn(admin.auditors) ? 'auditor' : undefined;
 }
 
-function rejection(message: string, reason: string): AppError {
-  return new AppError('forbidden', message, { reason });
-}
+/** Why a role may not do what it is not allowed. */
+const REASONS = { auditor: 'auditor_may_not_act', revoker: 'revoker_only', drill: 'drill_only' } as const;
 
 /**
  * Checks that a caller may do what they ask for, and returns their role.
@@ -56,17 +55,6 @@ function rejection(message: string, reason: string): AppError {
 export function assertRole(subject: Subject, config: RoleConfig, need: Need): Role {
   const role = roleOf(subject, config);
   if (role === 'admin') return role;
-  if (role === undefined) {
-    const message = 'Only members of the admin and auditor groups may see this. Ask your platform team to add you.';
-    throw rejection(message, 'no_role');
-  }
-  if (ALLOWED[role].includes(need)) return role;
-  switch (role) {
-    case 'auditor':
-      throw rejection('Auditors may read, but not change anything. Ask an admin to do it.', 'auditor_may_not_act');
-    case 'revoker':
-      throw rejection('This workload may revoke and lock, and nothing else here.', 'revoker_only');
-    case 'drill':
-      throw rejection('This workload may start drills, and nothing else here. Use POST drills.', 'drill_only');
-  }
+  if (role !== undefined && ALLOWED[role].includes(need)) return role;
+  throw rejectionError('forbidden', ADMIN_TEXTS, { reason: role === undefined ? 'no_role' : REASONS[role] });
 }

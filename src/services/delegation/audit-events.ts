@@ -13,7 +13,7 @@ import type { RevocationFacts } from '../../revocation/revocation.ts';
 import type { NewSession, SessionRecord } from '../../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { isClusterName } from './judge.ts';
-import type { Rejection } from './rejections.ts';
+import type { DelegationRejection } from '../../core/api/rejections.ts';
 
 /** An order, and the request that it came with. */
 type Requested = DelegationOrder & Required<Pick<DelegationOrder, 'request'>>;
@@ -23,7 +23,7 @@ export interface DelegationAudit {
   /** Returns the facts of the end of a session whose credential no one got. */
   abandoned(order: Requested, session: NewSession): RevocationFacts;
   /** @param parent absent where it is over */
-  refused(order: Requested, rejection: Rejection, parent: SessionRecord | undefined): void;
+  refused(order: Requested, rejection: DelegationRejection, parent: SessionRecord | undefined): void;
 }
 
 /** The path of the API, where the order does not say which request it came with. */

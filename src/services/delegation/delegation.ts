@@ -8,4 +8,3 @@
  */
 export type { DelegationDeps, DelegationOutcome } from './dependencies.ts';
 export { createDelegations, type Delegations } from './open.ts';
-export type { Rejection } from './rejections.ts';

@@ -11,6 +11,7 @@ import type { LogPosition } from '../../core/credential/revocation.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import type { CreateDelegation, DelegatedSession, DelegationOrder } from '../../core/delegation/delegation.ts';
+import type { DelegationRejection } from '../../core/api/rejections.ts';
 import { no, ok, type Result } from '../../core/result.ts';
 import { assertAuditable } from '../../http/audit-events.ts';
 import { fencedError } from '../../http/error-status.ts';
@@ -18,8 +19,7 @@ import { revokeAudited, type RevocationFacts, type RevocationResult } from '../.
 import type { MintRejection, SessionPage, SessionRecord } from '../../store/store.ts';
 import { createDelegationAudit, PATH, type DelegationAudit } from './audit-events.ts';
 import type { DelegationDeps } from './dependencies.ts';
-import { judge, parentOver, type Judged } from './judge.ts';
-import { rejected, type Rejection } from './rejections.ts';
+import { judge, type Judged } from './judge.ts';
 import { defined } from '../../core/defined.ts';
 
 /** A delegated session, and what its holder refreshes with. */
@@ -35,7 +35,7 @@ export interface Delegations {
    * Opens a session with a refresh token, which is bound to the key of the order.
    * @throws AppError as `create`
    */
-  createWithToken(order: DelegationOrder): Promise<Result<Delegated, Rejection>>;
+  createWithToken(order: DelegationOrder): Promise<Result<Delegated, DelegationRejection>>;
   /**
    * Returns a page of the delegated sessions that the holder of a session may see, newest first: beneath a delegated one,
    * those beneath it; of a user's own session, all of the account. It may be short, even empty, and still have a cursor.
@@ -118,7 +118,7 @@ async function open<T>(
   audit: DelegationAudit,
   given: DelegationOrder,
   makeCredential: (session: DelegatedSession, order: DelegationOrder) => Promise<T>,
-): Promise<Result<T, Rejection>> {
+): Promise<Result<T, DelegationRejection>> {
   assertAuditable(deps);
   // Before anything is awaited: what is revoked from here on is not opened.
   const startedAt = currentPosition(deps);
@@ -127,18 +127,15 @@ async function open<T>(
   // All events of one order have one id.
   const order = { ...withoutUselessKey(deps, given), request: given.request ?? { id: randomUUID(), path: PATH } };
   const above = await sessionsAbove(deps, order.parent);
-  const refuse = (rejection: Rejection): Result<never, Rejection> => {
+  const refuse = (rejection: DelegationRejection): Result<never, DelegationRejection> => {
     audit.refused(order, rejection, above?.at(-1));
     return no(rejection);
   };
-  if (above === undefined) return refuse(parentOver().reason);
+  if (above === undefined) return refuse({ reason: 'parent_over' });
   const judged = judge(deps, order, { above, nowSeconds });
   if (!judged.ok) return refuse(judged.reason);
   const session = sessionOf(order, above, { startedAt, nowSeconds, judged: judged.value });
-  if (!(await claimKey(deps, order, session))) {
-    const message = 'Another delegated session has this key already. Make a new key pair for each.';
-    return refuse(rejected('key_used', message).reason);
-  }
+  if (!(await claimKey(deps, order, session))) return refuse({ reason: 'key_used' });
   const opened = await deps.store.sessions.open(session, {}, { mostDelegations: deps.config.delegation.perSession });
   if (!opened.ok) {
     await releaseKey(deps, order);
@@ -153,7 +150,7 @@ async function open<T>(
     if (shut === 'fenced') throw fencedError();
     if (shut !== undefined) {
       await endAgain(deps, audit.abandoned(order, session), session.id);
-      return refuse(parentOver().reason);
+      return refuse({ reason: 'parent_over' });
     }
     const { id, account, provider, createdAt, expiresAt, delegation } = session;
     const { identity } = opened.record;
@@ -255,30 +252,23 @@ async function endAgain(deps: DelegationDeps, facts: RevocationFacts, session: s
   });
 }
 
-function openingRejection({ config }: DelegationDeps, reason: MintRejection): Rejection {
+function openingRejection({ config }: DelegationDeps, reason: MintRejection): DelegationRejection {
   switch (reason) {
+    case 'delegations_too_many':
+      return { reason, most: config.delegation.perSession };
     case 'account_locked':
-      return rejected('account_locked', 'Your account is locked here. Ask your platform team to unlock it.').reason;
-    case 'delegations_too_many': {
-      const message = `This session has ${config.delegation.perSession} delegated sessions already, which is as many as one may have. End some (portcullis delegations).`;
-      return rejected('delegations_too_many', message).reason;
-    }
-    case 'sessions_too_many': {
-      const message = 'Your account has as many sessions as one may have. End some on your own page.';
-      return rejected('sessions_too_many', message).reason;
-    }
+    case 'sessions_too_many':
+      return { reason };
     case 'epoch_changed':
-      return rejected('store_restarted', 'The store was restarted meanwhile. Sign in again (portcullis login).').reason;
+      return { reason: 'store_restarted' };
     // Its own end: that of a session above it is `parent_over`.
-    case 'session_expired': {
-      const message = 'Its time was over before it was opened. Ask for a longer time, or try again.';
-      return rejected('time_over', message).reason;
-    }
+    case 'session_expired':
+      return { reason: 'time_over' };
     case 'parent_over':
     case 'session_unknown':
     case 'session_revoked':
     case 'fresh_sign_in_needed':
     case 'certificate_mismatch':
-      return parentOver().reason;
+      return { reason: 'parent_over' };
   }
 }

@@ -10,13 +10,16 @@ import { z } from 'zod';
 import type { PendingStepUp, StepUpProof, StepUpRequestContext, StepUps } from './step-ups.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { Caller } from '../../core/credential/credential.ts';
+import { rejectionError, STEP_UP_TEXTS, type StepUpRejection } from '../../core/api/rejections.ts';
+import { STEP_UP_PROBLEMS } from '../../core/api/step-up-problems.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
+import type { Unproven } from '../../core/identity/auth-time.ts';
 import { isPlausible } from '../../core/identity/freshness.ts';
 import { fencedError } from '../../http/error-status.ts';
+import { problemFor } from '../../http/problem.ts';
 import { record } from '../../http/audit-events.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { StepUpDeps } from './dependencies.ts';
-import * as rejections from './rejections.ts';
 import { defined } from '../../core/defined.ts';
 
 /** Lifetime in seconds, as that of a login transaction and of a device code. */
@@ -98,15 +101,26 @@ const normalized = (typed: string): string => typed.toUpperCase().replace(/[^A-Z
 const codeName = (id: string, code: string): string =>
   createHash('sha256').update(`${id}\0${code}`).digest('base64url');
 
+/** One of those that the API has a code for. */
+const rejected = (rejection: StepUpRejection) => problemFor(STEP_UP_PROBLEMS, STEP_UP_TEXTS, rejection);
+
+const notPending = (reason: 'step_up_unknown' | 'step_up_over') =>
+  rejectionError('sign_in_expired', STEP_UP_TEXTS, { reason: 'not_pending' }, reason);
+
+const sessionOver = (reason = 'session_unknown') =>
+  rejectionError('sign_in_expired', STEP_UP_TEXTS, { reason: 'session_over' }, reason);
+
+const denied = (rejection: StepUpRejection) => rejectionError('sign_in_refused', STEP_UP_TEXTS, rejection);
+
 export function createStepUps(deps: StepUpDeps): Challenges {
   const { artefacts, sessions } = deps.store;
   const providers = new Map(deps.config.providers.map(({ name, freshness }) => [name, freshness !== 'none']));
 
   const whyNever: StepUps['whyNever'] = ({ provider, isDelegated }) => {
-    if (isDelegated) return rejections.delegated();
+    if (isDelegated) return rejected({ reason: 'step_up_delegated' });
     const proves = providers.get(provider);
-    if (proves === undefined) return rejections.workload();
-    return proves ? undefined : rejections.unprovable(provider);
+    if (proves === undefined) return rejected({ reason: 'step_up_workload' });
+    return proves ? undefined : rejected({ reason: 'freshness_unprovable', provider });
   };
 
   async function read(id: string): Promise<Challenge | undefined> {
@@ -117,8 +131,8 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     consumed === undefined && outcome === undefined && expiresAt > nowSeconds(deps);
 
   function pendingOf(id: string, challenge: Challenge | undefined): PendingStepUp {
-    if (challenge === undefined) throw rejections.notPending('step_up_unknown');
-    if (!isPending(challenge)) throw rejections.notPending('step_up_over');
+    if (challenge === undefined) throw notPending('step_up_unknown');
+    if (!isPending(challenge)) throw notPending('step_up_over');
     const { account, provider, username, session, address, userAgent, deviceName, redirect } = challenge;
     return {
       id,
@@ -143,19 +157,21 @@ export function createStepUps(deps: StepUpDeps): Challenges {
   /** Decides it, once. @throws AppError `sign_in_expired` where another request was first */
   async function decide(id: string): Promise<Challenge> {
     const challenge = await read(id);
-    if (challenge === undefined) throw rejections.notPending('step_up_unknown');
-    if (!isPending(challenge) || !(await artefacts.consume('StepUp', id))) throw rejections.notPending('step_up_over');
+    if (challenge === undefined) throw notPending('step_up_unknown');
+    if (!isPending(challenge) || !(await artefacts.consume('StepUp', id))) throw notPending('step_up_over');
     return challenge;
   }
 
   /** @throws AppError `sign_in_refused` unless the proof is one, of this account and of now */
   function authTimeOf(own: { readonly account: string; readonly provider: string }, proof: StepUpProof): number {
-    if (proof.account !== own.account) throw rejections.otherAccount();
+    if (proof.account !== own.account) throw denied({ reason: 'other_account' });
     const { authTime } = proof;
     const isProof = providers.get(own.provider) === true && authTime !== undefined;
     const now = nowSeconds(deps);
     if (!isProof || !isPlausible(authTime, now, deps.config.clockSkew)) {
-      throw rejections.notProven(own.provider, { authTime, now });
+      const unproven: Unproven =
+        authTime === undefined ? { defect: 'missing', seen: 'absent' } : { defect: 'future', seen: String(authTime) };
+      throw denied({ reason: 'fresh_sign_in_needed', unproven, provider: own.provider, now });
     }
     return authTime;
   }
@@ -166,11 +182,11 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     { startedAt }: StepUpProof,
   ): Promise<SessionRecord> {
     const found = await sessions.read(session);
-    if (found === undefined || found.account !== account) throw rejections.sessionOver();
+    if (found === undefined || found.account !== account) throw sessionOver();
     // This replica may know of an entry that the store has not been asked about since.
     const rejected = deps.guard.check({ keys: coveringKeys({ ...found, session }), position: startedAt });
     if (rejected === 'fenced') throw fencedError();
-    if (rejected !== undefined) throw rejections.sessionOver(rejected);
+    if (rejected !== undefined) throw sessionOver(rejected);
     return found;
   }
 
@@ -182,7 +198,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
   function assertHasGroups({ identity }: SessionRecord, { groups }: StepUpProof): void {
     // A user may have thousands: each is looked up once.
     const now = new Set(groups);
-    if (identity.groups.some((group) => !now.has(group))) throw rejections.groupsChanged();
+    if (identity.groups.some((group) => !now.has(group))) throw denied({ reason: 'groups_changed' });
   }
 
   /** @param isFirst asked once the moment is stored; absent: this is the only call */
@@ -193,7 +209,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     isFirst?: () => Promise<boolean>,
   ): Promise<void> {
     const proven = await sessions.prove(session, authTime);
-    if (proven === undefined) throw rejections.sessionOver();
+    if (proven === undefined) throw sessionOver();
     if (isFirst !== undefined && !(await isFirst())) return;
     const { identity, account, provider, address, device, deviceName } = proven;
     deps.countStepUp?.('done');
@@ -231,7 +247,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       challenge.session === credential.session &&
       challenge.account === credential.account &&
       challenge.thumbprint === credential.thumbprint;
-    if (!isOwn) throw rejections.notFound();
+    if (!isOwn) throw rejected({ reason: 'step_up_unknown' });
     return challenge;
   }
 
@@ -247,9 +263,10 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       const { session, account, provider, thumbprint } = credential;
       const never = whyNever({ provider, isDelegated: delegation !== undefined });
       if (never !== undefined) throw never;
-      if (redirect === undefined && deps.config.sessions.deviceCode === 'off') throw rejections.codesOff();
+      if (redirect === undefined && deps.config.sessions.deviceCode === 'off')
+        throw rejected({ reason: 'device_code_off' });
       const found = await sessions.read(session);
-      if (found === undefined) throw rejections.sessionOver();
+      if (found === undefined) throw sessionOver();
       const id = newSecret();
       const userCode = redirect === undefined ? newUserCode() : undefined;
       const expiresAt = nowSeconds(deps) + STEP_UP_SECONDS;
@@ -278,7 +295,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       const challenge = await ownChallenge(caller, id);
       const name = codeName(id, code);
       const payload = codeSchema.safeParse(await artefacts.find('StepUpCode', name)).data;
-      if (payload?.challenge !== id) throw rejections.codeRejected();
+      if (payload?.challenge !== id) throw rejected({ reason: 'step_up_code' });
       const { authTime } = payload;
       // Of two calls at once, one is audited; the moment that both write is the same. Consumed only now: an attacker whose first
       // call failed with the store would redeem it again, and what it proves would be in no audit log. Where it is not known
@@ -291,7 +308,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
 
     async find(id, options) {
       const pending = pendingOf(id, await read(id));
-      if (pending.by === 'code' && options?.typed !== true) throw rejections.notPending('step_up_unknown');
+      if (pending.by === 'code' && options?.typed !== true) throw notPending('step_up_unknown');
       return pending;
     },
 
@@ -300,8 +317,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       const named = typed.length === 8 ? await artefacts.findByUserCode('StepUp', typed) : undefined;
       const id = named?.['id'];
       // The name is not sealed: an attacker who can write to Redis lets the code of a user's own step-up find theirs.
-      if (typeof id !== 'string' || (named?.['userCode'] ?? typed) !== typed)
-        throw rejections.notPending('step_up_unknown');
+      if (typeof id !== 'string' || (named?.['userCode'] ?? typed) !== typed) throw notPending('step_up_unknown');
       return pendingOf(id, await read(id));
     },
 

@@ -10,7 +10,7 @@ import {
   type RevocationReceipt,
   type RevocationRequest,
   handleRevocation,
-  reusedError,
+  AdminError,
 } from '../../services/admin/admin.ts';
 
 /** How often to check whether the revocation is written. */
@@ -59,7 +59,7 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
   return async (admin, request) => {
     const key = JSON.stringify([admin.actor.account, request]);
     const before = running.get(request.requestId);
-    if (before !== undefined && before.key !== key) throw reusedError();
+    if (before !== undefined && before.key !== key) throw new AdminError({ reason: 'request_id_reused' });
     const { written, proven } = before ?? start(admin, request, key);
     return { result: await written, proven };
   };

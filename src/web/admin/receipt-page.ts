@@ -6,7 +6,7 @@
  * template, and fills the elements that have a name in `data-text`.
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
-import { type RevocationReceipt, isFollowed, revocationNotFound } from '../../services/admin/admin.ts';
+import { type RevocationReceipt, isFollowed, AdminError } from '../../services/admin/admin.ts';
 import { accessHref, endingText, nameList, periodText } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { delegatedText } from '../page/receipt.ts';
@@ -260,7 +260,7 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   const { service, deps, req } = context;
   const id = String(req.params['id']);
   const result = await service.results.find(id);
-  if (result === undefined) throw revocationNotFound();
+  if (result === undefined) throw new AdminError({ reason: 'revocation_not_found' });
   const granted = await grantOf(context, result);
   const nowMs = deps.clock.nowMs();
   const isRecent = nowMs - Date.parse(result.at) < RECENT_MS;

@@ -17,7 +17,7 @@ import { sessionTable } from './session-table.ts';
 import { requestsCard } from './shared-cards.ts';
 import { sessionIdSchema } from '../../core/api/fields.ts';
 import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
-import { sessionNotFound, workloadRule } from '../../services/admin/admin.ts';
+import { AdminError, workloadRule } from '../../services/admin/admin.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 interface SessionPageContent {
@@ -183,7 +183,7 @@ export async function showSession(context: AdminPageContext): Promise<void> {
   const { service, deps, req, mayAct } = context;
   const id = sessionIdSchema.safeParse(req.params['id']);
   const session = id.success ? await deps.store.sessions.read(id.data) : undefined;
-  if (session === undefined) throw sessionNotFound();
+  if (session === undefined) throw new AdminError({ reason: 'session_not_found' });
   const [requests, beneath] = await Promise.all([
     latestRequests(deps, [session]),
     deps.store.sessions.list({ ancestor: session.id, limit: MAX_BENEATH }),

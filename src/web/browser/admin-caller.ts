@@ -33,6 +33,9 @@ export function browserCaller(deps: WebDeps, browsers: BrowserSessions): Identif
   };
 }
 
+/** A code of the admin API alone. */
+const CSRF_FAILED = 'csrf_failed';
+
 /**
  * Rejects with a code of its own, because a page recovers from this by reloading. The audit event has the exact
  * reason.
@@ -43,6 +46,7 @@ function assertFromOwnPage({ config }: WebDeps, req: Request, user: SignedIn): v
     assertCsrf(user, req.headers['x-csrf-token']);
   } catch (cause) {
     if (!(cause instanceof AppError)) throw cause;
-    throw new AdminError('csrf_failed', 'forbidden', cause.message, { reason: cause.reason, cause });
+    const { message, reason } = cause;
+    throw new AdminError({ reason: CSRF_FAILED, message }, { reason, cause });
   }
 }

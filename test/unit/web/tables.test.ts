@@ -42,7 +42,7 @@ describe('errors', () => {
   });
 
   test('the admin API’s finer codes win', () => {
-    const error = new AdminError('username_ambiguous', 'conflict', 'two of them');
+    const error = new AdminError({ reason: 'username_ambiguous', users: 2, accounts: [] });
     expect(problemOf(error, 'r')).toMatchObject({ status: 409, code: 'username_ambiguous' });
   });
 });

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Config } from '../../../../src/config/config.ts';
 import type { GrantDelegation } from '../../../../src/contracts/authorization.ts';
+import { DELEGATION_TEXTS, rejectionText } from '../../../../src/core/api/rejections.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import type { DelegationOrder } from '../../../../src/core/delegation/delegation.ts';
 import { AppError } from '../../../../src/core/errors.ts';
@@ -177,7 +178,7 @@ describe('delegated sessions', () => {
     const made = await delegations(delegation).createWithToken(order(changes));
     expect(made).toMatchObject({ ok: false, reason: { reason } });
     // Whatever was sent, the message may be shown in a terminal.
-    expect(made.ok ? '' : made.reason.message).toMatch(/^[^\p{Cc}\p{Cf}]{20,}$/u);
+    expect(made.ok ? '' : rejectionText(DELEGATION_TEXTS, made.reason)).toMatch(/^[^\p{Cc}\p{Cf}]{20,}$/u);
     expect((await all()).map(({ id }) => id)).toEqual(['own']);
     expect(audited).toHaveLength(1);
     expect(facts()).toMatchObject({ 'portcullis.dev/event': 'delegation-refused', 'portcullis.dev/reason': reason });
@@ -194,7 +195,7 @@ describe('delegated sessions', () => {
     const beneath = { parent, thumbprint: key('b') };
     const wider = await delegations().create(order({ ...beneath, limits: [{ preset: 'read-only' }] }));
     expect(wider).toMatchObject({
-      reason: { reason: 'limits_beyond_parent', message: expect.stringContaining('get') },
+      reason: { reason: 'limits_beyond_parent', wider: expect.stringContaining('get') },
     });
     const other = await delegations().create(order({ ...beneath, clusters: ['lab'] }));
     expect(other).toMatchObject({ reason: { reason: 'cluster_beyond_parent' } });
