@@ -9,7 +9,15 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ConnectionLimit, memoryInUse, type Occupant } from '../proxy/proxy.ts';
+import {
+  CONNECTION_BYTES,
+  ConnectionLimit,
+  LingeringClose,
+  memoryInUse,
+  ProcNetTcp,
+  type Occupant,
+  type SystemBuffers,
+} from '../proxy/proxy.ts';
 
 /** How long a connection may wait for its client in any case. */
 const WAIT_MS = 2_000;
@@ -23,12 +31,21 @@ export interface ConnectionSpaceOptions {
 
 class Connection implements Occupant {
   readonly #socket: Socket;
+  readonly #limit: ConnectionLimit;
+  readonly #closing: LingeringClose;
   /** Requests that the client waits for. */
   #open = 0;
   #sinceMs = performance.now();
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, limit: ConnectionLimit, buffers: SystemBuffers) {
     this.#socket = socket;
+    this.#limit = limit;
+    this.#closing = new LingeringClose(socket, {
+      buffers,
+      isFilling: () => limit.countsOpen,
+      isBroken: () => this.#open > 0,
+      hasEnded: () => true,
+    });
   }
 
   /** @returns to be called when only the client is missing, whatever is called again */
@@ -44,10 +61,16 @@ class Connection implements Occupant {
   }
 
   get waitingSinceMs(): number | undefined {
-    return this.#open === 0 ? this.#sinceMs : undefined;
+    if (this.#open > 0) return undefined;
+    return this.#limit.countsOpen ? Math.max(this.#sinceMs, this.#closing.stuckSinceMs()) : this.#sinceMs;
+  }
+
+  get openWeight(): number {
+    return Math.floor(this.#closing.held / CONNECTION_BYTES);
   }
 
   giveWay(): void {
+    this.#closing.drop();
     this.#socket.destroy();
   }
 }
@@ -55,10 +78,11 @@ class Connection implements Occupant {
 /** To be called before the server listens, and when it has all its listeners. Uses its `maxConnections`. */
 export function keepSpace(server: Server, { onClosed, waitMs = WAIT_MS }: ConnectionSpaceOptions): void {
   const limit = new ConnectionLimit({ most: server.maxConnections, waitMs, memoryInUse, onClosed });
+  const buffers = new ProcNetTcp();
   const connections = new Map<string, Connection>();
   server.prependListener('connection', (socket: Socket) => {
     const key = addressOf(socket);
-    const connection = new Connection(socket);
+    const connection = new Connection(socket, limit, buffers);
     connections.set(key, connection);
     limit.add(connection);
     socket.once('close', () => {

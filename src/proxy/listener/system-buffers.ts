@@ -13,7 +13,10 @@ import { endianness } from 'node:os';
 const FILES = ['/proc/net/tcp', '/proc/net/tcp6'];
 
 /** Both endpoints, and two queues of which one is not small; hexadecimal. */
-const LARGE = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) .. (?!0000....:0000)(\w{8}):(\w{8}) /gm;
+const LARGE = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) .. (?!00000...:00000)(\w{8}):(\w{8}) /gm;
+
+/** `::ffff:0:0/96`, as this machine has it. */
+const MAPPED = endianness() === 'LE' ? '0000000000000000FFFF0000' : '00000000000000000000FFFF';
 
 /**
  * Between two looks: one goes through all connections of the network namespace, 20 ms for 8,000. In turns of its own,
@@ -21,7 +24,7 @@ const LARGE = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) .. (?
  */
 const EVERY_MS = 250;
 /** And so many times as long as the last one took. */
-const PAUSE = 20;
+const PAUSE = 5;
 
 /** The parts of a socket that name its connection. */
 interface Connected {
@@ -38,7 +41,7 @@ export const endpointsOf = ({ remoteAddress, remotePort, localAddress, localPort
 export interface SystemBuffers {
   /**
    * @param endpoints of a connection (`endpointsOf`)
-   * @returns bytes that the system held for it at the last look; 0 where they were fewer than 64 kB
+   * @returns bytes that the system held for it at the last look; 0 where they were fewer than 4 kB
    */
   of(endpoints: string): number;
   /** When that look was. Monotonic milliseconds. */
@@ -104,6 +107,8 @@ function addressOf(hex: string): string {
   const bytes = Buffer.from(hex, 'hex');
   if (endianness() === 'LE') bytes.swap32();
   if (bytes.length === 4) return bytes.join('.');
+  // Of a client over IPv4 at a listener for both.
+  if (hex.startsWith(MAPPED)) return `::ffff:${bytes.subarray(-4).join('.')}`;
   const groups = bytes.toString('hex').match(/.{4}/g) ?? [];
   // As Node writes it.
   return new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address;

@@ -1,8 +1,8 @@
 /** A client's TCP connection as the limit sees it, before and after its TLS handshake, and how it closes. */
 import type { Socket } from 'node:net';
-import { closesBy, type Closing } from '../../core/http/connection-reset.ts';
 import type { ConnectionLimit, Occupant } from './connection-limit.ts';
-import { endpointsOf, type SystemBuffers } from './system-buffers.ts';
+import { LingeringClose } from './lingering-close.ts';
+import type { SystemBuffers } from './system-buffers.ts';
 
 /**
  * A handshake of so many bytes has one certificate of a user, and a ClientHello with keys against quantum computers.
@@ -13,13 +13,7 @@ const HANDSHAKE_BYTES = 4096;
 const BYTES_OF_ANOTHER = 3072;
 
 /** Of a connection with a quiet watch over HTTP/1.1. */
-const CONNECTION_BYTES = 80_000;
-
-/** What it has written at least, if what the system holds of it matters. */
-const LEAST_WRITTEN = 65_536;
-/** How long a client may take to read the last of it, and between two looks whether it has. */
-const LINGER_MS = 30_000;
-const LOOK_MS = 250;
+export const CONNECTION_BYTES = 80_000;
 
 /** What follows its TLS handshake. */
 export interface SecuredConnection {
@@ -53,21 +47,23 @@ export class TcpConnection implements Occupant {
   /** Set after the handshake. */
   tls: SecuredConnection | undefined;
   weight = 1;
-  readonly #endpoints: string;
+  readonly #closing: LingeringClose;
   readonly #buffers: SystemBuffers;
   #sinceMs = performance.now();
   #phase: 'hello' | 'handshake' | 'awaited' = 'hello';
-  #givesWay = false;
-  /** Resets it, while it is closed for everyone but its client. */
-  #drop: (() => void) | undefined;
 
   constructor(socket: Socket, { address, limit, buffers }: TcpConnectionOptions) {
     this.socket = socket;
     this.address = address;
     this.limit = limit;
-    this.#endpoints = endpointsOf(socket);
     this.#buffers = buffers;
-    closesBy(socket, (closing) => this.#close(closing));
+    this.#closing = new LingeringClose(socket, {
+      buffers,
+      isFilling: () => limit.countsOpen,
+      isBroken: () => this.tls?.isOver === false,
+      hasEnded: () => this.tls?.hasEnded !== false,
+      onLinger: () => this.tls?.over(),
+    });
   }
 
   handshakeBegun(): void {
@@ -89,11 +85,16 @@ export class TcpConnection implements Occupant {
   }
 
   get waitingSinceMs(): number | undefined {
-    if (this.tls !== undefined) return this.tls.idleSinceMs;
+    if (this.tls !== undefined) return this.#idleSinceMs(this.tls.idleSinceMs);
     // It waits for us where its ClientHello is whole and many are before it, and again until its first turn to be read
     // (`second-flights.ts`): it must not give way to those that come later and send less.
     const isOurs = this.#phase === 'hello' ? this.socket.readableLength > 0 : this.#phase === 'handshake';
     return isOurs ? undefined : this.#sinceMs;
+  }
+
+  /** Where memory may become short: a client that still reads the last response is not waited for. */
+  #idleSinceMs(sinceMs: number | undefined): number | undefined {
+    return sinceMs === undefined || !this.limit.countsOpen ? sinceMs : Math.max(sinceMs, this.#closing.stuckSinceMs());
   }
 
   get isSilent(): boolean {
@@ -109,7 +110,7 @@ export class TcpConnection implements Occupant {
   }
 
   get openWeight(): number {
-    return Math.floor(((this.tls?.openBytes ?? 0) + this.heldFor(this.#endpoints)) / CONNECTION_BYTES);
+    return Math.floor(((this.tls?.openBytes ?? 0) + this.#closing.held) / CONNECTION_BYTES);
   }
 
   /** @returns bytes that the system holds for a connection; 0 for none */
@@ -118,36 +119,9 @@ export class TcpConnection implements Occupant {
   }
 
   giveWay(): void {
-    this.#givesWay = true;
-    if (this.#drop !== undefined) this.#drop();
-    else if (this.tls === undefined) this.socket.destroy();
+    this.#closing.drop();
+    if (this.tls === undefined) this.socket.destroy();
     else this.tls.close();
-  }
-
-  /**
-   * Node closes a socket once all is written, and the system keeps what the client has not read for minutes. An attacker
-   * left 4 MB with each request that had `Connection: close`, in memory that was no connection's any more. So where
-   * memory may become short, it stays open, and counts, until the client has read it.
-   */
-  #close({ close, reset, written, queued }: Closing): void {
-    if (!this.limit.countsOpen || written < LEAST_WRITTEN) return close();
-    if (queued > 0) return this.tls?.hasEnded === false ? reset() : close();
-    // Half a response is of no use.
-    if (this.#givesWay ? this.heldFor(this.#endpoints) > 0 : this.tls?.isOver === false) return reset();
-    if (this.#givesWay) return close();
-    const closedMs = performance.now();
-    const end = (way: () => void): void => {
-      clearInterval(looks);
-      this.#drop = undefined;
-      way();
-    };
-    const looks = setInterval(() => {
-      const isRead = this.#buffers.lookedMs > closedMs && this.heldFor(this.#endpoints) === 0;
-      if (isRead || !this.limit.countsOpen) end(close);
-      else if (performance.now() - closedMs > LINGER_MS) end(reset);
-    }, LOOK_MS).unref();
-    this.#drop = () => end(reset);
-    this.tls?.over();
   }
 
   /** Counts what it leaves behind for an account (`ClientConnection.leavesBehind`). */

@@ -17,7 +17,7 @@ it('reads what is sent and not taken, and what is received and not read, of conn
   const lines = [
     line('0200000A:01BB 0100000A:C350', '003D0900:00000000'),
     line('0200000A:01BB 0100000A:C351', '00010000:00020000'),
-    line('0200000A:01BB 0100000A:C352', '0000FFFF:0000FFFF'),
+    line('0200000A:01BB 0100000A:C352', '00000FFF:00000FFF'),
     line('B80D0120000000000000000001000000:01BB B80D0120000000000000000002000000:C350', '00000000:00010000'),
   ];
   writeFileSync(file, `${HEAD}${lines.join('')}`);
