@@ -44,7 +44,7 @@ it('opens nothing else', async () => {
     'a tag of 4 bytes': part(good, 4, shortened(4)),
     'no tag': part(good, 4, () => ''),
     'a nonce of 8 bytes': part(good, 2, shortened(8)),
-    'another ciphertext': part(good, 3, (text) => `A${text.slice(1)}`),
+    'another ciphertext': part(good, 3, (text) => `${text.startsWith('A') ? 'B' : 'A'}${text.slice(1)}`),
     'a sixth part': `${good}.AAAA`,
     'four parts': good.slice(0, good.lastIndexOf('.')),
     'no JSON': await encrypted({}, key, 'text'),
