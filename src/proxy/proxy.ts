@@ -15,7 +15,7 @@ export type { ApiListenerDeps, ProxyTiming, StepUpSettings, UpstreamCluster } fr
 export { closedReporter, ConnectionLimit } from './listener/connection-limit.ts';
 export { LingeringClose } from './listener/lingering-close.ts';
 export { memoryInUse } from './listener/memory.ts';
-export { ProcNetTcp, type SystemBuffers } from './listener/system-buffers.ts';
+export { endpointsOf, ProcNetTcp, type SystemBuffers } from './listener/system-buffers.ts';
 export { CONNECTION_BYTES } from './listener/tcp-connection.ts';
 export type { Occupant } from './listener/connection-limit.ts';
 export { shareHandshakes } from './listener/handshakes.ts';

@@ -12,6 +12,7 @@ import type { Duplex } from 'node:stream';
 import {
   CONNECTION_BYTES,
   ConnectionLimit,
+  endpointsOf,
   LingeringClose,
   memoryInUse,
   ProcNetTcp,
@@ -31,7 +32,6 @@ export interface ConnectionSpaceOptions {
 
 class Connection implements Occupant {
   readonly #socket: Socket;
-  readonly #limit: ConnectionLimit;
   readonly #closing: LingeringClose;
   /** Requests that the client waits for. */
   #open = 0;
@@ -39,7 +39,6 @@ class Connection implements Occupant {
 
   constructor(socket: Socket, limit: ConnectionLimit, buffers: SystemBuffers) {
     this.#socket = socket;
-    this.#limit = limit;
     this.#closing = new LingeringClose(socket, {
       buffers,
       isFilling: () => limit.countsOpen,
@@ -61,8 +60,7 @@ class Connection implements Occupant {
   }
 
   get waitingSinceMs(): number | undefined {
-    if (this.#open > 0) return undefined;
-    return this.#limit.countsOpen ? Math.max(this.#sinceMs, this.#closing.stuckSinceMs()) : this.#sinceMs;
+    return this.#open > 0 ? undefined : this.#closing.waitingSinceMs(this.#sinceMs);
   }
 
   get openWeight(): number {
@@ -81,7 +79,7 @@ export function keepSpace(server: Server, { onClosed, waitMs = WAIT_MS }: Connec
   const buffers = new ProcNetTcp();
   const connections = new Map<string, Connection>();
   server.prependListener('connection', (socket: Socket) => {
-    const key = addressOf(socket);
+    const key = endpointsOf(socket);
     const connection = new Connection(socket, limit, buffers);
     connections.set(key, connection);
     limit.add(connection);
@@ -92,7 +90,7 @@ export function keepSpace(server: Server, { onClosed, waitMs = WAIT_MS }: Connec
   });
   // With TLS the socket of a request is another one than that of its connection.
   const begun = (socket: Socket): (() => void) | undefined => {
-    const connection = connections.get(addressOf(socket));
+    const connection = connections.get(endpointsOf(socket));
     if (connection === undefined) return undefined;
     limit.note(connection, true);
     return connection.begun();
@@ -114,6 +112,3 @@ export function keepSpace(server: Server, { onClosed, waitMs = WAIT_MS }: Connec
     if (over !== undefined) socket.once('finish', over);
   });
 }
-
-const addressOf = (socket: Socket): string =>
-  `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress} ${socket.localPort}`;

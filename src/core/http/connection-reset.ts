@@ -82,7 +82,10 @@ export function resetConnection(socket: ConnectionSocket): void {
 export interface Closing {
   /** The system sends what it has, and keeps it until the other side has taken it. */
   readonly close: () => void;
-  /** RST: the system drops it. Not to be called once the socket has ended while bytes are queued: libuv refuses it. */
+  /**
+   * RST: the system drops it. Where the socket has ended, not to be called while bytes are queued, nor in the same turn:
+   * libuv refuses it (`isShuttingDown`).
+   */
   readonly reset: () => void;
   /** Bytes that were ever written. */
   readonly written: number;

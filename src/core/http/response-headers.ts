@@ -12,9 +12,9 @@ export interface ResponseHeadersOptions {
 }
 
 /**
- * Headers that would act for the server's origin: cookies, alternative services, HSTS and pins, and reporting endpoints (Network
- * Error Logging, Reporting API), through which an attacker's pod would learn of every request there for as long as
- * it chooses.
+ * Headers that would act for the server's origin: cookies, alternative services, HSTS and pins, and reporting
+ * endpoints (Network Error Logging, Reporting API), through which an attacker's pod would learn of every request there
+ * for as long as it chooses.
  */
 const DENIED = new Set([
   'set-cookie',

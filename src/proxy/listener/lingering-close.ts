@@ -30,7 +30,7 @@ export interface LingeringOptions {
 }
 
 export class LingeringClose {
-  readonly endpoints: string;
+  readonly #endpoints: string;
   readonly #options: LingeringOptions;
   #isDropped = false;
   #held = 0;
@@ -38,22 +38,31 @@ export class LingeringClose {
 
   /** @param socket the TCP socket */
   constructor(socket: Socket, options: LingeringOptions) {
-    this.endpoints = endpointsOf(socket);
+    this.#endpoints = endpointsOf(socket);
     this.#options = options;
     closesBy(socket, (closing) => this.#close(closing));
   }
 
   /** Bytes that the system holds for it. */
   get held(): number {
-    return this.#options.buffers.of(this.endpoints);
+    return this.#options.buffers.of(this.#endpoints);
   }
 
-  /** Since when, as far as was asked before, its client has taken nothing of what the system holds. Monotonic milliseconds. */
-  stuckSinceMs(): number {
+  /**
+   * @param idleSinceMs since when nothing is open on it. Monotonic
+   * @returns since when its client keeps it waiting: later where it still reads what the system holds
+   */
+  waitingSinceMs(idleSinceMs: number): number {
+    if (!this.#options.isFilling()) return idleSinceMs;
+    return Math.max(idleSinceMs, this.#stuckSinceMs() ?? idleSinceMs);
+  }
+
+  /** Since when, as far as was asked before, its client has taken nothing of what the system holds; undefined: it holds nothing. */
+  #stuckSinceMs(): number | undefined {
     const { held } = this;
     if (held < this.#held || this.#held === 0) this.#progressMs = performance.now();
     this.#held = held;
-    return this.#progressMs;
+    return held === 0 ? undefined : this.#progressMs;
   }
 
   /** Does not wait for its client any more. */
@@ -78,7 +87,7 @@ export class LingeringClose {
     const look = (): void => {
       const nowMs = performance.now();
       const isRead = this.#options.buffers.lookedMs > closedMs && this.held === 0;
-      const isLate = nowMs - this.stuckSinceMs() > LINGER_MS || nowMs - closedMs > MOST_LINGER_MS;
+      const isLate = nowMs - (this.#stuckSinceMs() ?? nowMs) > LINGER_MS || nowMs - closedMs > MOST_LINGER_MS;
       const way = isRead || !this.#options.isFilling() ? close : this.#isDropped || isLate ? reset : undefined;
       if (way === undefined) return wait();
       way();

@@ -13,7 +13,8 @@ import { endianness } from 'node:os';
 const FILES = ['/proc/net/tcp', '/proc/net/tcp6'];
 
 /** Both endpoints, and two queues of which one is not small; hexadecimal. */
-const LARGE = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) .. (?!00000...:00000)(\w{8}):(\w{8}) /gm;
+const LARGE =
+  /^ *\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) .. (?!00000...:00000)(\w{8}):(\w{8}) /gm;
 
 /** `::ffff:0:0/96`, as this machine has it. */
 const MAPPED = endianness() === 'LE' ? '0000000000000000FFFF0000' : '00000000000000000000FFFF';

@@ -1,4 +1,4 @@
-/** A client's TCP connection as the limit sees it, before and after its TLS handshake, and how it closes. */
+/** A client's TCP connection as the limit sees it, before and after its TLS handshake, and what it leaves behind. */
 import type { Socket } from 'node:net';
 import type { ConnectionLimit, Occupant } from './connection-limit.ts';
 import { LingeringClose } from './lingering-close.ts';
@@ -85,16 +85,14 @@ export class TcpConnection implements Occupant {
   }
 
   get waitingSinceMs(): number | undefined {
-    if (this.tls !== undefined) return this.#idleSinceMs(this.tls.idleSinceMs);
+    if (this.tls !== undefined) {
+      const { idleSinceMs } = this.tls;
+      return idleSinceMs === undefined ? undefined : this.#closing.waitingSinceMs(idleSinceMs);
+    }
     // It waits for us where its ClientHello is whole and many are before it, and again until its first turn to be read
     // (`second-flights.ts`): it must not give way to those that come later and send less.
     const isOurs = this.#phase === 'hello' ? this.socket.readableLength > 0 : this.#phase === 'handshake';
     return isOurs ? undefined : this.#sinceMs;
-  }
-
-  /** Where memory may become short: a client that still reads the last response is not waited for. */
-  #idleSinceMs(sinceMs: number | undefined): number | undefined {
-    return sinceMs === undefined || !this.limit.countsOpen ? sinceMs : Math.max(sinceMs, this.#closing.stuckSinceMs());
   }
 
   get isSilent(): boolean {

@@ -85,6 +85,28 @@ it('is reset where its client reads nothing in half a minute, and closes where t
   expect(slow.after(20_000)).toEqual(['lingers', 'reset']);
 });
 
+it('waits for its client since it is idle, or since that took something of what the system still holds', () => {
+  const { connection, looks, state } = closing({ held: 0 });
+  vi.advanceTimersByTime(10_000);
+  const since = (): number => performance.now() - connection.waitingSinceMs(performance.now() - 5_000);
+  const waits = [since()];
+  looks(100_000);
+  waits.push(since());
+  vi.advanceTimersByTime(4_000);
+  waits.push(since());
+  looks(200_000);
+  waits.push(since());
+  looks(50_000);
+  waits.push(since());
+  vi.advanceTimersByTime(1_000);
+  looks(0);
+  waits.push(since());
+  looks(50_000);
+  state.isFilling = false;
+  waits.push(since());
+  expect(waits).toEqual([5_000, 0, 4_000, 4_000, 0, 5_000, 5_000]);
+});
+
 it('is reset where it gives way, and never in the turn in which an end was sent', () => {
   const [before, ended, broken, after, empty] = [
     closing({ hasEnded: false }),
