@@ -85,10 +85,7 @@ export class TcpConnection implements Occupant {
   }
 
   get waitingSinceMs(): number | undefined {
-    if (this.tls !== undefined) {
-      const { idleSinceMs } = this.tls;
-      return idleSinceMs === undefined ? undefined : this.#closing.waitingSinceMs(idleSinceMs);
-    }
+    if (this.tls !== undefined) return this.#unlessRead(this.tls.idleSinceMs);
     // It waits for us where its ClientHello is whole and many are before it, and again until its first turn to be read
     // (`second-flights.ts`): it must not give way to those that come later and send less.
     const isOurs = this.#phase === 'hello' ? this.socket.readableLength > 0 : this.#phase === 'handshake';
@@ -100,7 +97,12 @@ export class TcpConnection implements Occupant {
   }
 
   get heldSinceMs(): number | undefined {
-    return this.tls?.heldSinceMs();
+    return this.#unlessRead(this.tls?.heldSinceMs());
+  }
+
+  /** A user with a slow network reads a list for minutes: only a client that takes nothing of it is waited for. */
+  #unlessRead(sinceMs: number | undefined): number | undefined {
+    return sinceMs === undefined ? undefined : this.#closing.waitingSinceMs(sinceMs);
   }
 
   get lateSinceMs(): number | undefined {
