@@ -54,15 +54,19 @@ export class LingeringClose {
    */
   waitingSinceMs(idleSinceMs: number): number {
     if (!this.#options.isFilling()) return idleSinceMs;
-    return Math.max(idleSinceMs, this.#stuckSinceMs() ?? idleSinceMs);
+    return Math.max(idleSinceMs, performance.now() - (this.#stuckMs() ?? Infinity));
   }
 
-  /** Since when, as far as was asked before, its client has taken nothing of what the system holds; undefined: it holds nothing. */
-  #stuckSinceMs(): number | undefined {
+  /**
+   * Returns for how long, as far as was asked before, its client has taken nothing of what the system holds; undefined: it
+   * holds nothing. From look to look: an attacker's connections make looks rare, and no user is slow because of that.
+   */
+  #stuckMs(): number | undefined {
     const { held } = this;
-    if (held < this.#held || this.#held === 0) this.#progressMs = performance.now();
+    const { lookedMs } = this.#options.buffers;
+    if (held < this.#held || this.#held === 0) this.#progressMs = lookedMs;
     this.#held = held;
-    return held === 0 ? undefined : this.#progressMs;
+    return held === 0 ? undefined : Math.max(0, lookedMs - this.#progressMs);
   }
 
   /** Does not wait for its client any more. */
@@ -87,7 +91,7 @@ export class LingeringClose {
     const look = (): void => {
       const nowMs = performance.now();
       const isRead = this.#options.buffers.lookedMs > closedMs && this.held === 0;
-      const isLate = nowMs - (this.#stuckSinceMs() ?? nowMs) > LINGER_MS || nowMs - closedMs > MOST_LINGER_MS;
+      const isLate = (this.#stuckMs() ?? 0) > LINGER_MS || nowMs - closedMs > MOST_LINGER_MS;
       const way = isRead || !this.#options.isFilling() ? close : this.#isDropped || isLate ? reset : undefined;
       if (way === undefined) return wait();
       way();

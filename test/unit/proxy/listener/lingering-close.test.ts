@@ -70,11 +70,18 @@ it('closes once its client has read all, by a look at the system that came after
 it('is reset where its client reads nothing in half a minute, and closes where there is memory again', () => {
   const [stuck, slow, later] = [closing(), closing(), closing()];
   for (const each of [stuck, slow, later]) each.closes();
-  vi.advanceTimersByTime(20_000);
-  slow.looks(90_000);
-  expect(stuck.after(9_000)).toEqual(['lingers']);
+  const looks = (ms: number, bytes: number): void => {
+    vi.advanceTimersByTime(ms);
+    stuck.looks(100_000);
+    slow.looks(bytes);
+  };
+  looks(1, 100_000);
+  looks(20_000, 90_000);
+  looks(9_000, 90_000);
+  expect(stuck.after(500)).toEqual(['lingers']);
   later.state.isFilling = false;
-  expect(stuck.after(2_000)).toEqual(['lingers', 'reset']);
+  looks(2_000, 90_000);
+  expect(stuck.after(500)).toEqual(['lingers', 'reset']);
   expect(later.after(0)).toEqual(['lingers', 'close']);
   // It goes on reading, a little every 20 s, for five minutes.
   for (let read = 1; read < 14; read += 1) {
@@ -94,6 +101,8 @@ it('waits for its client since it is idle, or since that took something of what 
   waits.push(since());
   vi.advanceTimersByTime(4_000);
   waits.push(since());
+  looks(100_000);
+  waits.push(since());
   looks(200_000);
   waits.push(since());
   looks(50_000);
@@ -104,7 +113,7 @@ it('waits for its client since it is idle, or since that took something of what 
   looks(50_000);
   state.isFilling = false;
   waits.push(since());
-  expect(waits).toEqual([5_000, 0, 4_000, 4_000, 0, 5_000, 5_000]);
+  expect(waits).toEqual([5_000, 0, 0, 4_000, 4_000, 0, 5_000, 5_000]);
 });
 
 it('is reset where it gives way, and never in the turn in which an end was sent', () => {
