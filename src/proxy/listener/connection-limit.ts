@@ -92,6 +92,11 @@ class Group {
     return this.#weights.size;
   }
 
+  /** Of all, without what is open on them. */
+  get bareWeight(): number {
+    return [...this.#weights.keys()].reduce((sum, { weight = 1 }) => sum + weight, 0);
+  }
+
   get members(): Iterable<Occupant> {
     return this.#weights.keys();
   }
@@ -289,6 +294,8 @@ export class ConnectionLimit {
     let ofAccounts = 0;
     for (const account of this.#beyond) {
       const own = this.#accounts.get(account) ?? new Group();
+      // Nothing is short yet: a user who reads many lists over a slow network has all of them in the system's buffers.
+      if (!this.#ceiling.isTight && own.bareWeight <= this.#mostOfAccount) continue;
       ofAccounts += this.#closeOf(own, own.weight - this.#mostOfAccount, beforeMs);
     }
     const silent = [...this.#unauthenticated.members].filter(({ isSilent }) => isSilent === true);

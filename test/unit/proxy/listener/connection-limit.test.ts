@@ -397,6 +397,24 @@ it('counts what is open on connections where memory is short: few with many unre
   expect([mallory.open.size, bob.open.size]).toEqual([2, 200]);
 });
 
+it('closes nothing of an account for what is open there before memory is short', () => {
+  let memory = 0.55;
+  const options = { most: 2_000, waitMs: WAIT_MS, memoryInUse: () => memory };
+  const limit = new ConnectionLimit({ ...options, onClosed: () => undefined });
+  const alice = new Set<Occupant>();
+  for (let each = 0; each < 20; each += 1) {
+    const idle = { waitingSinceMs: performance.now(), openWeight: 25, giveWay: () => void alice.delete(idle) };
+    alice.add(idle);
+    limit.add(idle);
+    limit.note(idle, true, 'alice');
+  }
+  vi.advanceTimersByTime(4 * WAIT_MS);
+  const open = [alice.size];
+  memory = 0.65;
+  vi.advanceTimersByTime(WAIT_MS);
+  expect([...open, alice.size < 12]).toEqual([20, true]);
+});
+
 it('sees memory grow by less than a step in the time after which there may be more again, and by few connections', () => {
   let memory = 0.4;
   const options = { waitMs: WAIT_MS, memoryInUse: () => memory, onClosed: () => undefined };
