@@ -51,12 +51,11 @@ function components(
   });
 }
 
-/** The same for all that a process serves. Made when it is first asked for, so that no start waits for it. */
-let document: JsonSchema | undefined;
-
 export function readHandlers({ deps, results }: AdminApiService) {
   const { config, store, guard, health, providers } = deps;
   const list = createSessionList(deps);
+  /** Made when it is first asked for, so that no start waits for it. */
+  let document: JsonSchema | undefined;
   return {
     async listSessions(call) {
       const { query } = call;
