@@ -4,7 +4,7 @@ import { DELEGATIONS_API } from '../core/api/delegations-operations.ts';
 import { DELEGATION_PROBLEMS } from '../core/api/delegations-problems.ts';
 import { DELEGATION_TEXTS } from '../core/api/rejections.ts';
 import { sessionIdSchema } from '../core/api/fields.ts';
-import { auditedSession } from '../core/delegation/delegation.ts';
+import { auditedSession, type Delegation } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
 import type { RightsLimit } from '../core/delegation/rights.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
@@ -13,11 +13,12 @@ import { unauthenticated } from '../http/bearer.ts';
 import { problemFor } from '../http/problem.ts';
 import { revocationStatus } from '../services/admin/admin.ts';
 import type { DelegationDeps, Delegations } from '../services/delegation/delegation.ts';
-import type { SessionRecord } from '../store/store.ts';
+import { type SessionRecord, lastUseOf, type RecentRequest } from '../store/store.ts';
 import type { Call, Handlers } from './call.ts';
-import { delegatedView, listedView } from './delegation-view.ts';
 import { callerOf, ownApi, type OwnSessionsDeps } from './own-sessions.ts';
 import { defined } from '../core/defined.ts';
+import { delegationView, requestView } from './session-view.ts';
+import { rfc3339 } from '../core/time.ts';
 
 /** Latest requests of one session. */
 const RECENT = 10;
@@ -161,3 +162,27 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
     },
   };
 }
+
+/** The JSON of the API for delegated sessions (docs/reference/delegations-api.md). */
+type Viewed = Pick<SessionRecord, 'id' | 'createdAt' | 'expiresAt' | 'address'> &
+  Partial<Pick<SessionRecord, 'lastUsedAt' | 'lastRequestAt'>> & { readonly delegation: Delegation };
+
+/** Returns a session of a list: its rules, of which it may have eight kilobytes, are in the response for it alone. */
+function listedView(session: Viewed, recent: readonly RecentRequest[]) {
+  const { id, address, createdAt, expiresAt, delegation, lastUsedAt = createdAt } = session;
+  const { ancestors: _ancestors, limits: _limits, ...about } = delegationView(delegation);
+  return {
+    id,
+    ...about,
+    createdAt: rfc3339(createdAt),
+    expiresAt: rfc3339(expiresAt),
+    lastUsedAt: rfc3339(lastUseOf({ ...session, lastUsedAt })),
+    address,
+    recent: recent.map(requestView),
+  };
+}
+
+const delegatedView = (session: Viewed, recent: readonly RecentRequest[] = []) => ({
+  ...listedView(session, recent),
+  limits: session.delegation.limits,
+});

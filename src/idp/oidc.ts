@@ -10,7 +10,7 @@ import * as oidc from 'openid-client';
 import { knownAsOf } from '../core/access/same-user.ts';
 import { mapClaims } from '../core/identity/claims.ts';
 import { groupsInOneText } from '../core/identity/claims-parts.ts';
-import { type Claims, type ClaimsMapping } from '../core/identity/types.ts';
+import type { Claims, ClaimsMapping } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
 import { accountOf, type Identity } from '../core/identity/identity.ts';
 import { createProofRecord, malformedAuthTimeIn, proofIn, UnprovenSignIn } from './auth-time.ts';
@@ -23,17 +23,22 @@ import {
   mayProveOtherwise,
   type FreshnessSetting,
 } from './fresh-sign-in.ts';
-import { FRESH_SIGN_IN_METHODS } from './types.ts';
-import type { IdentityProvider, ProviderLogout, ProviderSignIn, SignInChallenge } from './types.ts';
+import {
+  FRESH_SIGN_IN_METHODS,
+  type IdentityProvider,
+  type ProviderLogout,
+  type ProviderSignIn,
+  type SignInChallenge,
+} from './types.ts';
 import { createProviderLogout, sessionThere } from './logout.ts';
 import { createUnstoredTokens } from './unstored-tokens.ts';
 import { readErrorResponse } from './provider-response.ts';
 import { assertNotFromFuture } from './provider-clock.ts';
-import { createRefreshObserver } from './refresh-observer.ts';
 import { refreshTokens, rejectionStreak } from './refresh.ts';
 import { inOneStep } from './step-limit.ts';
 import { OIDC, type Vendor } from './vendors/vendor.ts';
 import { defined } from '../core/defined.ts';
+import type { Outbound, OutboundRequest } from './outbound.ts';
 
 export interface OidcProviderOptions extends DiscoveryOptions {
   /** As configured; absent: the vendor's. */
@@ -269,3 +274,54 @@ const subjectChanged = (name: string): AppError =>
   new AppError('sign_in_refused', `${name} now returns another user. Sign in again.`, {
     reason: 'subject_changed',
   });
+
+/**
+ * Observes refresh responses, for new refresh tokens.
+ *
+ * openid-client returns the response to a refresh only after it has verified the ID token in it, for which the
+ * provider's keys may have to be read. If that fails, the new refresh token is lost, and the old one is used: a
+ * provider takes its second use for theft.
+ */
+interface RefreshObserver {
+  /** Returns the same requests, observed. */
+  observed(outbound: Outbound): Outbound;
+  /**
+   * @param onNewToken called with the new refresh token that comes for `presented`, if one does, before anything
+   *   else in the response is checked
+   */
+  observe<T>(presented: string, onNewToken: (newest: string) => void, ask: () => Promise<T>): Promise<T>;
+}
+
+function createRefreshObserver(): RefreshObserver {
+  const awaited = new Map<string, (newest: string) => void>();
+  return {
+    observed: (outbound) => async (url, request) => {
+      const response = await outbound(url, request);
+      const onNewToken = awaited.get(presentedIn(request));
+      if (onNewToken !== undefined && response.status === 200) {
+        const newest = await newestIn(response.clone());
+        if (newest !== undefined) onNewToken(newest);
+      }
+      return response;
+    },
+    async observe(presented, onNewToken, ask) {
+      awaited.set(presented, onNewToken);
+      try {
+        return await ask();
+      } finally {
+        awaited.delete(presented);
+      }
+    },
+  };
+}
+
+/** RFC 6749 §6. */
+const presentedIn = ({ body }: OutboundRequest): string =>
+  (body instanceof URLSearchParams ? body.get('refresh_token') : undefined) ?? '';
+
+/** RFC 6749 §5.1. */
+async function newestIn(response: Response): Promise<string | undefined> {
+  const body: unknown = await response.json().catch(() => undefined);
+  if (typeof body !== 'object' || body === null || !('refresh_token' in body)) return undefined;
+  return typeof body.refresh_token === 'string' && body.refresh_token !== '' ? body.refresh_token : undefined;
+}

@@ -4,18 +4,16 @@
  */
 import type { CutReason } from '../revocation/revocation.ts';
 import type { Awaitable } from '../core/awaitable.ts';
-import { requestEvent } from '../core/audit/event.ts';
+import { requestEvent, type AuditEvent, type AuditStage } from '../core/audit/event.ts';
 import { auditedByPolicy } from '../core/audit/policy.ts';
 import { grantIds, ownSession, type Caller } from '../core/credential/credential.ts';
 import { actorText } from '../core/delegation/delegation.ts';
-import type { AuditEvent, AuditStage } from '../core/audit/event.ts';
 import type { Identity } from '../core/identity/identity.ts';
-import { requestInfo } from '../core/request/request-info.ts';
-import type { RequestInfo } from '../core/request/request-info.ts';
+import { requestInfo, type RequestInfo } from '../core/request/request-info.ts';
 import { mayChange } from '../core/audit/write-ahead.ts';
 import type { ApiListenerDeps } from './dependencies.ts';
-import { sensitiveKind } from './admission/sensitive.ts';
 import type { Rejection } from './status.ts';
+import { effectiveVerb, isIntoPod, isRead, type VerbFacts } from '../core/delegation/effective-verb.ts';
 
 /**
  * For the metrics only: the client left before there was a response. No HTTP status, so it is counted as `other`.
@@ -176,3 +174,11 @@ export class RequestAudit {
 
 /** A client that does not read: this is no reason of the revocation guard's, and no client is told. */
 export type ExchangeCutReason = CutReason | 'answer_not_taken';
+
+/** @returns `exec` for a command, an attachment or a tunnel into a pod, `secrets` for a read of Secrets */
+export function sensitiveKind(info: VerbFacts): 'exec' | 'secrets' | undefined {
+  const verb = effectiveVerb(info);
+  if (isIntoPod(info) && verb === 'create') return 'exec';
+  const isSecrets = info.isResourceRequest && info.apiGroup === '' && info.resource === 'secrets';
+  return isSecrets && info.subresource === '' && isRead(verb) ? 'secrets' : undefined;
+}

@@ -10,19 +10,21 @@
 import type { ProviderConfig } from '../../config/config.ts';
 import { AppError } from '../../core/errors.ts';
 import { FreshProofMissing } from '../fresh-sign-in.ts';
-import { createGithubProvider } from '../github/github.ts';
+import { createGithubProvider, type GithubProviderOptions } from '../github/github.ts';
 import type { IdentityProvider, ProviderSignIn, SignInChallenge } from '../types.ts';
-import { createVendorProvider } from '../vendors/vendors.ts';
+import { createVendorProvider, type VendorProviderOptions } from '../vendors/vendors.ts';
 import { isAboutProof, type Attempt, type Refresh } from './attempt.ts';
 import { createListener, type Listener } from './listener.ts';
-import type { Metadata } from './metadata.ts';
+import { type Metadata, metadataOf, textIn } from './metadata.ts';
 import { callbackOf, introduction, isDisabledNow, type Operator } from './operator.ts';
-import { outboundOptionsOf } from './probe.ts';
-import { createRecorder, type ProbedProvider, type Recorder } from './recorder.ts';
+import { outboundOptionsOf, tokenEndpointOf, WELL_KNOWN } from './probe.ts';
 import { revocationRow } from './revocation.ts';
 import { optional, type ProbeRow } from './row.ts';
 import { signInRows } from './sign-in-rows.ts';
 import { defined } from '../../core/defined.ts';
+import { githubEndpoints } from '../github/endpoints.ts';
+import { githubClaims } from './github.ts';
+import { tokensIn, userInfoIn } from './received.ts';
 
 export interface SignInProbe {
   readonly rows: readonly ProbeRow[];
@@ -175,4 +177,54 @@ async function revocation(
   if (refreshTokens.length === 0) return [];
   const seen = 'GitHub has no revocation endpoint (RFC 7009): the token of this sign-in is kept nowhere here';
   return [optional.unknown('tokens revoked', seen, 'To revoke it at GitHub: Settings › Applications, as this user.')];
+}
+
+/** Reads what a provider sent in each step of a probe's sign-in, out of what the listener has recorded. */
+type ProbedProvider =
+  | { readonly kind: 'github'; readonly options: GithubProviderOptions }
+  | { readonly kind: 'oidc'; readonly options: VendorProviderOptions };
+
+/** Reads what was recorded during one step. */
+interface Recorder {
+  metadata(): Promise<Metadata>;
+  readonly hide: Listener['hide'];
+  /** @returns of the responses since `mark`: the latest tokens, and the UserInfo response */
+  since(mark: number): Promise<Pick<Attempt, 'tokens' | 'userInfo' | 'askedUserInfo'>>;
+  /** Where the next step begins. */
+  readonly mark: () => number;
+}
+
+function createRecorder(listener: Listener, probed: ProbedProvider, { clientAuth }: ProviderConfig): Recorder {
+  const metadata = async (): Promise<Metadata> =>
+    metadataOf((await listener.last(WELL_KNOWN)?.response.clone().text()) ?? '', listener.redacted) ?? {};
+  return {
+    metadata,
+    hide: listener.hide,
+    mark: () => listener.all.length,
+    async since(mark) {
+      const recorded = listener.all.slice(mark);
+      const known = await metadata();
+      const endpoint =
+        probed.kind === 'github'
+          ? githubEndpoints(probed.options.host).token
+          : tokenEndpointOf(known, clientAuth === 'tls_client_auth');
+      const came = await tokensIn(
+        recorded.filter(({ url }) => url === endpoint),
+        listener,
+      );
+      const tokens = came.at(-1);
+      const profileEndpoint = URL.parse(textIn(known, 'userinfo_endpoint') ?? '')?.href;
+      const profile = recorded.findLast(({ url }) => url === profileEndpoint);
+      const userInfo =
+        probed.kind === 'github'
+          ? await githubClaims(recorded, listener.redacted)
+          : profile !== undefined && profile.status === 200
+            ? await userInfoIn(profile, listener)
+            : undefined;
+      return {
+        ...defined({ tokens, userInfo }),
+        askedUserInfo: profile !== undefined,
+      };
+    },
+  };
 }

@@ -4,8 +4,8 @@ import { createOidcProvider, type OidcProviderOptions } from '../oidc.ts';
 import { VENDOR_HOSTS, type ProviderType } from '../../core/identity/provider-types.ts';
 import { reachOf } from '../outbound.ts';
 import { createEntra } from './entra.ts';
-import { createGoogle } from './google.ts';
 import { standardVendor, type Vendor } from './vendor.ts';
+import { createDirectory, type DirectoryOptions } from './directory.ts';
 
 interface Common extends Omit<OidcProviderOptions, 'vendor'> {
   /** The mapping reads `claims.groups`. */
@@ -69,4 +69,27 @@ function vendorOf(options: VendorProviderOptions, endpoints: VendorEndpoints): V
       ? undefined
       : { name, ...directory, maxGroups, ...reach, api, tokenEndpoint, clock },
   );
+}
+
+/**
+ * Google: one issuer for the whole world, so a rule over `hd` decides whose users are admitted; no groups in its
+ * tokens.
+ *
+ * @see https://developers.google.com/identity/openid-connect/openid-connect
+ */
+
+/** @param directory absent: no user has groups */
+function createGoogle(directory: DirectoryOptions | undefined): Vendor {
+  const groupsOf = directory === undefined ? undefined : createDirectory(directory);
+  return {
+    ...standardVendor('google'),
+    parameters: ({ fresh }) => ({
+      // Google has no offline_access, and after the first time gives a refresh token only with consent.
+      access_type: 'offline',
+      prompt: fresh ? 'select_account consent' : 'consent',
+    }),
+    ...(groupsOf === undefined
+      ? {}
+      : { complete: async (claims) => ({ ...claims, groups: await groupsOf(String(claims['sub'])) }) }),
+  };
 }

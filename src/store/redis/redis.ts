@@ -6,32 +6,31 @@
  * sent immediately or fails.
  */
 import { performance } from 'node:perf_hooks';
-
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import { CLOCK_SKEW_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
 import { PENDING_BYTES, type Displaced } from '../pending.ts';
-import type { Store } from '../store.ts';
+import type { Store, AnchorStore, FreshSignIns, RecentRequest, RecentStore } from '../store.ts';
 import { RedisAccess } from './access.ts';
-import { RedisAnchors } from './anchors.ts';
 import { RedisArtefacts } from './artefacts.ts';
 import { connect } from './connections.ts';
-import { RedisFreshSignIns } from './fresh-sign-ins.ts';
-import { createKeys } from './keys.ts';
+import { createKeys, accountDigest, sessionDigest } from './keys.ts';
 import { RedisLive } from './live.ts';
 import { RedisLocks } from './locks.ts';
 import { RedisLog } from './log.ts';
 import { News } from './news.ts';
-import type { RedisParts } from './parts.ts';
-import { RedisRecent } from './recent.ts';
+import { type RedisParts, cleanUpAfter } from './parts.ts';
 import { RedisSealedValues } from './reencrypt.ts';
-import { Runner, type EpochEvent } from './runner.ts';
+import { Runner, type EpochEvent, type ChainPosition } from './runner.ts';
 import { createSealer, type SealingKeys } from './sealer.ts';
 import { RedisSessions } from './sessions.ts';
 import { fullnessOf } from './server-check.ts';
 import type { RedisSettings } from './settings.ts';
 import { Settlement } from './settlement.ts';
 import { KnownLocks } from './known-locks.ts';
+import { pairs, text, list } from './reply.ts';
+import * as scripts from './scripts.ts';
+import { MOST_RECENT, newestOf, newestSeconds } from '../recent.ts';
 
 export type { EpochEvent } from './runner.ts';
 export type { RedisSettings } from './settings.ts';
@@ -105,10 +104,10 @@ export function createRedisStore(options: RedisStoreOptions): Store {
     sessions: new RedisSessions(parts),
     log: new RedisLog({ ...parts, connections, news, knownLocks, settlement }),
     locks: new RedisLocks(parts),
-    freshSignIns: new RedisFreshSignIns(parts),
+    freshSignIns: freshSignInsIn(parts),
     live: new RedisLive({ ...parts, news }),
-    anchors: new RedisAnchors(parts),
-    recent: new RedisRecent(parts),
+    anchors: anchorsIn(parts),
+    recent: recentIn(parts),
     access: new RedisAccess(parts),
     sealed: new RedisSealedValues(parts, knownLocks),
     async ping() {
@@ -129,3 +128,59 @@ const tampered = (what: string): AppError =>
     `A value in Redis (${what}) cannot be read. It was changed, moved, or sealed by a key that no longer exists.`,
     { reason: 'sealed_value_unreadable' },
   );
+
+const MOST_CHAINS = 1000;
+
+const NO_POSITION: ChainPosition = { epoch: '', number: 0, hash: '' };
+
+/** The anchors of the audit log. */
+const anchorsIn = ({ runner, main }: RedisParts): AnchorStore => ({
+  async put(chain, anchor) {
+    await runner.runOnce(main, scripts.putAnchor, [chain, anchor, MOST_CHAINS], NO_POSITION);
+  },
+  async list() {
+    const [, ...flat] = await runner.runOnce(main, scripts.listAnchors, [], NO_POSITION);
+    return pairs(flat).map(([, anchor]) => anchor);
+  },
+});
+
+/**
+ * Accounts whose next sign-in must be a fresh one: the sorted set `fresh`. A revocation writes it, and the script that opens a
+ * session reads it.
+ */
+const freshSignInsIn = ({ runner, main }: RedisParts): FreshSignIns => ({
+  async find(account) {
+    const mark = text((await runner.run(main, scripts.findFreshSignIn, [accountDigest(account)]))[1]);
+    return mark === '' ? undefined : Number(mark);
+  },
+  async lift(account, upTo) {
+    const outcome = text((await runner.run(main, scripts.liftFreshSignIn, [accountDigest(account), upTo ?? '']))[1]);
+    return outcome === 'lifted' || outcome === 'newer' ? outcome : 'none';
+  },
+});
+
+/** Recent requests of sessions. */
+function recentIn({ runner, main, sealer, keys, reportTampered }: RedisParts): RecentStore {
+  async function open(hash: string, sealed: string): Promise<readonly RecentRequest[]> {
+    const opened = await sealer.open(sealed, keys.sealedRecent(hash));
+    if (Array.isArray(opened)) return opened as readonly RecentRequest[];
+    reportTampered('recent requests');
+    return [];
+  }
+  return {
+    async add(session, requests) {
+      const kept = requests.slice(-MOST_RECENT);
+      if (kept.length === 0) return;
+      const hash = sessionDigest(session);
+      const sealed = await sealer.seal(kept, keys.sealedRecent(hash));
+      const newest = newestSeconds(kept);
+      await runner.run(main, scripts.addRecent, [hash, sealed, kept.length, MOST_RECENT, cleanUpAfter(0), newest]);
+    },
+    async read(session, most) {
+      const hash = sessionDigest(session);
+      const [, blobs] = await runner.run(main, scripts.readRecent, [hash, most ?? '']);
+      const opened = await Promise.all(list(blobs).map((sealed) => open(hash, text(sealed))));
+      return newestOf(opened.flat()).slice(0, most);
+    },
+  };
+}

@@ -7,15 +7,7 @@ import { actorText } from '../../core/delegation/delegation.ts';
 import { endsWithIt } from '../page/delegated-sessions.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
-import { checkBox, reasonField } from './form-fields.ts';
-import {
-  type RevocationFields,
-  type RevocationKind,
-  formFields,
-  linkFields,
-  requestIdOf,
-  requestOf,
-} from './revocation-fields.ts';
+import { checkBox, reasonField, FIELD_LABELS } from './form-fields.ts';
 import {
   AdminError,
   type RevocationPlan,
@@ -32,7 +24,7 @@ import { countOf } from './format.ts';
 import { randomUUID } from 'node:crypto';
 import { field } from '../browser/guards.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { seeOther, sendPage } from '../page/response.ts';
+import { seeOther, sendPage, parameter } from '../page/response.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { freshOrRedirect, whenFresh } from './fresh-page.ts';
 import { record } from '../../http/audit-events.ts';
@@ -48,6 +40,12 @@ import type { StartedRevocation, StartRevocation } from './begin-revocation.ts';
 import { receiptHref, revokeHref } from './links.ts';
 import { secondsOf } from './locks-page.ts';
 import { receiptBody } from './receipt-page.ts';
+import type { Request } from 'express';
+import { z } from 'zod';
+import { requestIdSchema } from '../../core/api/fields.ts';
+import { checked } from '../../core/api/issues.ts';
+import { revocationSchema } from '../../core/api/requests.ts';
+import { AppError } from '../../core/errors.ts';
 
 const TARGETS: Readonly<Record<RevocationKind, string>> = {
   session: 'the session',
@@ -366,4 +364,62 @@ function offerRetry(
   const { status } = appErrorOf(error);
   const body = retryBody({ fields, ...given, csrf: context.user.csrf, message: error.message });
   sendAdminPage(context, { title: 'Not written', status, body });
+}
+
+/**
+ * The fields of the form or link of a revocation, which become a request of the admin API.
+ */
+const kindSchema = z.enum(['session', 'account', 'username', 'provider', 'all']);
+
+type RevocationKind = z.output<typeof kindSchema>;
+
+/** The fields that a page passes from one step to the next. */
+interface RevocationFields {
+  readonly kind: RevocationKind;
+  /** Empty for everyone. */
+  readonly value: string;
+  readonly lock: boolean;
+  /** The id that the first of two admins received; empty for none. */
+  readonly approval: string;
+  /** Locks an account of which nothing is known, too. */
+  readonly force: boolean;
+}
+
+const malformed = (message: string): AppError =>
+  new AppError('bad_request', `That cannot be revoked. ${message}.`, { reason: 'revocation_malformed' });
+
+function fieldsFrom(valueOf: (name: string) => string): RevocationFields {
+  const kind = kindSchema.safeParse(valueOf('kind'));
+  if (!kind.success) throw malformed('Choose what to revoke');
+  const value = kind.data === 'all' ? '' : valueOf('value');
+  const [lock, force] = [valueOf('lock') === 'on', valueOf('force') === 'on'];
+  return { kind: kind.data, value, lock, approval: valueOf('approval'), force };
+}
+
+/** Returns the fields of a link. @throws AppError `bad_request` */
+const linkFields = (req: Request): RevocationFields => fieldsFrom((name) => parameter(req.query[name])?.trim() ?? '');
+
+/** Returns the fields of a form. @throws AppError `bad_request` */
+const formFields = (req: Request): RevocationFields => fieldsFrom((name) => field(req, name));
+
+/**
+ * Returns the request of the admin API.
+ * @throws AppError `bad_request` that says what is wrong, without repeating a value
+ */
+function requestOf(
+  { kind, value, lock, approval, force }: RevocationFields,
+  given: { readonly reason: string; readonly requestId?: string },
+): RevocationRequest {
+  const named = kind === 'all' ? true : value;
+  const rest = { ...given, ...(lock && { lock }), ...(force && { force }), ...(approval !== '' && { approval }) };
+  const result = checked(revocationSchema, { [kind]: named, ...rest }, FIELD_LABELS);
+  if (result.ok) return result.value;
+  throw malformed(result.reason);
+}
+
+/** Returns the id that makes two clicks one revocation. @throws AppError `bad_request` */
+function requestIdOf(req: Request): string {
+  const id = requestIdSchema.safeParse(field(req, 'requestId'));
+  if (!id.success) throw malformed('The form has no request id. Open the page again');
+  return id.data;
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { requestInfo } from '../../../../src/core/request/request-info.ts';
-import { sensitiveKind } from '../../../../src/proxy/admission/sensitive.ts';
+import { sensitiveKind } from '../../../../src/proxy/request-audit.ts';
 
 const PODS = '/api/v1/namespaces/default/pods/web';
 
