@@ -8,6 +8,7 @@ import { field } from '../browser/guards.ts';
 import { approvalText, clusterList, nameList } from '../page/access-text.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { minutesText } from '../../core/time.ts';
+import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { freshHref, type AccessContext } from './context.ts';
@@ -156,19 +157,12 @@ export function requestCard(form: RequestForm): Html {
   const { offered, sessions } = form;
   const { role, needsFreshSignIn } = offered;
   const content = needsFreshSignIn ? signInAgain(offered) : sessions.length === 0 ? noSession() : fields(form);
-  return html`<section class="card" aria-labelledby="ask">
-    <h2 id="ask">Request ${role.name}</h2>
-    <p>${role.description}</p>
-    <dl class="facts">
-      <dt>Groups</dt>
-      <dd>${nameList(role.groups, 'none')}</dd>
-      <dt>Clusters</dt>
-      <dd>${clusterList(role)}</dd>
-      <dt>Approval</dt>
-      <dd>${approvalText(role)}</dd>
-    </dl>
-    ${content}
-  </section>`;
+  const list = facts([
+    ['Groups', nameList(role.groups, 'none')],
+    ['Clusters', clusterList(role)],
+    ['Approval', approvalText(role)],
+  ]);
+  return card('ask', `Request ${role.name}`, html`<p>${role.description}</p>`, list, content);
 }
 
 export function givenBy({ req }: Pick<AccessContext, 'req'>): GivenRequest {

@@ -25,6 +25,7 @@ import {
 } from '../page/access-text.ts';
 import { quotedName } from '../page/client-label.ts';
 import { minutesText } from '../../core/time.ts';
+import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { receipt } from '../page/receipt.ts';
@@ -58,50 +59,47 @@ interface RequestPage {
 }
 
 function termsCard({ request: { terms, seconds, grant } }: RequestPage): Html {
-  return html`<section class="card" aria-labelledby="terms">
-    <h2 id="terms">What it gives</h2>
-    <dl class="facts">
-      <dt>Role</dt>
-      <dd><strong>${terms.name}</strong><span class="own-line">${terms.description}</span></dd>
-      <dt>Groups</dt>
-      <dd>${nameList(terms.groups, 'none')}</dd>
-      <dt>Clusters</dt>
-      <dd>${clusterList(terms)}</dd>
-      <dt>For how long</dt>
-      <dd>
-        ${minutesText(seconds)}${grant !== undefined && html`<span class="small muted own-line">${periodText(grant)}</span>`}
-      </dd>
-      <dt>Approval</dt>
-      <dd>${approvalText(terms)}</dd>
-    </dl>
-  </section>`;
+  const list = facts([
+    ['Role', html`<strong>${terms.name}</strong><span class="own-line">${terms.description}</span>`],
+    ['Groups', nameList(terms.groups, 'none')],
+    ['Clusters', clusterList(terms)],
+    [
+      'For how long',
+      [
+        minutesText(seconds),
+        grant !== undefined && html`<span class="small muted own-line">${periodText(grant)}</span>`,
+      ],
+    ],
+    ['Approval', approvalText(terms)],
+  ]);
+  return card('terms', 'What it gives', list);
 }
 
 function requesterCard({ request, isOwn }: RequestPage): Html {
   const { username, account, reason, requestedAt, deviceName, address, session, terms } = request;
-  return html`<section class="card" aria-labelledby="who">
-    <h2 id="who">${isOwn ? 'You ask' : 'Who asks'}</h2>
-    <dl class="facts">
-      <dt>User</dt>
-      <dd>
-        <strong><bdi>${username}</bdi></strong
-        ><code class="small own-line">${account}</code>
-      </dd>
-      <dt>${isOwn ? 'Your reason' : 'Reason, as they gave it'}</dt>
-      <dd>${reason === '' ? html`<span class="muted">none given</span>` : quotedReason(reason)}</dd>
-      <dt>Requested</dt>
-      <dd>${moment(requestedAt)}</dd>
-      <dt>For the session</dt>
-      <dd>
-        ${deviceName !== undefined && html`${quotedName(deviceName)}, `}from ${address === '' ? '–' : address}<code
-          class="small own-line"
-          >${session}</code
-        >
-      </dd>
-      <dt>May ask for it</dt>
-      <dd>members of ${terms.requesters.join(' or ')}</dd>
-    </dl>
-  </section>`;
+  const from = `from ${address === '' ? '–' : address}`;
+  const list = facts([
+    [
+      'User',
+      html`<strong><bdi>${username}</bdi></strong
+        ><code class="small own-line">${account}</code>`,
+    ],
+    [
+      isOwn ? 'Your reason' : 'Reason, as they gave it',
+      reason === '' ? html`<span class="muted">none given</span>` : quotedReason(reason),
+    ],
+    ['Requested', moment(requestedAt)],
+    [
+      'For the session',
+      [
+        deviceName !== undefined && [quotedName(deviceName), ', '],
+        from,
+        html`<code class="small own-line">${session}</code>`,
+      ],
+    ],
+    ['May ask for it', `members of ${terms.requesters.join(' or ')}`],
+  ]);
+  return card('who', isOwn ? 'You ask' : 'Who asks', list);
 }
 
 /** The page is loaded again when this changes. */

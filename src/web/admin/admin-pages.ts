@@ -35,6 +35,7 @@ import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { contextOf, isValid, type Actor } from '../../http/request-context.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import { errorMessageOf } from '../page/error-page.ts';
+import { facts } from '../page/card.ts';
 import { html } from '../page/html.ts';
 import { logServerError } from '../page/server-error-log.ts';
 
@@ -159,10 +160,7 @@ function sendAdminError(
     <div class="notice bad"><p role="alert">${messageOf(error)}</p></div>
     <div class="card">
       <p>${error.needsOperator ? NEEDS_OPERATOR : (NEXT[error.code] ?? next)}</p>
-      <dl class="facts small">
-        <dt>Request id</dt>
-        <dd><code>${requestId}</code></dd>
-      </dl>
+      ${facts([['Request id', html`<code>${requestId}</code>`]], ' small')}
       <a class="button" href="/admin">Back to all sessions</a>
     </div>`;
   sendAdminPage({ ...place, deps, req, res, user, mayAct: role === 'admin' }, { title, status, body });

@@ -3,6 +3,7 @@
  */
 import type { ComponentHealth } from '../../contracts/health.ts';
 import type { WebConfig } from '../dependencies.ts';
+import { facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
 import { table, type Column } from '../page/table.ts';
@@ -86,26 +87,15 @@ const namesOr = (names: readonly string[] | undefined, all: string, none: string
 
 function delegationCard({ enabled, most, groups, clusters, lifetime, perSession, clients }: Delegation): Html {
   const isOff = !enabled || groups?.length === 0 || clusters?.length === 0;
-  const settings = html`<dl class="facts">
-    <dt>At most</dt>
-    <dd>${MOST[most]}</dd>
-    <dt>Who may delegate</dt>
-    <dd>${namesOr(groups, 'every user', 'no one')}</dd>
-    <dt>Clusters</dt>
-    <dd>${namesOr(clusters, 'all', 'none')}</dd>
-    <dt>Lifetime</dt>
-    <dd>${durationText(lifetime)} at most</dd>
-    <dt>Number</dt>
-    <dd>${perSession} at most beneath one session</dd>
-    <dt>Registered clients</dt>
-    <dd>
-      ${namesOr(
-        clients.map(({ id }) => id),
-        '',
-        'none',
-      )}
-    </dd>
-  </dl>`;
+  const ids = clients.map(({ id }) => id);
+  const settings = facts([
+    ['At most', MOST[most]],
+    ['Who may delegate', namesOr(groups, 'every user', 'no one')],
+    ['Clusters', namesOr(clusters, 'all', 'none')],
+    ['Lifetime', `${durationText(lifetime)} at most`],
+    ['Number', `${perSession} at most beneath one session`],
+    ['Registered clients', namesOr(ids, '', 'none')],
+  ]);
   return html`<section class="card" aria-labelledby="delegation">
     <h2 id="delegation">Delegated sessions</h2>
     <p>

@@ -8,6 +8,7 @@
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
 import { type RevocationReceipt, isFollowed, AdminError } from '../../services/admin/admin.ts';
 import { accessHref, endingText, nameList, periodText } from '../page/access-text.ts';
+import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { delegatedText } from '../page/receipt.ts';
 import { table, tableRow, type Column } from '../page/table.ts';
@@ -112,26 +113,14 @@ function requestCard(receipt: RevocationReceipt): Html | false {
   const { target, lock, reason, by, auditId } = receipt;
   const delegated = delegatedText(receipt);
   if (target === undefined || auditId === undefined) return false;
-  return html`<section class="card" aria-labelledby="request">
-    <h2 id="request">What was revoked</h2>
-    <dl class="facts">
-      <dt>Target</dt>
-      <dd><code>${target}</code>${lock === true && ', and the account was locked'}</dd>
-      ${
-        delegated !== '' &&
-        html`<dt>Delegated sessions that ended with it</dt>
-          <dd>${delegated}</dd>`
-      }
-      <dt>Reason</dt>
-      <dd>${reason}</dd>
-      <dt>By</dt>
-      <dd>${by}</dd>
-      <dt>Audit event</dt>
-      <dd>
-        <a href="${auditHref(auditId)}"><code>${auditId}</code></a>
-      </dd>
-    </dl>
-  </section>`;
+  const list = facts([
+    ['Target', html`<code>${target}</code>${lock === true && ', and the account was locked'}`],
+    delegated !== '' && ['Delegated sessions that ended with it', delegated],
+    ['Reason', reason],
+    ['By', by],
+    ['Audit event', html`<a href="${auditHref(auditId)}"><code>${auditId}</code></a>`],
+  ]);
+  return card('request', 'What was revoked', list);
 }
 
 /** Returns the receipt as lines of text, for a ticket. */
@@ -192,25 +181,14 @@ function nextCard({ canSignInAgain }: RevocationResult, { mayAct, granted }: Rec
 
 /** Returns the card of what was granted, which the target names by its id only. */
 function grantCard({ id, terms, username, account, grant }: AccessRequest): Html {
-  return html`<section class="card" aria-labelledby="grant">
-    <h2 id="grant">What was granted</h2>
-    <dl class="facts">
-      <dt>Role</dt>
-      <dd><a href="${accessHref(id)}">${terms.name}</a></dd>
-      <dt>User</dt>
-      <dd>
-        <a href="${accountHref(account)}"><bdi>${username}</bdi></a>
-      </dd>
-      <dt>Groups</dt>
-      <dd>${nameList(terms.groups, 'none')}</dd>
-      ${
-        grant !== undefined &&
-        html`<dt>From</dt>
-          <dd>${periodText(grant)}${grant.ending !== undefined && html`, ${endingText(grant)}`}</dd>`
-      }
-    </dl>
-    <p class="small muted">Only this ended; the session goes on without it.</p>
-  </section>`;
+  const list = facts([
+    ['Role', html`<a href="${accessHref(id)}">${terms.name}</a>`],
+    ['User', html`<a href="${accountHref(account)}"><bdi>${username}</bdi></a>`],
+    ['Groups', nameList(terms.groups, 'none')],
+    grant !== undefined && ['From', [periodText(grant), grant.ending !== undefined && [', ', endingText(grant)]]],
+  ]);
+  const note = html`<p class="small muted">Only this ended; the session goes on without it.</p>`;
+  return card('grant', 'What was granted', list, note);
 }
 
 const GRANT = 'grant:';

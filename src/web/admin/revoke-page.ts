@@ -5,6 +5,7 @@
 import { targetName } from '../../core/credential/revocation.ts';
 import { actorText } from '../../core/delegation/delegation.ts';
 import { endsWithIt } from '../page/delegated-sessions.ts';
+import { facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { checkBox, reasonField, FIELD_LABELS } from './form-fields.ts';
@@ -199,16 +200,12 @@ function secondAdminBody({ fields, reason, approval, expiresAt, link }: SecondAd
     </div>
     <section class="card" aria-labelledby="approval">
       <h2 id="approval">Approval</h2>
-      <dl class="facts">
-        <dt>Id</dt>
-        <dd><code>${approval}</code></dd>
-        <dt>For</dt>
-        <dd>Ending ${targetText(fields)}</dd>
-        <dt>Your reason</dt>
-        <dd>${reason}</dd>
-        <dt>Expires</dt>
-        <dd>${moment(expiresAt)}</dd>
-      </dl>
+      ${facts([
+        ['Id', html`<code>${approval}</code>`],
+        ['For', ['Ending ', targetText(fields)]],
+        ['Your reason', reason],
+        ['Expires', moment(expiresAt)],
+      ])}
       <h3>What the other admin does</h3>
       <p>They open this link, check the revocation, and give their own reason:</p>
       <pre class="commands">${link}</pre>

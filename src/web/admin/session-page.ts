@@ -8,6 +8,7 @@ import { actorName, delegationFacts, rightsCard } from '../page/delegated-sessio
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { grantFacts } from '../page/grants.ts';
+import { card, facts, type Fact } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { badges, identityFacts } from './shared-cards.ts';
@@ -38,63 +39,35 @@ function openedHow({ delegation, device }: SessionRecord): string {
 
 function deviceCard({ session }: SessionPageContent): Html {
   const { id, client, userAgent, address, deviceName, thumbprint } = session;
-  return html`<section class="card" aria-labelledby="device">
-    <h2 id="device">Device</h2>
-    <dl class="facts">
-      <dt>Client</dt>
-      <dd>${clientName(client)} <code class="muted">${client}</code></dd>
-      <dt>Device</dt>
-      <dd>${deviceOf(userAgent)}${userAgent !== '' && html`<br /><span class="small muted">${userAgent}</span>`}</dd>
-      <dt>Device name</dt>
-      <dd>
-        ${
-          deviceName === undefined
-            ? html`<span class="muted">none given</span>`
-            : html`${quotedName(deviceName)} <span class="small muted">as the program gave it</span>`
-        }
-      </dd>
-      <dt>IP address</dt>
-      <dd>${address === '' ? '–' : address}</dd>
-      <dt>Signed in</dt>
-      <dd>${openedHow(session)}</dd>
-      <dt>Client certificate</dt>
-      <dd>
-        ${
-          thumbprint === undefined
-            ? html`<span class="muted">none yet: the first token of a program binds one, browsers use a cookie</span>`
-            : html`<code>${thumbprint}</code>`
-        }
-      </dd>
-      <dt>Session</dt>
-      <dd><code>${id}</code></dd>
-    </dl>
-  </section>`;
+  const named =
+    deviceName !== undefined && html`${quotedName(deviceName)} <span class="small muted">as the program gave it</span>`;
+  const unbound = html`<span class="muted"
+    >none yet: the first token of a program binds one, browsers use a cookie</span
+  >`;
+  const list = facts([
+    ['Client', html`${clientName(client)} <code class="muted">${client}</code>`],
+    ['Device', [deviceOf(userAgent), userAgent !== '' && html`<br /><span class="small muted">${userAgent}</span>`]],
+    ['Device name', named || html`<span class="muted">none given</span>`],
+    ['IP address', address === '' ? '–' : address],
+    ['Signed in', openedHow(session)],
+    ['Client certificate', thumbprint === undefined ? unbound : html`<code>${thumbprint}</code>`],
+    ['Session', html`<code>${id}</code>`],
+  ]);
+  return card('device', 'Device', list);
 }
 
 function timesCard({ session }: SessionPageContent): Html {
   const { createdAt, authTime, checkedAt, expiresAt, version, delegation } = session;
-  return html`<section class="card" aria-labelledby="times">
-    <h2 id="times">Times</h2>
-    <dl class="facts">
-      <dt>${delegation === undefined ? 'Signed in' : 'Delegated'}</dt>
-      <dd>${moment(createdAt)}</dd>
-      ${
-        delegation === undefined &&
-        html`<dt>Authenticated</dt>
-          <dd>
-            ${authTime === undefined ? html`<span class="muted">the provider does not say</span>` : moment(authTime)}
-          </dd>`
-      }
-      <dt>Last used</dt>
-      <dd>${moment(lastUseOf(session))}</dd>
-      <dt>Checked at the provider</dt>
-      <dd>${moment(checkedAt)}${version > 1 && `, changed ${version - 1} times`}</dd>
-      <dt>Idle timeout</dt>
-      <dd>${moment(Math.min(idleEndOf(session), expiresAt))}</dd>
-      <dt>Expires</dt>
-      <dd>${moment(expiresAt)}</dd>
-    </dl>
-  </section>`;
+  const unsaid = html`<span class="muted">the provider does not say</span>`;
+  const list = facts([
+    [delegation === undefined ? 'Signed in' : 'Delegated', moment(createdAt)],
+    delegation === undefined && ['Authenticated', authTime === undefined ? unsaid : moment(authTime)],
+    ['Last used', moment(lastUseOf(session))],
+    ['Checked at the provider', [moment(checkedAt), version > 1 && `, changed ${version - 1} times`]],
+    ['Idle timeout', moment(Math.min(idleEndOf(session), expiresAt))],
+    ['Expires', moment(expiresAt)],
+  ]);
+  return card('times', 'Times', list);
 }
 
 /** Returns who acts in a delegated session, and the sessions above it. */
@@ -102,20 +75,9 @@ function delegationCard(delegation: Delegation): Html {
   const { ancestors } = delegation;
   const [own = '', parent = ''] = [ancestors[0], ancestors.at(-1)];
   const link = (id: string): Html => html`<a href="${sessionHref(id)}"><code>${id}</code></a>`;
-  return html`<section class="card" aria-labelledby="delegation">
-    <h2 id="delegation">Delegated</h2>
-    <dl class="facts">
-      ${delegationFacts(delegation)}
-      <dt>From</dt>
-      <dd>${link(parent)}</dd>
-      ${
-        parent !== own &&
-        html`<dt>User’s own session</dt>
-          <dd>${link(own)}</dd>`
-      }
-    </dl>
-    <p class="small muted">It ends with each session above it, by the same revocation.</p>
-  </section>`;
+  const above: readonly Fact[] = [['From', link(parent)], parent !== own && ['User’s own session', link(own)]];
+  const note = html`<p class="small muted">It ends with each session above it, by the same revocation.</p>`;
+  return card('delegation', 'Delegated', facts([...delegationFacts(delegation), ...above]), note);
 }
 
 function beneathCard({ deps, session, beneath, mayAct }: SessionPageContent): Html | false {
@@ -139,14 +101,12 @@ function identityCard({ deps, session, clusters }: SessionPageContent): Html {
       <h2 id="who">Identity in the clusters</h2>
       <a class="button quiet compact" href="${accountHref(session.account)}">All sessions of this user</a>
     </div>
-    <dl class="facts">
-      ${identityFacts(session.identity)}
-      <dt>Account</dt>
-      <dd><code>${session.account}</code></dd>
-      <dt>May use</dt>
-      <dd>${badges(clusters)}</dd>
-      ${grantFacts(session, deps.clock.nowMs())}
-    </dl>
+    ${facts([
+      ...identityFacts(session.identity),
+      ['Account', html`<code>${session.account}</code>`],
+      ['May use', badges(clusters)],
+      grantFacts(session, deps.clock.nowMs()),
+    ])}
   </section>`;
 }
 

@@ -2,6 +2,7 @@
  * Parts of the user's and the session's page: the identity in the clusters, and the latest requests.
  */
 import type { WebDeps } from '../dependencies.ts';
+import type { Fact } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { auditHref } from './links.ts';
 import { requestsTable, type LatestRequest } from '../page/recent-requests.ts';
@@ -39,20 +40,9 @@ export function badges(names: readonly string[]): Html {
   </ul>`;
 }
 
-const extra = ([key, values]: readonly [string, readonly string[]]): Html =>
-  html`<dt>${key}</dt>
-    <dd>${values.join(', ')}</dd>`;
-
-/** Returns the identity as names and values for a `dl`. */
-export function identityFacts(identity: Identity): Html {
-  return html`<dt>Username</dt>
-    <dd><code>${identity.username}</code></dd>
-    <dt>Groups</dt>
-    <dd>${badges(identity.groups)}</dd>
-    ${
-      identity.uid !== '' &&
-      html`<dt>UID</dt>
-        <dd><code>${identity.uid}</code></dd>`
-    }
-    ${Object.entries(identity.extra).map(extra)}`;
-}
+export const identityFacts = ({ username, groups, uid, extra }: Identity): readonly Fact[] => [
+  ['Username', html`<code>${username}</code>`],
+  ['Groups', badges(groups)],
+  uid !== '' && ['UID', html`<code>${uid}</code>`],
+  ...Object.entries(extra).map(([key, values]): Fact => [key, values.join(', ')]),
+];

@@ -17,6 +17,7 @@ import type { Lock, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { nestedPage, type NestedPage } from '../page/delegated-sessions.ts';
+import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { identityFacts } from './shared-cards.ts';
@@ -57,17 +58,13 @@ interface UserPage {
 function identityCard({ account, page }: UserPage): Html {
   const session = page.rows[0]?.session;
   const slash = account.indexOf('/');
-  return html`<section class="card" aria-labelledby="who">
-    <h2 id="who">Identity</h2>
-    <dl class="facts">
-      ${session !== undefined && identityFacts(session.identity)}
-      <dt>Provider</dt>
-      <dd>${account.slice(0, slash)}</dd>
-      <dt>Subject</dt>
-      <dd><code>${account.slice(slash + 1)}</code></dd>
-    </dl>
-    ${session === undefined && html`<p class="muted">They are not signed in, so nothing more is known here.</p>`}
-  </section>`;
+  const list = facts([
+    ...(session === undefined ? [] : identityFacts(session.identity)),
+    ['Provider', account.slice(0, slash)],
+    ['Subject', html`<code>${account.slice(slash + 1)}</code>`],
+  ]);
+  const unknown = html`<p class="muted">They are not signed in, so nothing more is known here.</p>`;
+  return card('who', 'Identity', list, session === undefined && unknown);
 }
 
 /**

@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { assetText } from '../page/assets.ts';
 import { errorMessages } from '../page/error-page.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
+import { facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { asBytes } from '../../core/http/header-names.ts';
 
@@ -44,15 +45,12 @@ const head = (title: string): Html =>
     <meta name="color-scheme" content="light dark" />
     <title>${title} · Portcullis</title>`;
 
-const card = ({ title, message, next, requestId, link }: PlainPage): Html =>
+const pageCard = ({ title, message, next, requestId, link }: PlainPage): Html =>
   html`<div class="card">
     <h1>${title}</h1>
     <div class="notice bad"><p role="alert">${message}</p></div>
     <p>${next}</p>
-    <dl class="facts small">
-      <dt>Request id</dt>
-      <dd><code>${requestId}</code></dd>
-    </dl>
+    ${facts([['Request id', html`<code>${requestId}</code>`]], ' small')}
     <div class="row"><a class="button" href="${link.href}">${link.text}</a></div>
   </div>`;
 
@@ -62,7 +60,7 @@ function render(page: PlainPage): string {
   return [
     `<!doctype html>\n<html lang="en">\n<head>${head(page.title).toString()}\n<style>${STYLE}</style>\n</head>`,
     `<body class="plain">\n<header class="top"><div class="top-inner">${brand}${ICON}Portcullis</a></div></header>`,
-    `<main class="narrow">${card(page).toString()}</main>\n</body>\n</html>\n`,
+    `<main class="narrow">${pageCard(page).toString()}</main>\n</body>\n</html>\n`,
   ].join('\n');
 }
 

@@ -9,6 +9,7 @@
  */
 import type { ProviderChoice } from '../browser/provider-choices.ts';
 import { deviceOf } from '../page/client-label.ts';
+import { facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, mark } from '../page/layout.ts';
 import { providerLinks } from '../sign-in/choose-page.ts';
@@ -45,22 +46,19 @@ export interface ConfirmContent {
   readonly providers: readonly ProviderChoice[];
 }
 
-function facts({ request, userCode, address, location }: ConfirmContent): Html {
+function requestFacts({ request, userCode, address, location }: ConfirmContent): Html {
   const elsewhere = request.address !== address;
-  return html`<dl class="facts">
-    <dt>Code</dt>
-    <dd><code class="code-shown">${shownCode(userCode)}</code></dd>
-    <dt>Program</dt>
-    <dd>${request.clientName}, <span title="${request.userAgent}">${deviceOf(request.userAgent)}</span></dd>
-    <dt>Address</dt>
-    <dd>
-      <code>${request.address === '' ? 'unknown' : request.address}</code>
-      ${location !== undefined && html`<br /><span class="muted small">${location}</span>`}
-      ${elsewhere && html`<br /><span class="muted small">this browser: <code>${address}</code></span>`}
-    </dd>
-    <dt>Cluster</dt>
-    <dd>${request.audiences === undefined ? 'every cluster that you may use' : request.audiences.join(', ')}</dd>
-  </dl>`;
+  return facts([
+    ['Code', html`<code class="code-shown">${shownCode(userCode)}</code>`],
+    ['Program', html`${request.clientName}, <span title="${request.userAgent}">${deviceOf(request.userAgent)}</span>`],
+    [
+      'Address',
+      html`<code>${request.address === '' ? 'unknown' : request.address}</code>
+        ${location !== undefined && html`<br /><span class="muted small">${location}</span>`}
+        ${elsewhere && html`<br /><span class="muted small">this browser: <code>${address}</code></span>`}`,
+    ],
+    ['Cluster', request.audiences === undefined ? 'every cluster that you may use' : request.audiences.join(', ')],
+  ]);
 }
 
 /**
@@ -73,7 +71,7 @@ export function confirmPage(content: ConfirmContent): Html {
     ${mark()}
     <h1>Is this your device?</h1>
     <p class="lead">It wants to act as you on your clusters.</p>
-    ${facts(content)}
+    ${requestFacts(content)}
     <div class="notice warn">
       <p>
         <strong>Allow this only if you started this yourself</strong>, just now, at this device. Support never sends you

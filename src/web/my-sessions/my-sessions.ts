@@ -20,6 +20,7 @@ import { signOut } from '../sign-in/sign-out.ts';
 import { auditFailures } from '../../http/audit-events.ts';
 import { impersonationCard } from './impersonation-headers.ts';
 import { ownGrantsCard } from '../page/grants.ts';
+import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
 import { nestedPage } from '../page/delegated-sessions.ts';
@@ -52,17 +53,12 @@ function identityCard({ identity, account }: SignedIn): Html {
   const names = html`<ul class="list">
     ${groups.map((group) => html`<li class="badge">${group}</li>`)}
   </ul>`;
-  return html`<section class="card" aria-labelledby="identity">
-    <h2 id="identity">Your identity</h2>
-    <dl class="facts">
-      <dt>Username</dt>
-      <dd><code>${username}</code></dd>
-      <dt>Groups</dt>
-      <dd>${groups.length === 0 ? html`<span class="muted">none</span>` : names}</dd>
-      <dt>Account</dt>
-      <dd><code>${account}</code></dd>
-    </dl>
-  </section>`;
+  const list = facts([
+    ['Username', html`<code>${username}</code>`],
+    ['Groups', groups.length === 0 ? html`<span class="muted">none</span>` : names],
+    ['Account', html`<code>${account}</code>`],
+  ]);
+  return card('identity', 'Your identity', list);
 }
 
 function kubeconfigSteps({ installUrl, contact }: PageContent['config']): Html {

@@ -11,6 +11,7 @@ import type { WebDeps } from '../dependencies.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { actorName, delegationFacts, endsWithIt, nested, rightsCard } from '../page/delegated-sessions.ts';
 import { grantFacts } from '../page/grants.ts';
+import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
@@ -44,32 +45,19 @@ function factsCard({ deps, session }: OwnSessionPage): Html {
   const { delegation, client, userAgent, deviceName, address, createdAt, expiresAt } = session;
   const idleAt = idleEndOf(session);
   const parent = delegation?.ancestors.at(-1);
-  const device = html`<dt>Device</dt>
-    <dd>
-      ${deviceOf(userAgent)}, ${clientName(client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}
-    </dd>`;
-  return html`<section class="card" aria-labelledby="session">
-    <h2 id="session">Session</h2>
-    <dl class="facts">
-      ${delegation === undefined ? device : delegationFacts(delegation)}
-      ${
-        parent !== undefined &&
-        html`<dt>Delegated from</dt>
-          <dd><a href="${ownSessionHref(parent)}">the session above it</a></dd>`
-      }
-      <dt>Address</dt>
-      <dd>${address === '' ? '–' : address}</dd>
-      <dt>${delegation === undefined ? 'Signed in' : 'Delegated'}</dt>
-      <dd>${moment(createdAt)}</dd>
-      <dt>Last used</dt>
-      <dd>${moment(lastUseOf(session))}</dd>
-      <dt>Ends</dt>
-      <dd>${moment(expiresAt)}${idleAt < expiresAt && html`, or at ${moment(idleAt)} if it is not used`}</dd>
-      ${grantFacts(session, deps.clock.nowMs())}
-      <dt>Id</dt>
-      <dd><code>${session.id}</code></dd>
-    </dl>
-  </section>`;
+  const device = html`${deviceOf(userAgent)},
+  ${clientName(client)}${deviceName !== undefined && html` on ${quotedName(deviceName)}`}`;
+  const list = facts([
+    ...(delegation === undefined ? [['Device', device] as const] : delegationFacts(delegation)),
+    parent !== undefined && ['Delegated from', html`<a href="${ownSessionHref(parent)}">the session above it</a>`],
+    ['Address', address === '' ? '–' : address],
+    [delegation === undefined ? 'Signed in' : 'Delegated', moment(createdAt)],
+    ['Last used', moment(lastUseOf(session))],
+    ['Ends', [moment(expiresAt), idleAt < expiresAt && html`, or at ${moment(idleAt)} if it is not used`]],
+    grantFacts(session, deps.clock.nowMs()),
+    ['Id', html`<code>${session.id}</code>`],
+  ]);
+  return card('session', 'Session', list);
 }
 
 function endCard({ user, session, beneath, more }: OwnSessionPage): Html {

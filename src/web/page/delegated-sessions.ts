@@ -6,6 +6,7 @@ import { Document, isScalar, visit } from 'yaml';
 import { actorText, MOST_LEVELS, type Delegation } from '../../core/delegation/delegation.ts';
 import { describeLimits } from '../../core/delegation/describe.ts';
 import type { SessionPage, SessionRecord } from '../../store/store.ts';
+import type { Fact } from './card.ts';
 import { html, type Html } from './html.ts';
 import { defined } from '../../core/defined.ts';
 
@@ -118,34 +119,28 @@ export function rightsCard(delegation: Delegation): Html {
   </section>`;
 }
 
-/** Returns the facts of a delegation for a `dl`. */
-export function delegationFacts({ actors, clusters, sourceCidrs }: Delegation): Html {
+export function delegationFacts({ actors, clusters, sourceCidrs }: Delegation): readonly Fact[] {
   const actor = ({ name, registered }: Delegation['actors'][number]): Html =>
     html`<li>
       <bdi>${name}</bdi> ${registered === true && html`<span class="badge quiet">registered client</span>`}
     </li>`;
   const badge = (text: string): Html => html`<li class="badge">${text}</li>`;
-  return html`<dt>${actors.length > 1 ? 'Actors' : 'Actor'}</dt>
-    <dd>
-      <ol class="list steps">
+  const names =
+    clusters.length === 0
+      ? html`<span class="muted">none</span>`
+      : html`<ul class="list">
+          ${clusters.map(badge)}
+        </ul>`;
+  return [
+    [
+      actors.length > 1 ? 'Actors' : 'Actor',
+      html`<ol class="list steps">
         ${actors.map(actor)}
-      </ol>
-    </dd>
-    <dt>Clusters</dt>
-    <dd>
-      ${
-        clusters.length === 0
-          ? html`<span class="muted">none</span>`
-          : html`<ul class="list">
-              ${clusters.map(badge)}
-            </ul>`
-      }
-    </dd>
-    ${
-      sourceCidrs !== undefined &&
-      html`<dt>Only from</dt>
-        <dd>${sourceCidrs.length === 0 ? 'nowhere' : sourceCidrs.join(', ')}</dd>`
-    }`;
+      </ol>`,
+    ],
+    ['Clusters', names],
+    sourceCidrs !== undefined && ['Only from', sourceCidrs.length === 0 ? 'nowhere' : sourceCidrs.join(', ')],
+  ];
 }
 
 /** As many as a sentence names; of the others it has the number. */

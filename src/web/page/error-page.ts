@@ -5,6 +5,7 @@ import type { Response } from 'express';
 import { UnprovenSignIn } from '../../idp/auth-time.ts';
 import { sendPage } from './response.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
+import { facts } from './card.ts';
 import { html, type Html } from './html.ts';
 import { renderPage } from './layout.ts';
 import type { RequestContext } from '../../http/request-context.ts';
@@ -97,12 +98,13 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
     <h1>${title}</h1>
     <div class="notice bad"><p role="alert">${message}</p></div>
     <p>${next}</p>
-    <dl class="facts small">
-      <dt>Contact</dt>
-      <dd>${contact}</dd>
-      <dt>Request id</dt>
-      <dd><code>${requestId}</code></dd>
-    </dl>
+    ${facts(
+      [
+        ['Contact', contact],
+        ['Request id', html`<code>${requestId}</code>`],
+      ],
+      ' small',
+    )}
     <div class="row">
       ${links.map((link, index) => html`<a class="button ${index > 0 && 'quiet'}" href="${link.href}">${link.text}</a>`)}
     </div>

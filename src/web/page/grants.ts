@@ -3,6 +3,7 @@ import type { SessionGrant } from '../../core/access/request.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { accessHref, clusterList, nameList, timeLeft } from './access-text.ts';
 import { clientName, deviceOf, quotedName } from './client-label.ts';
+import type { Fact } from './card.ts';
 import { html, type Html } from './html.ts';
 import { csrfField } from './layout.ts';
 import { table, type Column } from './table.ts';
@@ -15,16 +16,14 @@ const grantItem = (grant: SessionGrant, nowMs: number): Html =>
     <a href="${accessHref(grant.id)}">${grant.role}</a> <span class="small muted">${leftOf(grant, nowMs)}</span>
   </li>`;
 
-/** Returns what a session has for a while, for a `dl`; nothing where it has nothing. */
-export function grantFacts({ grants = [] }: SessionRecord, nowMs: number): Html | false {
-  if (grants.length === 0) return false;
-  return html`<dt>Granted for a while</dt>
-    <dd>
-      <ul class="list">
-        ${grants.map((grant) => grantItem(grant, nowMs))}
-      </ul>
-    </dd>`;
-}
+/** Returns what a session has for a while. */
+export const grantFacts = ({ grants = [] }: SessionRecord, nowMs: number): Fact =>
+  grants.length > 0 && [
+    'Granted for a while',
+    html`<ul class="list">
+      ${grants.map((grant) => grantItem(grant, nowMs))}
+    </ul>`,
+  ];
 
 interface GrantRow {
   readonly session: SessionRecord;

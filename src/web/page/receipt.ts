@@ -3,6 +3,7 @@
  * milliseconds.
  */
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
+import { facts } from './card.ts';
 import { html, type Html } from './html.ts';
 import { table, type Column } from './table.ts';
 
@@ -56,26 +57,14 @@ export function receipt(result: RevocationResult, ended: Ended = 'sessions'): Ht
   const delegated = delegatedText(result);
   return html`${verdict(result, ended)}
     <div class="card">
-      <dl class="facts">
-        ${
-          ended === 'sessions' &&
-          html`<dt>Sessions ended</dt>
-            <dd>${result.sessions}</dd>`
-        }
-        ${
-          delegated !== '' &&
-          html`<dt>Delegated sessions among them</dt>
-            <dd>${delegated}</dd>`
-        }
-        <dt>Streams cut</dt>
-        <dd>${result.streamsClosed}</dd>
-        <dt>Took</dt>
-        <dd>${Math.round(result.elapsedMs)} ms</dd>
-        <dt>At</dt>
-        <dd><time datetime="${result.at}" data-seconds>${result.at}</time></dd>
-        <dt>Receipt</dt>
-        <dd><code>${result.id}</code></dd>
-      </dl>
+      ${facts([
+        ended === 'sessions' && ['Sessions ended', result.sessions],
+        delegated !== '' && ['Delegated sessions among them', delegated],
+        ['Streams cut', result.streamsClosed],
+        ['Took', `${Math.round(result.elapsedMs)} ms`],
+        ['At', html`<time datetime="${result.at}" data-seconds>${result.at}</time>`],
+        ['Receipt', html`<code>${result.id}</code>`],
+      ])}
     </div>
     <div class="card">
       ${table({

@@ -7,6 +7,7 @@
 import type { PendingStepUp } from '../../services/step-up/step-up.ts';
 import { codeForm, shownCode, type CodeContent } from '../device/code-field.ts';
 import { deviceOf, quotedName } from '../page/client-label.ts';
+import { facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, mark } from '../page/layout.ts';
 import { providerLinks } from '../sign-in/choose-page.ts';
@@ -37,30 +38,23 @@ export interface ConfirmContent {
   readonly deny?: { readonly id: string; readonly csrf: string };
 }
 
-function facts({ pending, userCode, location }: ConfirmContent): Html {
+function pendingFacts({ pending, userCode, location }: ConfirmContent): Html {
   const { username, session, address, userAgent, deviceName } = pending;
-  return html`<dl class="facts">
-    ${
-      userCode !== undefined &&
-      html`<dt>Code</dt>
-        <dd><code class="code-shown">${shownCode(userCode)}</code></dd>`
-    }
-    <dt>User</dt>
-    <dd>${username}</dd>
-    <dt>Device</dt>
-    <dd>
-      <span title="${userAgent}">${deviceOf(userAgent)}</span>${
-        deviceName !== undefined && html`, which calls itself ${quotedName(deviceName)}`
-      }
-    </dd>
-    <dt>Address</dt>
-    <dd>
-      <code>${address === '' ? 'unknown' : address}</code>
-      ${location !== undefined && html`<br /><span class="muted small">${location}</span>`}
-    </dd>
-    <dt>Session</dt>
-    <dd><code>${session}</code></dd>
-  </dl>`;
+  return facts([
+    userCode !== undefined && ['Code', html`<code class="code-shown">${shownCode(userCode)}</code>`],
+    ['User', username],
+    [
+      'Device',
+      html`<span title="${userAgent}">${deviceOf(userAgent)}</span
+        >${deviceName !== undefined && html`, which calls itself ${quotedName(deviceName)}`}`,
+    ],
+    [
+      'Address',
+      html`<code>${address === '' ? 'unknown' : address}</code>
+        ${location !== undefined && html`<br /><span class="muted small">${location}</span>`}`,
+    ],
+    ['Session', html`<code>${session}</code>`],
+  ]);
 }
 
 /** It has a link to go on, because the provider's host is not ours (`form-action`), with a ticket of this page. */
@@ -72,7 +66,7 @@ export function confirmPage(content: ConfirmContent): Html {
     <p class="lead">
       If you sign in again, this session may do for a while what needs a recent sign-in, with all of your rights.
     </p>
-    ${facts(content)}
+    ${pendingFacts(content)}
     <div class="notice warn">
       <p><strong>Go on only if you started this yourself</strong>, just now. Support never asks you to.</p>
     </div>
