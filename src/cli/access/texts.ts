@@ -1,6 +1,7 @@
 /** Access requests as text, for a terminal and for a pipe. Every text of a server or a user is made plain. */
 import { LAPSE_TEXTS } from '../../core/access/request.ts';
 import type { CliContext } from '../context.ts';
+import { factLines } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { table } from '../terminal/table.ts';
 import { bothWays, fromNow, spanText } from '../terminal/time.ts';
@@ -80,7 +81,7 @@ export function requestFacts(terminal: Terminal, request: RequestItem, link: str
   const { state, decisions, grant, may } = request;
   const from = [plainText(address, 60), ...(device === undefined ? [] : [`"${plainText(device, 100)}"`])].join(', ');
   const began = grant === undefined ? '' : `${moment(terminal, grant.beganAt)}, until ${endOf(terminal, request)}`;
-  const lines = [
+  return factLines([
     ['request', id],
     ['user', `${plainText(user)} (${plainText(account)}), from ${from}`],
     ['role', `${plainText(role, 80)}: ${plainText(description)}`],
@@ -97,8 +98,7 @@ export function requestFacts(terminal: Terminal, request: RequestItem, link: str
     ...(grant?.endedAt === undefined ? [] : [['ended', moment(terminal, grant.endedAt)]]),
     ['page', link],
     ...(may.length === 0 ? [] : [['you may', listed(may)]]),
-  ];
-  return lines.map(([name = '', text = '']) => `  ${name.padEnd(9)} ${text}\n`).join('');
+  ]);
 }
 
 /** Whom to send the link to, so that a user need not ask around. */

@@ -10,7 +10,7 @@ import type { CredentialStore } from '../session/credential-store.ts';
 import { chosenStore, forgetSecrets, openSession, storeSecrets } from '../session/secrets.ts';
 import type { CachedSession } from '../session/session.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { factLines, printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { defined } from '../../core/defined.ts';
 
@@ -26,10 +26,9 @@ export function storeOf({ refreshToken, notInKeyring }: CachedSession): KeptIn {
   return { credentialStore: 'file', ...defined({ notInKeyring }) };
 }
 
-/** Returns a line as `whoami` has them. */
-export function describeStore({ credentialStore, notInKeyring }: KeptIn): string {
+export function storeFact({ credentialStore, notInKeyring }: KeptIn): string[] {
   const why = notInKeyring === undefined ? '' : `, because no keyring could be used: ${plainText(notInKeyring, 300)}`;
-  return `  kept in   ${credentialStore}${why}`;
+  return ['kept in', `${credentialStore}${why}`];
 }
 
 /** @param store where to keep the session now and from now on; absent: only shows where it is */
@@ -48,7 +47,7 @@ export async function credentialStore(
   const noKeyring = whyNoKeyring(context.environment);
   const facts = { server: server.url, choice, ...storeOf(session), ...defined({ noKeyring }) };
   await printResult(context, options, facts, () =>
-    [`  server    ${server.url}`, `  choice    ${choice}`, describeStore(storeOf(session)), ''].join('\n'),
+    factLines([['server', server.url], ['choice', choice], storeFact(storeOf(session))]),
   );
 }
 

@@ -13,18 +13,18 @@ import {
   type CacheEntry,
 } from '../session/cache.ts';
 import { cliError } from '../errors.ts';
-import { refuseDelegated, type DelegatedMark } from '../session/delegated.ts';
+import { markFacts, refuseDelegated, shownMark } from '../session/delegated.ts';
 import { parseDeviceName } from '../session/device-name.ts';
 import { withFileLock } from '../session/file-lock.ts';
 import type { CliContext } from '../context.ts';
 import { fromNow } from '../terminal/time.ts';
-import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { factLines, printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { KEYRING_SERVICE } from '../session/keyring.ts';
 import { renew } from '../session/renewal.ts';
 import type { CredentialStore } from '../session/credential-store.ts';
 import { chosenStore, forgetSecrets, isKeyringUnavailable, openSession, type OpenSession } from '../session/secrets.ts';
-import { describeStore, storeOf } from './credential-store-command.ts';
+import { storeFact, storeOf } from './credential-store-command.ts';
 import { hostOf } from '../http/server-url.ts';
 import type { CachedSession, SignedInUser } from '../session/session.ts';
 import { signIn } from '../session/sign-in.ts';
@@ -59,7 +59,7 @@ export async function login(context: CliContext, options: LoginOptions): Promise
     attended: true,
     ...defined({ previous, provider: options.provider, device: options.device, store }),
   });
-  context.notify(`signed in to ${hostOf(server.url)}\n${describe(user, context.nowMs())}`);
+  context.notify(`signed in to ${hostOf(server.url)}\n${factLines(userFacts(user, context.nowMs())).slice(0, -1)}`);
   context.notify(`to use kubectl: portcullis kubeconfig --server ${server.url}`);
 }
 
@@ -166,32 +166,25 @@ export async function whoami(context: CliContext, options: ServerOptions & Outpu
   const clusters = session.user.clusters.map(({ name, server: address }) => ({ name, server: address }));
   const key = keyOf(session);
   const device = defined({ deviceName: named });
-  const { delegated } = server;
   // The renewed one has its secrets, wherever they are kept.
   const store = storeOf(readSession(entry) ?? session);
   const warned =
     session.user.warning === undefined ? {} : { warning: plainText(session.user.warning, LONGEST_WARNING) };
-  const marked = delegated === undefined ? {} : { delegated: { name: delegated.name, rights: delegated.rights } };
-  const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key, ...store, ...marked };
+  const held = { id: sessionId, expiresAt: sessionExpiresAt, ...device, key, ...store, ...shownMark(server) };
   await printResult(
     context,
     options,
     { server: server.url, account, username, groups, session: held, clusters, ...warned },
-    () => {
-      const lines = [
-        `  server    ${server.url}`,
-        describe(session.user, context.nowMs()),
-        `  key       ${key}`,
-        describeStore(store),
-        ...(delegated === undefined ? [] : [describeDelegated(delegated)]),
-      ];
-      return `${lines.join('\n')}\n`;
-    },
+    () =>
+      factLines([
+        ['server', server.url],
+        ...userFacts(session.user, context.nowMs()),
+        ['key', key],
+        storeFact(store),
+        ...markFacts(server),
+      ]),
   );
 }
-
-const describeDelegated = ({ name, rights }: DelegatedMark): string =>
-  `  delegated to "${plainText(name, 300)}": ${plainText(rights, 1000)}`;
 
 /**
  * Returns the SHA-256 of the certificate that every token of the session is bound to (RFC 8705 §3.1), as the server
@@ -203,16 +196,16 @@ const keyOf = ({ binding }: CachedSession): string =>
 /** Characters of a server's warning. */
 const LONGEST_WARNING = 1000;
 
-function describe(user: SignedInUser, now: number): string {
+function userFacts(user: SignedInUser, now: number): string[][] {
   const list = (names: readonly string[]): string => plainText(names.join(', ') || 'none', 2000);
   const until = `${plainText(user.sessionExpiresAt, 40)} (${plainText(fromNow(user.sessionExpiresAt, now), 40)})`;
   return [
-    `  username  ${plainText(user.username)}`,
-    `  groups    ${list(user.groups)}`,
-    `  account   ${plainText(user.account)}`,
-    `  session   ${plainText(user.sessionId, 80)}, until ${until}`,
-    ...(user.deviceName === undefined ? [] : [`  device    ${plainText(user.deviceName)}`]),
-    `  clusters  ${list(user.clusters.map((cluster) => cluster.name))}`,
-    ...(user.warning === undefined ? [] : [`  warning   ${plainText(user.warning, LONGEST_WARNING)}`]),
-  ].join('\n');
+    ['username', plainText(user.username)],
+    ['groups', list(user.groups)],
+    ['account', plainText(user.account)],
+    ['session', `${plainText(user.sessionId, 80)}, until ${until}`],
+    ...(user.deviceName === undefined ? [] : [['device', plainText(user.deviceName)]]),
+    ['clusters', list(user.clusters.map((cluster) => cluster.name))],
+    ...(user.warning === undefined ? [] : [['warning', plainText(user.warning, LONGEST_WARNING)]]),
+  ];
 }

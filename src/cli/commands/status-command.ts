@@ -9,7 +9,8 @@ import { locateEntry } from '../session/cache.ts';
 import { renew } from '../session/renewal.ts';
 import type { SignedInUser } from '../session/session.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
-import { printResult, type OutputOptions } from '../terminal/output.ts';
+import { markFacts, shownMark } from '../session/delegated.ts';
+import { factLines, printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
 import { bothWays } from '../terminal/time.ts';
 
@@ -31,20 +32,16 @@ export async function status(context: CliContext, options: ServerOptions & Outpu
   const { user } = session;
   const access = delegated === undefined ? await accessOf(context, options, user) : undefined;
   const { account, username, sessionId: id, sessionExpiresAt: expiresAt } = user;
-  const marked = delegated === undefined ? {} : { delegated: { name: delegated.name, rights: delegated.rights } };
-  const shown = { server: server.url, account, username, session: { id, expiresAt, ...marked }, ...access };
-  await printResult(context, options, shown, () => {
-    const lines = [
+  const shown = { server: server.url, account, username, session: { id, expiresAt, ...shownMark(server) }, ...access };
+  await printResult(context, options, shown, () =>
+    factLines([
       ['server', server.url],
       ['username', plainText(username)],
       ['session', `${plainText(id, 80)}, until ${moment(context, expiresAt)}`],
-      ...(delegated === undefined
-        ? []
-        : [['delegated', `to "${plainText(delegated.name, 300)}": ${plainText(delegated.rights, 1000)}`]]),
-      ...accessLines(context, access),
-    ];
-    return lines.map(([name = '', text = '']) => `  ${name.padEnd(9)} ${text}\n`).join('');
-  });
+      ...markFacts(server),
+      ...accessFacts(context, access),
+    ]),
+  );
 }
 
 /** Returns undefined at a server that has no access requests. */
@@ -62,7 +59,7 @@ async function accessOf(context: CliContext, options: ServerOptions, user: Signe
   }
 }
 
-function accessLines(context: CliContext, access: Access | undefined): string[][] {
+function accessFacts(context: CliContext, access: Access | undefined): string[][] {
   if (access === undefined) return [];
   const { granted, open, waiting } = access;
   return [

@@ -18,6 +18,16 @@ export interface DelegatedMark {
   readonly expiresAt: string;
 }
 
+/** The mark as a member of what a command prints as JSON. */
+export const shownMark = ({ delegated }: Marked): { readonly delegated?: Pick<DelegatedMark, 'name' | 'rights'> } =>
+  delegated === undefined ? {} : { delegated: { name: delegated.name, rights: delegated.rights } };
+
+/** The mark as a fact for `factLines`. */
+export const markFacts = ({ delegated }: Marked): string[][] =>
+  delegated === undefined
+    ? []
+    : [['delegated', `to "${plainText(delegated.name, 300)}": ${plainText(delegated.rights, 1000)}`]];
+
 interface Marked {
   readonly delegated?: DelegatedMark;
 }

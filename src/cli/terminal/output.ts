@@ -38,3 +38,7 @@ async function plainYaml(value: unknown): Promise<string> {
   const text = document.toString({ lineWidth: 0, doubleQuotedMinMultiLineLength: Number.MAX_SAFE_INTEGER });
   return text.split('\n').map(escapeUnsafe).join('\n');
 }
+
+/** Returns a line for each fact: its name, and what it is. Ends with a newline. */
+export const factLines = (facts: readonly (readonly string[])[]): string =>
+  facts.map(([name = '', text = '']) => `  ${name.padEnd(9)} ${text}\n`).join('');
