@@ -26,7 +26,8 @@ export interface RemoteInstance {
 const PROGRAM = fileURLToPath(new URL('./server-process.ts', import.meta.url));
 
 export async function startRemoteInstance(upstream: RecordingUpstream): Promise<RemoteInstance> {
-  const child = fork(PROGRAM, [upstream.server, upstream.ca], { execArgv: [] });
+  // The young generation would keep up to 48 MB that it once took, whether or not anything is left in it.
+  const child = fork(PROGRAM, [upstream.server, upstream.ca], { execArgv: ['--max-semi-space-size=1'] });
   const [started] = (await once(child, 'message')) as [Reachable & { readonly user: TestUser }];
   return {
     plane: started,
