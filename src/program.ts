@@ -8,6 +8,7 @@ import { addUserCommands, isEnough } from './cli/cli.ts';
 import { groupOf } from './cli/commands/operation-commands.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
 import { addPostureCommand } from './posture/posture.ts';
+import { AUDIT_OPTIONS } from './core/api/audit-options.ts';
 import { createParser, USER_EXAMPLES } from './cli/usage.ts';
 import type { CheckOptions, ProbeOptions } from './commands/config-commands.ts';
 import type { Environment } from './commands/given-config.ts';
@@ -93,23 +94,11 @@ function addServerCommands(program: Command, environment: Environment): void {
 }
 
 function addAuditQuery(audit: Command): void {
-  audit
+  const query = audit
     .command('query')
     .description('search files of the audit log: by user, session, verb, resource, time, rejection')
     .argument('<file...>', 'files of the audit log, gzipped or not, in any order; - for standard input')
-    .option('--user <username>', 'of this user')
-    .option('--account <account>', 'of this account, PROVIDER/SUBJECT')
-    .option('--session <id>', 'of this session, with those delegated from it')
-    .option('--actor <name>', 'of delegated sessions in which this actor acts')
-    .option('--grant <id>', 'of this access request, and what was done with its grant')
-    .option('--cluster <name>', 'at this cluster')
-    .option('--verb <verb>', 'with this verb, such as get, delete or sign-in')
-    .option('--resource <resource>', 'of this resource, such as secrets, or pods/exec alone')
-    .option('--namespace <name>', 'in this namespace')
     .option('--name <name>', 'of the object with this name')
-    .option('--code <status>', 'with this HTTP status')
-    .option('--event <name>', 'events of Portcullis itself with this name, such as revocation')
-    .option('--refused', 'only rejected requests, whether Portcullis or the cluster rejected them')
     .option('--since <moment>', 'from then on: a time, a day, or an age (2026-11-25T14:00:00Z, 2026-11-25, 12h)')
     .option('--until <moment>', 'before then')
     .addOption(
@@ -122,4 +111,5 @@ function addAuditQuery(audit: Command): void {
       const context = { stdout: process.stdout, stderr: process.stderr, now: Date.now() };
       process.exitCode = await auditQuery(files, options, context);
     });
+  for (const [flags, text] of AUDIT_OPTIONS) query.option(flags, text);
 }

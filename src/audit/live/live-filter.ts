@@ -1,11 +1,14 @@
 /** The filter of a tail. */
 import type { AuditEvent } from '../../core/audit/event.ts';
+import { isOfAllNamespaces } from '../../core/audit/sentence.js';
 import { EXTRA_DOMAIN, EXTRA_GRANT } from '../../core/core.ts';
 
 /** Every given field must match; values are compared as they are in the audit log. */
 export interface LiveFilter {
-  /** Username. */
+  /** Username, of who asked or of the user that they acted as. */
   readonly user?: string;
+  /** Username of the user that another one acted as. */
+  readonly as?: string;
   readonly account?: string;
   /** A session, with what was done beneath it; or a delegated session alone. */
   readonly session?: string;
@@ -14,9 +17,11 @@ export interface LiveFilter {
   /** An access request, or what was done with its grant. */
   readonly grant?: string;
   readonly cluster?: string;
+  /** One, or several with commas between them. */
   readonly verb?: string;
   /** `pods` with every subresource, or `pods/exec` alone. */
   readonly resource?: string;
+  /** Found too: what was read or deleted in all namespaces at once. */
   readonly namespace?: string;
   /** HTTP status. */
   readonly code?: string;
@@ -34,6 +39,7 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
   const fact = (name: string): string | undefined => event.annotations[`${EXTRA_DOMAIN}/${name}`];
   const {
     user,
+    as,
     account,
     session,
     actor,
@@ -49,9 +55,10 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
   const fits = (wanted: string | undefined, found: string | undefined): boolean =>
     wanted === undefined || wanted === found;
   return (
-    fits(user, event.user.username) &&
-    fits(verb, event.verb) &&
-    fits(namespace, event.objectRef?.namespace) &&
+    (fits(user, event.user.username) || user === event.impersonatedUser?.username) &&
+    fits(as, event.impersonatedUser?.username) &&
+    (verb === undefined || verb.split(',').includes(event.verb)) &&
+    (fits(namespace, event.objectRef?.namespace) || isOfAllNamespaces(event)) &&
     fits(code, event.responseStatus === undefined ? undefined : String(event.responseStatus.code)) &&
     fits(account, fact('account')) &&
     (fits(session, fact('session')) || fits(session, fact('delegated-session'))) &&

@@ -30,12 +30,10 @@ const TIME_LENGTH = '2031-01-01T00:00:00.000000Z'.length;
 
 /** @returns a function that decides by a line's bytes if they rule it out already, and by its JSON otherwise */
 export function createMatcher(query: AuditQuery): LineMatcher {
-  const { since = '', until, auditId, refused: _refused, code: _code, ...texts } = query;
-  const needles = Object.values({ ...texts, auditId, resource: texts.resource?.split('/', 1)[0] })
-    .filter((value) => value !== undefined && PLAIN.test(value))
-    .map((value) => Buffer.from(String(value)));
+  const { since = '', until, auditId } = query;
+  const needles = needlesOf(query);
   return (line) => {
-    if (line.length === 0 || needles.some((needle) => !line.includes(needle))) return 'other';
+    if (line.length === 0 || needles.some((any) => !any.some((needle) => line.includes(needle)))) return 'other';
     const time = timeOf(line);
     if (time !== undefined && (time < since || (until !== undefined && time >= until))) return 'other';
     const event = time === undefined ? undefined : parsed(line);
@@ -44,6 +42,23 @@ export function createMatcher(query: AuditQuery): LineMatcher {
     return isThat && matches(query, event) ? { time, event, text: line.toString() } : 'other';
   };
 }
+
+/** A line that matches has one of each of these lists. */
+function needlesOf({ refused: _refused, code: _code, since: _since, until: _until, ...texts }: AuditQuery) {
+  const { verb, resource, namespace, ...others } = texts;
+  const lists = [
+    ...Object.values(others).map((value) => [value]),
+    [resource?.split('/', 1)[0]],
+    verb === undefined ? [] : verb.split(','),
+    namespace === undefined ? [] : [namespace, ...OF_ALL_NAMESPACES],
+  ].map((values) => values.filter((value) => value !== undefined));
+  return lists
+    .filter((values) => values.length > 0 && values.every((value) => PLAIN.test(value) || value.startsWith('"')))
+    .map((values) => values.map((value) => Buffer.from(value)));
+}
+
+/** What is in a line that is about all namespaces, whichever encoder wrote it. */
+const OF_ALL_NAMESPACES = ['"list"', '"watch"', '"deletecollection"'];
 
 /**
  * JSON escapes quotes inside a value, so these bytes are a key and never a client's text. The last occurrence

@@ -1,4 +1,6 @@
 /** One audit event as one line: time, user, action, outcome, source address. */
+import type { AuditEvent } from '../../core/audit/event.ts';
+import { isOfAllNamespaces } from '../../core/audit/sentence.js';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { isRecord, numberAt, recordAt, stringAt, stringsAt, type JsonRecord } from '../http/json-shape.ts';
 import { plainText } from './plain-text.ts';
@@ -70,11 +72,12 @@ function targetOf(event: JsonRecord): string {
   return `${objectOf(event)}${cluster === '' ? '' : ` @${cluster}`}${why}`;
 }
 
-/** Returns `pods/web-0/exec -n default`, or the path where the event is about no object. */
+/** Returns `pods/web-0/exec -n default`, `secrets -A` as kubectl has it, or the path where the event is about no object. */
 function objectOf(event: JsonRecord): string {
   const object = recordAt(event, 'objectRef');
   if (object === undefined) return plain(stringAt(event, 'requestURI'));
   const path = ['resource', 'name', 'subresource'].map((key) => plain(stringAt(object, key))).filter(Boolean);
   const namespace = plain(stringAt(object, 'namespace'));
-  return `${path.join('/')}${namespace === '' ? '' : ` -n ${namespace}`}`;
+  const where = namespace === '' ? '' : ` -n ${namespace}`;
+  return `${path.join('/')}${isOfAllNamespaces(event as unknown as AuditEvent) ? ' -A' : where}`;
 }

@@ -9,6 +9,7 @@ import { ADMIN_AUDIENCE } from '../core.ts';
 import { accessEndedSchema, accessHistoryQuerySchema, accessPageSchema, accessRequestSchema } from './access.ts';
 import { ADMIN_CALLS, ADMIN_CHANGES, ADMIN_PROBLEMS } from './admin-problems.ts';
 import { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from './audit.ts';
+import { AUDIT_OPTIONS } from './audit-options.ts';
 import { timeSchema } from './fields.ts';
 import { OUTPUT, type ApiDescription, type CommandOption } from './operation.ts';
 import {
@@ -482,18 +483,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
         name: 'audit tail',
         summary: 'follow the live audit log of all replicas (admins and auditors)',
         options: [
-          ['--user <name>', 'of this Kubernetes username only'],
-          ['--account <account>', 'of this account, PROVIDER/SUBJECT'],
-          ['--session <id>', 'of this session, with those delegated from it'],
-          ['--actor <name>', 'of delegated sessions in which this actor acts'],
-          ['--grant <id>', 'of this access request, and what was done with its grant'],
-          ['--cluster <name>', 'at this cluster'],
-          ['--verb <verb>', 'with this verb, for example delete'],
-          ['--resource <resource>', 'of this resource: pods with its subresources, or pods/exec alone'],
-          ['--namespace <name>', 'in this namespace'],
-          ['--code <status>', 'with this HTTP status'],
-          ['--refused', 'only rejected requests, whether Portcullis or the cluster rejected them'],
-          ['--event <name>', 'only this event of Portcullis itself, for example sign-in-refused'],
+          ...AUDIT_OPTIONS,
           ['-o, --output <format>', 'for scripts: a line for each event', { values: ['json'] }],
         ],
       },

@@ -7,15 +7,22 @@ import { accountSchema, sessionIdSchema } from './fields.ts';
 const filterText = (pattern: RegExp, message: string) => z.string().regex(pattern, message).optional();
 
 const FILTERS = {
-  user: filterText(/^[^\p{C}]{1,512}$/u, 'a username'),
+  user: filterText(/^[^\p{C}]{1,512}$/u, 'a username').describe(
+    'who asked, or as whom: both sides of an impersonation',
+  ),
+  as: filterText(/^[^\p{C}]{1,512}$/u, 'a username').describe('as whom a user acted'),
   account: accountSchema.optional(),
   session: sessionIdSchema.optional(),
   actor: filterText(/^[^\p{C}]{1,512}$/u, 'the name of an actor'),
   grant: filterText(/^[\w-]{1,64}$/, 'the id of an access request'),
   cluster: filterText(/^[a-z0-9.-]{1,63}$/, 'a cluster’s name'),
-  verb: filterText(/^[a-z-]{1,40}$/, 'a verb, such as get or delete'),
+  verb: filterText(/^[a-z-]{1,40}(?:,[a-z-]{1,40}){0,15}$/, 'a verb, or several, such as create,patch').describe(
+    'a verb, or several with commas between them',
+  ),
   resource: filterText(/^[a-z0-9.-]{1,253}(?:\/[a-z0-9-]{1,63})?$/, 'a resource, such as pods or pods/exec'),
-  namespace: filterText(/^[a-z0-9-]{1,63}$/, 'a namespace’s name'),
+  namespace: filterText(/^[a-z0-9-]{1,63}$/, 'a namespace’s name').describe(
+    'what was done there; list, watch and deletecollection of all namespaces are found too',
+  ),
   code: filterText(/^[1-5]\d\d$/, 'an HTTP status, such as 403'),
   refused: z.literal('true', { error: 'true, or nothing' }).optional(),
   event: z.string().refine(isPortcullisEventName, 'there is no event of this name').optional(),

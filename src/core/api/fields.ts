@@ -46,6 +46,7 @@ export const timeSchema = z.iso.datetime();
 /** Filters of the audit log by what an event is about: the page, the command and the API have them all. */
 export const AUDIT_SUBJECTS = [
   'user',
+  'as',
   'account',
   'session',
   'actor',

@@ -66,9 +66,9 @@ const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [na
 function filters({ shown, clusters }: AuditPage): Html {
   const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
   return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Audit log">
-    ${textField('user', 'Username', shown, 'corp:alice')} ${textField('account', 'Account', shown, 'corp/alice')}
-    ${textField('session', 'Session', shown, 'its id')} ${textField('actor', 'Actor', shown, 'claude')}
-    ${textField('grant', 'Access request', shown, 'its id')}
+    ${textField('user', 'Username', shown, 'corp:alice')} ${textField('as', 'Acted as', shown, 'corp:bob')}
+    ${textField('account', 'Account', shown, 'corp/alice')} ${textField('session', 'Session', shown, 'its id')}
+    ${textField('actor', 'Actor', shown, 'claude')} ${textField('grant', 'Access request', shown, 'its id')}
     ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
     ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
     ${textField('namespace', 'Namespace', shown, 'payments')}
@@ -98,6 +98,7 @@ const gapMessages = JSON.stringify({
 
 const COMMAND_OPTIONS: Readonly<Record<keyof LiveFilters, string>> = {
   user: '--user',
+  as: '--as',
   account: '--account',
   session: '--session',
   actor: '--actor',

@@ -4,6 +4,7 @@
  * events that are too many for a page are dropped and counted.
  */
 import { copyOf, fill, follow } from './live.js';
+import { grantsOf, isOpen, outcomeOf, whatOf, whoOf } from './sentence.js';
 
 const MAX_LINES = 500;
 /** Events that arrive within this time are shown together. */
@@ -32,49 +33,14 @@ let dropped = 0;
 let showing;
 let announcing;
 
-const fact = ({ annotations }, name) => annotations?.[`portcullis.dev/${name}`];
-
-/** Returns the action of an event: `get pods/exec web-0 -n default @prod`, or what Portcullis did and its target. */
-function actionOf(event) {
-  const { verb, objectRef: ref, requestURI } = event;
-  if (fact(event, 'event') !== undefined) return [verb, fact(event, 'target')].filter(Boolean).join(' ');
-  const cluster = fact(event, 'cluster');
-  const resource = ref?.resource === undefined ? requestURI : [ref.resource, ref.subresource].filter(Boolean).join('/');
-  const where = ref?.namespace === undefined ? '' : `-n ${ref.namespace}`;
-  return [verb, resource, ref?.name, where, cluster === undefined ? '' : `@${cluster}`].filter(Boolean).join(' ');
-}
-
-/** Returns `demo:root as demo:alice`, or `demo:alice via claude`, as `audit-lines.ts` does. */
-function userOf(event) {
-  const name = event.user?.username || 'unknown user';
-  const actor = fact(event, 'event') === 'delegated' ? undefined : fact(event, 'actor');
-  const as = event.impersonatedUser?.username;
-  return `${name}${actor ? ` via ${actor}` : ''}${as ? ` as ${as}` : ''}`;
-}
-
 /** Returns a mark for each grant that a request was made with, as `audit-lines.ts` does. */
-function grantMarks(event) {
-  if (fact(event, 'event') !== undefined) return [];
-  const ids = fact(event, 'grant-id')?.split(' ') ?? [];
-  return ids.flatMap((id) => {
+const grantMarks = (event) =>
+  grantsOf(event).flatMap((id) => {
     const mark = document.createElement('span');
     mark.className = 'badge';
     mark.textContent = `granted ${id.slice(0, 8)}`;
     return [' ', mark];
   });
-}
-
-/** The outcome of a stream that is open, and of a request without a response, is still to come. */
-const isOpen = ({ stage }) => stage === 'ResponseStarted' || stage === 'RequestReceived';
-
-function codeOf(event) {
-  const code = event.responseStatus?.code ?? 0;
-  if (event.stage === 'RequestReceived') return { style: 'warn', text: 'no outcome' };
-  return {
-    style: code >= 500 ? 'warn' : code >= 400 ? 'bad' : 'ok',
-    text: isOpen(event) ? `${code} open` : String(code),
-  };
-}
 
 function lineOf(event) {
   const line = copyOf(element.querySelector('template[data-line]'));
@@ -83,13 +49,9 @@ function lineOf(event) {
   time.dateTime = event.stageTimestamp;
   time.textContent = clock.format(at);
   time.title = `${exact.format(at)} (${event.stageTimestamp})`;
-  const { style, text } = codeOf(event);
-  const reason = fact(event, 'reason');
-  fill(line, {
-    who: userOf(event),
-    what: reason === undefined ? actionOf(event) : `${actionOf(event)} [${reason}]`,
-  });
-  fill(line, { code: text, from: (event.sourceIPs ?? []).join(', '), id: event.auditID.slice(0, 8) });
+  const { style, text } = outcomeOf(event);
+  fill(line, { who: whoOf(event), what: whatOf(event), code: text });
+  fill(line, { from: (event.sourceIPs ?? []).join(', '), id: event.auditID.slice(0, 8) });
   line.querySelector('[data-text="what"]').append(...grantMarks(event));
   line.dataset.event = keyOf(event);
   line.toggleAttribute('data-open', isOpen(event));

@@ -13,6 +13,9 @@ import { Router, type RequestHandler } from 'express';
 
 const FOLDER = fileURLToPath(new URL('../assets/', import.meta.url));
 
+/** The sentences for audit events, which the audit page needs in the browser too. */
+const SENTENCE = fileURLToPath(new URL('../../core/audit/sentence.js', import.meta.url));
+
 /**
  * The files of `assets/portcullis/`, in the order of the cascade. They are served as one `portcullis.css`: a page
  * needs one request, and a page of a replica that still runs the version before finds its style sheet here, too.
@@ -46,7 +49,10 @@ const styleSheet = (): Buffer =>
   Buffer.from(COMPONENTS.map((name) => readFileSync(`${FOLDER}portcullis/${name}.css`, 'utf8')).join('\n'));
 
 function readAssets(): ReadonlyMap<string, Asset> {
-  const bodies: [string, Buffer][] = [['portcullis.css', styleSheet()]];
+  const bodies: [string, Buffer][] = [
+    ['portcullis.css', styleSheet()],
+    ['sentence.js', readFileSync(SENTENCE)],
+  ];
   for (const { name } of readdirSync(FOLDER, { withFileTypes: true }).filter((file) => file.isFile())) {
     bodies.push([name, readFileSync(`${FOLDER}${name}`)]);
   }

@@ -18,7 +18,35 @@ const granted = anEvent({ annotations: facts({ 'grant-id': 'g-1 g-2', grant: 're
 const byApiServer = anEvent({ impersonatedUser: { username: 'alice', extra: { 'portcullis.dev/grant-id': ['g-1'] } } });
 const signIn = anEvent({ verb: 'sign-in', annotations: facts({ event: 'sign-in', reason: 'corp' }) });
 
+const asBob = anEvent({ user: { username: 'corp:root' }, impersonatedUser: { username: 'corp:bob' } });
+const of = (verb: string, resource: string, apiGroup?: string, namespace?: string): AuditEvent =>
+  anEvent({ verb, objectRef: { resource, apiGroup, namespace } });
+
 describe('a tail is shown', () => {
+  test.each<[LiveFilter, boolean]>([
+    [{ user: 'corp:root' }, true],
+    [{ user: 'corp:bob' }, true],
+    [{ user: 'corp:alice' }, false],
+    [{ as: 'corp:bob' }, true],
+    [{ as: 'corp:root' }, false],
+  ])('a request as another user, asked for %j: %s', (filter, shown) => {
+    expect(matches(filter, asBob)).toBe(shown);
+  });
+
+  test.each<[string, AuditEvent, boolean]>([
+    ['list of all namespaces', of('list', 'secrets'), true],
+    ['watch of all namespaces', of('watch', 'deployments', 'apps'), true],
+    ['deletion in all namespaces', of('deletecollection', 'pods'), true],
+    ['list of another namespace', of('list', 'secrets', undefined, 'build'), false],
+    ['list of nodes', of('list', 'nodes'), false],
+    ['watch of cluster roles', of('watch', 'clusterroles', 'rbac.authorization.k8s.io'), false],
+    // An attacker who may install one gives a namespaced resource the name of a cluster-scoped one.
+    ['list of nodes of another group', of('list', 'nodes', 'example.com'), true],
+    ['creation without a namespace', of('create', 'namespaces'), false],
+  ])('by its namespace, a %s', (_name, event, shown) => {
+    expect(matches({ namespace: 'shop' }, event)).toBe(shown);
+  });
+
   test.each<[LiveFilter, boolean]>([
     [{ session: 's-1' }, true],
     [{ session: 's-2' }, true],
@@ -71,6 +99,9 @@ describe('a tail is shown', () => {
     [{ actor: '' }, false],
     [{ grant: 'g-1' }, false],
     [{ grant: '' }, false],
+    [{ as: 'corp:alice' }, false],
+    [{ verb: 'get,create' }, true],
+    [{ verb: 'get,list' }, false],
   ])('an exec, asked for %j: %s', (filter, shown) => {
     expect(matches(filter, exec)).toBe(shown);
   });

@@ -93,12 +93,13 @@ describe('what is asked for', () => {
     }),
     asked({ auditId: 'secrets', user: 'corp:a<b>&c', target: '/api/v1/namespaces/shop/secrets' }),
     asked({ auditId: 'unknown', status: { code: 401 }, details: { reason: 'no_token' } }),
+    asked({ auditId: 'all', user: 'corp:bob', target: '/api/v1/secrets' }),
     signedIn(NOW),
   ];
   const log = file(bytesOf(events));
 
   it.each<[QueryOptions, readonly string[]]>([
-    [{}, ['alice-get', 'bob-delete', 'exec', 'secrets', 'unknown', 'b']],
+    [{}, ['alice-get', 'bob-delete', 'exec', 'secrets', 'unknown', 'all', 'b']],
     [{ user: 'corp:alice' }, ['alice-get', 'exec']],
     [{ user: 'corp:a<b>&c' }, ['secrets']],
     [{ user: 'corp' }, []],
@@ -107,10 +108,12 @@ describe('what is asked for', () => {
     [{ session: 's9' }, ['b']],
     [{ cluster: 'prod' }, ['alice-get']],
     [{ verb: 'delete' }, ['bob-delete']],
-    [{ resource: 'secrets' }, ['secrets']],
+    [{ verb: 'create,delete' }, ['bob-delete', 'exec']],
+    [{ resource: 'secrets' }, ['secrets', 'all']],
+    [{ resource: 'secrets', namespace: 'shop' }, ['secrets', 'all']],
     [{ resource: 'pods' }, ['alice-get', 'bob-delete', 'exec', 'unknown']],
     [{ resource: 'pods/exec' }, ['exec']],
-    [{ namespace: 'ops' }, ['exec']],
+    [{ namespace: 'ops' }, ['exec', 'all']],
     [{ code: '403' }, ['bob-delete']],
     [{ refused: true }, ['bob-delete', 'unknown']],
     [{ event: 'sign-in' }, ['b']],

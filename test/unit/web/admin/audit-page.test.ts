@@ -60,9 +60,9 @@ test('opens with the past in the range and with the filters of its URL, and the 
   ]);
   const { text } = await at.browser.get('/admin/audit').expect(200);
   expect(linesOn(text)).toEqual([
-    expect.stringMatching(/^25 Nov 2026, 11:50:00 corp:alice via &lt;b&gt;claude list /),
-    '25 Nov 2026, 11:40:00 corp:root as corp:alice list /api/v1/namespaces/default/pods 403 192.0.2.7 before-2',
-    '25 Nov 2026, 11:30:00 corp:alice watch /api/v1/namespaces/default/pods 200 open 192.0.2.7 before-3',
+    expect.stringMatching(/^25 Nov 2026, 11:50:00 corp:alice via &lt;b&gt;claude listed /),
+    '25 Nov 2026, 11:40:00 corp:root as corp:alice tried to list /api/v1/namespaces/default/pods 403 192.0.2.7 before-2',
+    '25 Nov 2026, 11:30:00 corp:alice began to watch /api/v1/namespaces/default/pods 200 open 192.0.2.7 before-3',
   ]);
   const filtered = await at.browser.get('/admin/audit?since=7d&refused=true').expect(200);
   expect(linesOn(filtered.text)).toHaveLength(1);
