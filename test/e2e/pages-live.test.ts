@@ -55,23 +55,23 @@ describe('live', () => {
     const { accessToken } = await alice.signIn('alice');
     const visit = (pod: string) => alice.get(`/api/v1/namespaces/default/pods/${pod}`, accessToken);
     await visit('first');
-    await lines.filter({ hasText: 'pods first' }).waitFor(LATE);
+    await lines.filter({ hasText: 'pods/first' }).waitFor(LATE);
 
     await page.getByRole('button', { name: 'Pause' }).click();
     await visit('second');
     await page.getByRole('button', { name: /^Resume \([1-9]/ }).waitFor(LATE);
-    expect(await lines.filter({ hasText: 'pods second' }).count()).toBe(0);
+    expect(await lines.filter({ hasText: 'pods/second' }).count()).toBe(0);
     await page.getByRole('button', { name: /^Resume/ }).click();
-    await lines.filter({ hasText: 'pods second' }).waitFor(LATE);
+    await lines.filter({ hasText: 'pods/second' }).waitFor(LATE);
 
     wire.leadTo(UNUSED_PORT);
     await connection.getByText(/reconnecting/).waitFor(LATE);
     await visit('third');
     wire.leadTo(replicas.instance.server.ports.web);
-    await lines.filter({ hasText: 'pods third' }).waitFor(LATE);
+    await lines.filter({ hasText: 'pods/third' }).waitFor(LATE);
     await connection.getByText('live').waitFor(LATE);
     // Each once, and nothing is said to be missing but what the third would have to show: it has no live record.
-    expect(await lines.filter({ hasText: 'pods second' }).count()).toBe(1);
+    expect(await lines.filter({ hasText: 'pods/second' }).count()).toBe(1);
     expect(await lines.filter({ hasText: 'may be missing' }).allInnerTexts()).toEqual([
       expect.stringContaining('a replica has not confirmed yet that it sends its events'),
     ]);
@@ -92,7 +92,7 @@ describe('live', () => {
       }, LATE)
       .toBe(1);
     await page.locator('[data-connection]').getByText('live').waitFor(LATE);
-    const stream = lines.filter({ hasText: 'watch pods -n default' });
+    const stream = lines.filter({ hasText: /watch(?:ed)? pods in default/ });
     await expect.poll(async () => await stream.allInnerTexts(), LATE).toEqual([expect.stringContaining('open')]);
     ending.abort();
     await expect(watching).rejects.toThrow('aborted');
