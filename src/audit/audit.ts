@@ -10,6 +10,7 @@ export { createLiveAuditLog } from './live/live.ts';
 export { createLiveTails } from './live/live-tails.ts';
 export { limitRejections } from './rejections/rejections.ts';
 export { createAuditHistory, type AuditHistory } from './query/history.ts';
+export { answerSearch, searchesAllReplicas } from './query/all-replicas.ts';
 export { createRecentRequests } from './recent/recent.ts';
 export { createAuditTrail } from './trail.ts';
 export type * from './types.ts';

@@ -1,10 +1,12 @@
 /** The server's context: its logger, metrics, keys, audit log, store and revocation guard. */
 import { uptime } from 'node:os';
 import {
+  answerSearch,
   createAuditHistory,
   createAuditTrail,
   createLiveAuditLog,
   createLiveTails,
+  searchesAllReplicas,
   createRecentRequests,
   limitRejections,
   startAnchors,
@@ -62,8 +64,9 @@ export async function openContext(
     onDisplaced: displacedSignIns(metrics, clock, (facts) => audited('sign-ins-displaced', facts)),
   });
   opening.defer(() => store.close());
-  const live = createLiveAuditLog({ metrics, logger });
   const { sinks, onFailure, writeAhead, rejectionsPerMinute } = config.audit;
+  const files = createAuditHistory(sinks);
+  const live = createLiveAuditLog({ metrics, logger, answer: (search) => answerSearch(files, search) });
   const chain = keys.withAuditKey({ replica });
   const syncAhead = writeAhead === 'sync';
   const trail = createAuditTrail({ sinks, onFailure, syncAhead, metrics, logger, chain });
@@ -107,7 +110,12 @@ export async function openContext(
   observeStore(metrics, store);
   metrics.observeView(() => ({ stalenessSeconds: guard.stalenessSeconds, fenced: guard.fenced }));
   const tails = createLiveTails(store.live);
-  const history = createAuditHistory(sinks);
+  const history = searchesAllReplicas({
+    own: files,
+    channel: store.live,
+    incarnation: guard.incarnation,
+    replicas: () => guard.replicas,
+  });
   opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
   const endings = createEndingReasons(store.artefacts, clock.nowMs);
   return { replica, clock, logger, metrics, keys, reloading, audit, tails, history, store, guard, fences, endings };

@@ -23,7 +23,10 @@ describe('the admin pages of two replicas', () => {
   beforeAll(async () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    other = await startSecondReplica(instance);
+    const path = `${instance.files.directory}/other-audit.log`;
+    other = await startSecondReplica(instance, undefined, {
+      loaded: (config) => ({ ...config, audit: { ...config.audit, sinks: [{ type: 'file', path }] } }),
+    });
     await other.ready;
     const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
     alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
@@ -120,6 +123,21 @@ describe('the admin pages of two replicas', () => {
     const rows = (await receipt()).split('<tbody data-rows>')[1]?.split('</tbody>')[0] ?? '';
     expect(rows.match(/class="state ok">applied</g)).toHaveLength(2);
     await agent.destroy();
+  });
+
+  it('show after a revocation what went through the other replica, and say whose files were searched', async () => {
+    const { accessToken, session } = await alice.signIn('alice');
+    const elsewhere = new OAuthClient({ ...alice.endpoints, api: `https://localhost:${other.ports.api}` }, alice.key);
+    await elsewhere.get(`${PODS}/through-the-other`, accessToken);
+    const root = await signedIn('root');
+    const fields = { csrf: await csrfOf(root), kind: 'session', value: session, reason: 'INC-4712' };
+    await send(root, '/admin/revoke', { ...fields, requestId: randomUUID() });
+    for (const page of ['/admin/accounts/demo%2Falice', '/admin/audit?user=demo:alice']) {
+      const html = async (): Promise<string> => (await at(root, page)).html;
+      await expect.poll(html).toContain('through-the-other');
+      expect(await html()).toContain('2 of 2 replicas');
+    }
+    await elsewhere.close();
   });
 
   it('run a drill, and show its result', async () => {

@@ -12,10 +12,7 @@ const EVENTS = 100;
 const MOST_EXPORTED = 10_000;
 
 const noFile = (): AppError =>
-  new AppError(
-    'not_found',
-    'This replica writes no audit file that could be searched. Search where its sinks send the events.',
-  );
+  new AppError('not_found', 'There is no audit file that could be searched. Search where the sinks send the events.');
 
 const searcherOf = ({ actor, isAbandoned }: Call) => ({ account: actor.account, isAbandoned });
 
@@ -26,20 +23,21 @@ export function historyHandlers(deps: AdminApiDeps) {
       const bounds = { events: Number(filter['limit'] ?? EVENTS) };
       const found = await searchHistory(deps, searcherOf(call), pastQuery(filter, deps.clock.nowMs()), bounds);
       if (found === undefined) throw noFile();
-      const { hits, stopped, unreadable } = found;
+      const { hits, stopped, unreadable, searched, missing } = found;
       const body = {
         replica: replicaOf(deps),
         events: hits.map(({ event }) => ({ ...event })),
         complete: stopped === undefined,
         ...defined({ stopped }),
         unreadable,
+        ...defined({ searched, missing }),
       };
       return { body, read: { reason: 'audit_events', details: { filter: JSON.stringify(filter) } } };
     },
     /** The lines as they are in the files, oldest first, as a download. */
     async exportAudit(call) {
       const filter = auditFilter(deps.config, call.query, auditExportQuerySchema);
-      const bounds = { events: MOST_EXPORTED, every: true };
+      const bounds = { events: MOST_EXPORTED, every: true, onlyHere: true };
       const nowMs = deps.clock.nowMs();
       const found = await searchHistory(deps, searcherOf(call), pastQuery(filter, nowMs), bounds);
       if (found === undefined) throw noFile();

@@ -11,6 +11,9 @@ import type { AuditTrail } from '../types.ts';
 import { encodeLine } from '../encode-line.ts';
 import { matches, type LiveFilter } from './live-filter.ts';
 
+/** The filter of a tail, or a search in the files of all replicas (`query/all-replicas.ts`). */
+type Subscribed = LiveFilter & { readonly search?: string };
+
 /** How replicas exchange events; the `store` module implements it. */
 export interface LiveChannel {
   /**
@@ -19,7 +22,7 @@ export interface LiveChannel {
    */
   subscriptions(
     replica: string,
-  ): Promise<readonly { readonly id: string; readonly filter: LiveFilter; readonly accepted: boolean }[]>;
+  ): Promise<readonly { readonly id: string; readonly filter: Subscribed; readonly accepted: boolean }[]>;
   /** Confirms that this replica publishes events for these subscriptions from now on. */
   accept(replica: string, subscriptions: readonly string[]): Promise<void>;
   /** Resolves when there may be a new subscription, or when `signal` aborts. */
@@ -31,6 +34,13 @@ export interface LiveChannel {
 export interface LiveAuditLogOptions {
   readonly metrics: { auditEvent(sink: 'live', outcome: 'written' | 'dropped', events: number): void };
   readonly logger: Pick<Logger, 'info'>;
+  /** Searches the files of this replica for another one, and returns what to publish; undefined for a search of its own. */
+  readonly answer?: (search: {
+    readonly subscription: string;
+    readonly text: string;
+    /** The incarnation of this replica. */
+    readonly by: string;
+  }) => Promise<string | undefined>;
   /** Interval of polls for subscriptions, if no notification arrives. Default: a second. */
   readonly pollMs?: number;
 }
@@ -73,6 +83,8 @@ class Publisher implements LiveAuditLog {
   #hasSubscribers = false;
   #waiting: AuditEvent[] = [];
   #dropped = 0;
+  /** Searches of other replicas that run. */
+  readonly #answering = new Set<string>();
   readonly #stopping = new AbortController();
   #gathering: NodeJS.Timeout | undefined;
   #publishing: Promise<void> | undefined;
@@ -135,10 +147,13 @@ class Publisher implements LiveAuditLog {
     try {
       const subscriptions = await channel.subscriptions(replica);
       if (this.#channel === undefined) return;
-      this.#filters = subscriptions.map(({ filter }) => filter);
+      const tails = subscriptions.filter(({ filter }) => filter.search === undefined);
+      this.#filters = tails.map(({ filter }) => filter);
       this.#hasSubscribers = this.#filters.length > 0;
+      for (const { id, filter, accepted } of subscriptions)
+        if (!accepted && filter.search !== undefined) void this.#answer(channel, replica, id, filter.search);
       // Only now: a tail reports that it is complete once all replicas have accepted it.
-      const added = subscriptions.filter(({ accepted }) => !accepted);
+      const added = tails.filter(({ accepted }) => !accepted);
       if (added.length > 0)
         await channel.accept(
           replica,
@@ -146,6 +161,22 @@ class Publisher implements LiveAuditLog {
         );
     } catch {
       // The store itself reports this, and so does every other module that needs it.
+    }
+  }
+
+  /** Never rejects: the replica that asked says that this one's part is missing. */
+  async #answer(channel: LiveChannel, by: string, subscription: string, text: string): Promise<void> {
+    if (this.#answering.has(subscription)) return;
+    this.#answering.add(subscription);
+    try {
+      const answer = await this.#options.answer?.({ subscription, text, by });
+      if (answer !== undefined) await channel.publish([answer]);
+      // Not before: it is not looked at again.
+      await channel.accept(by, [subscription]);
+    } catch (error) {
+      this.#options.logger.info({ err: error }, 'a search of the audit log by another replica could not be answered');
+    } finally {
+      this.#answering.delete(subscription);
     }
   }
 

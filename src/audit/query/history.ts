@@ -7,12 +7,12 @@
  */
 import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
-import type { AuditEvent } from '../../core/audit/event.ts';
 import { endedFiles } from '../sinks/rotation.ts';
 import { rejectedFile } from '../trail.ts';
 import type { AuditSinkSettings } from '../types.ts';
 import { createMatcher, timeOf, type AuditQuery, type Hit, type LineMatcher } from './matcher.ts';
 import { auditTime } from '../../core/audit/moment.ts';
+import { sessionOf } from '../../core/audit/recent-request.ts';
 import { endBefore, readBackwards } from './read-backwards.ts';
 import { readLines } from './read-lines.ts';
 import { SearchTurns } from './search-turns.ts';
@@ -20,8 +20,10 @@ import { SearchTurns } from './search-turns.ts';
 export interface HistoryBounds {
   /** A page ends after so many, but never within a moment: events have no order there. */
   readonly events: number;
-  /** Of the events that match, only these. */
-  readonly only?: (event: AuditEvent) => boolean;
+  /** Only requests of sessions that have begun to be answered: nothing that Portcullis did. */
+  readonly requests?: boolean;
+  /** Only in the files of this replica. */
+  readonly onlyHere?: boolean;
   /** Each event as it is in the files. Otherwise a request appears once, by the latest event about it. */
   readonly every?: boolean;
   /** Milliseconds, where they are fewer than usual; as many again until it is its turn. */
@@ -40,6 +42,9 @@ export interface History {
   readonly stopped?: HistoryStop;
   /** Lines that are no event, and files that could not be read to their end. */
   readonly unreadable: number;
+  /** The names of the replicas that have searched, and of those whose part is missing. Absent: only this one was asked. */
+  readonly searched?: readonly string[];
+  readonly missing?: readonly string[];
 }
 
 export interface AuditHistory {
@@ -107,10 +112,10 @@ class Search {
     this.#query = query;
     this.#bounds = bounds;
     const match = createMatcher(query);
-    const { only } = bounds;
     this.#match = (line) => {
       const verdict = match(line);
-      return only === undefined || typeof verdict === 'string' || only(verdict.event) ? verdict : 'other';
+      if (bounds.requests !== true || typeof verdict === 'string') return verdict;
+      return sessionOf(verdict.event) === undefined ? 'other' : verdict;
     };
     this.#bytesLeft = readBytes;
     this.#hitBytes = hitBytes;

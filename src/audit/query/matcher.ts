@@ -36,11 +36,18 @@ export function createMatcher(query: AuditQuery): LineMatcher {
     if (line.length === 0 || needles.some((any) => !any.some((needle) => line.includes(needle)))) return 'other';
     const time = timeOf(line);
     if (time !== undefined && (time < since || (until !== undefined && time >= until))) return 'other';
-    const event = time === undefined ? undefined : parsed(line);
-    if (time === undefined || event === undefined) return 'unreadable';
-    const isThat = auditId === undefined || auditId === event.auditID;
-    return isThat && matches(query, event) ? { time, event, text: line.toString() } : 'other';
+    const hit = hitOf(line);
+    if (hit === undefined) return 'unreadable';
+    const isThat = auditId === undefined || auditId === hit.event.auditID;
+    return isThat && matches(query, hit.event) ? hit : 'other';
   };
+}
+
+/** @returns a line as a hit, whatever it is about; undefined if it is no event */
+export function hitOf(line: Buffer): Hit | undefined {
+  const time = timeOf(line);
+  const event = time === undefined ? undefined : parsed(line);
+  return time === undefined || event === undefined ? undefined : { time, event, text: line.toString() };
 }
 
 /** A line that matches has one of each of these lists. */

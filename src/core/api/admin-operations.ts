@@ -506,9 +506,9 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       path: '/audit/events',
       need: 'read',
       event: 'admin-read',
-      summary: 'Search the audit log that this replica has written to its files.',
+      summary: 'Search the audit log that the replicas have written to their files.',
       notes:
-        'Newest first; a request appears once, by its latest event, and with `auditId` by every event. Other replicas have files of their own. A search reads 256 MiB and takes 4 s at most; an account has one at a time and a replica two. Others wait for their turn, for 4 s at most; then the response is 429. For what is long ago, send `until` as well: the newer part of an uncompressed file is then not read. For what is older, send the lowest `stageTimestamp` as `until`: a response never ends within one moment.',
+        'Newest first; a request appears once, by its latest event, and with `auditId` by every event. All live replicas search their own files; `missing` names those that did not answer in time, and replicas that are gone have sent theirs to the sinks alone. A search reads 256 MiB and takes 4 s at most; an account has one at a time and a replica two. Others wait for their turn, for 4 s at most; then the response is 429. For what is long ago, send `until` as well: the newer part of an uncompressed file is then not read. For what is older, send the lowest `stageTimestamp` as `until`: a response never ends within one moment.',
       query: auditEventsQuerySchema,
       responses: { 200: { description: 'The newest events that match.', schema: 'AuditEvents' } },
       problems: ['not_found'],
@@ -518,7 +518,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       path: '/audit/events.jsonl',
       need: 'read',
       event: 'admin-read',
-      summary: 'Download audit events as lines of JSON.',
+      summary: 'Download audit events of this replica as lines of JSON.',
       notes:
         'The lines as they are in the files of this replica, oldest first: the newest 10,000 and 16 MiB at most. Where there are more, the name of the file ends in `-newest-part`.',
       query: auditExportQuerySchema,

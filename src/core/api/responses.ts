@@ -218,7 +218,7 @@ export const drillResultSchema = z.object({
 });
 
 export const auditEventsSchema = z.object({
-  replica: z.string().describe('the replica whose files were searched'),
+  replica: z.string().describe('the replica that responds'),
   events: z.array(z.record(z.string(), z.unknown())).readonly().describe('each an `Event` of `audit.k8s.io/v1`'),
   complete: z.boolean().describe('whether the whole range was searched'),
   stopped: z
@@ -226,6 +226,12 @@ export const auditEventsSchema = z.object({
     .describe('which limit ended the search before the beginning of the range; absent when complete')
     .exactOptional(),
   unreadable: count.describe('lines that are no event, and files that could not be read to their end'),
+  searched: z.array(z.string()).readonly().describe('the replicas whose files were searched').exactOptional(),
+  missing: z
+    .array(z.string())
+    .readonly()
+    .describe('replicas whose part is missing: silent, too slow, or without a file')
+    .exactOptional(),
 });
 
 /** RFC 9457. */

@@ -1,4 +1,4 @@
-/** Searches in the audit log that this replica has written, for the pages and for the admin API. */
+/** Searches in the audit log that the replicas have written, for the pages and for the admin API. */
 import type { AuditHistory } from '../../audit/audit.ts';
 import type { HistoryBounds } from '../../audit/query/history.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
@@ -23,8 +23,7 @@ export interface Searcher {
 }
 
 /**
- * Returns the events that match, for as long as the caller waits; undefined where this replica has
- * no file.
+ * Returns the events that match, for as long as the caller waits; undefined where no replica has a file.
  * @throws AdminError `too_many_requests` where other searches had to run first for too long
  */
 export async function searchHistory(

@@ -41,7 +41,7 @@ export interface AdminDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly recheckUser: RecheckUser;
-  /** The audit log in the files of this replica. Absent: it writes none. */
+  /** The audit log in the files of the replicas. */
   readonly history?: AuditHistory;
 }
 

@@ -1,10 +1,12 @@
 /** Audit events as lines of the audit page. `audit.js` draws those that come later in the same way. */
+import type { History } from '../../audit/query/history.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import { grantsOf, isOpen, outcomeOf, whatOf, whoOf } from '../../core/audit/sentence.js';
 import { accessHref } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentSeconds } from '../page/layout.ts';
 import { shortId } from '../page/recent-requests.ts';
+import { countOf } from './format.ts';
 import { auditHref } from './links.ts';
 
 /**
@@ -54,3 +56,16 @@ export const eventTemplate = (): Html =>
       </details>
     </li>
   </template>`;
+
+/**
+ * Says whose files were searched, because an admin must know what is not here: nothing of it is in grey where a part is
+ * missing.
+ */
+export function searchedText({ searched, missing = [] }: History): Html | false {
+  if (searched === undefined) return false;
+  const count = `${searched.length} of ${countOf(searched.length + missing.length, 'replica')}`;
+  return missing.length === 0
+    ? html`<span class="state ok">${count}</span>`
+    : html`<span class="state warn">${count}</span>
+        <strong>What went through ${missing.join(', ')} is missing.</strong>`;
+}

@@ -1,5 +1,5 @@
 /**
- * `/admin/audit`: the audit log. The page opens with what the files of this replica have, or else the store, in the
+ * `/admin/audit`: the audit log. The page opens with what the files of all replicas have, or else the store, in the
  * range and with the filters of the URL. Then `audit.js` reads the stream of the admin API, which authorizes and
  * audits each connection, and adds new events on top.
  */
@@ -10,21 +10,14 @@ import { auditEventsQuerySchema } from '../../core/api/audit.ts';
 import { auditTime } from '../../core/audit/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import type { History } from '../../audit/query/history.ts';
-import {
-  AdminError,
-  auditFilter,
-  defaultSince,
-  pastQuery,
-  replicaOf,
-  searchHistory,
-} from '../../services/admin/admin.ts';
+import { AdminError, auditFilter, defaultSince, pastQuery, searchHistory } from '../../services/admin/admin.ts';
 import { waiterOf } from '../../http/request-context.ts';
 import { AppError } from '../../core/errors.ts';
 import { html, type Html } from '../page/html.ts';
 import { requestsTable, latestRequests, type LatestRequest } from '../page/recent-requests.ts';
 import type { RecentRequest, SessionQuery, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
-import { eventLine, eventTemplate } from './audit-lines.ts';
+import { eventLine, eventTemplate, searchedText } from './audit-lines.ts';
 import { auditHref, queryString } from './links.ts';
 import { checkBox, searchField, selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
@@ -42,7 +35,7 @@ type AuditFilters = LiveFilters & { readonly [F in (typeof PAST_FIELDS)[number]]
 /** What the page opens with. */
 type Past =
   | { readonly kind: 'files'; readonly found: History }
-  /** This replica has no file. Undefined: the store cannot be read. */
+  /** No replica has a file. Undefined: the store cannot be read. */
   | { readonly kind: 'recent'; readonly requests: readonly RecentRequest[] | undefined }
   /** Too many others search at the moment. */
   | { readonly kind: 'busy' }
@@ -50,7 +43,7 @@ type Past =
   | { readonly kind: 'malformed'; readonly message: string };
 
 interface AuditPage {
-  readonly deps: Pick<WebDeps, 'clock' | 'guard'>;
+  readonly deps: Pick<WebDeps, 'clock'>;
   readonly shown: AuditFilters;
   readonly clusters: readonly string[];
   readonly past: Past;
@@ -161,22 +154,17 @@ const STOPPED: Readonly<Record<NonNullable<History['stopped']>, Html>> = {
 };
 
 /** Says where the events come from, because an auditor must know what is not here. */
-function sourceText({ deps, past }: AuditPage): Html {
-  const { replicas } = deps.guard;
-  const others =
-    replicas.length > 1 &&
-    html` What other replicas served before is in their own files: <code>portcullis audit query</code> reads all of
-      them.`;
+function sourceText({ past }: AuditPage): Html {
   switch (past.kind) {
     case 'files': {
       const { stopped, unreadable } = past.found;
-      return html`From the files of this replica, <strong>${replicaOf(deps)}</strong>.${others}
-        ${stopped !== undefined && STOPPED[stopped]}
-        ${unreadable > 0 && `${unreadable} lines or files could not be read.`}`;
+      return html`${searchedText(past.found)} ${stopped !== undefined && STOPPED[stopped]}
+      ${unreadable > 0 && `${unreadable} lines or files could not be read.`}`;
     }
     case 'recent':
-      return html`This replica writes no audit file, so the past is where its sinks send the events. Below are the
-      latest requests of sessions that are live, as far as they match; what Portcullis did is not among them.`;
+      return html`No replica has an audit file that can be searched, so the past is where the sinks send the events.
+      Below are the latest requests of sessions that are live, as far as they match; what Portcullis did is not among
+      them.`;
     case 'malformed':
       return html`<span class="state bad" role="alert">${past.message}</span>`;
     case 'busy':

@@ -10,7 +10,7 @@ import type { ComponentHealth } from '../../contracts/health.ts';
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
-import { eventLine } from './audit-lines.ts';
+import { eventLine, searchedText } from './audit-lines.ts';
 import { countOf } from './format.ts';
 import { queryString } from './links.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
@@ -107,7 +107,7 @@ function eventsCard({ id, title, none, query, found }: EventsCard): Html {
   const events = found?.hits.slice(0, SHOWN) ?? [];
   const isWhole = found?.stopped === undefined || found.stopped === 'events';
   const nothing = isWhole ? none : 'The search ended at its limit before it found one: open all of them.';
-  const message = found === undefined ? 'This replica has no audit file that can be searched now.' : nothing;
+  const message = found === undefined ? 'No audit file can be searched now.' : nothing;
   return html`<section class="card" aria-labelledby="${id}">
     <div class="card-head">
       <h2 id="${id}">${title}</h2>
@@ -123,13 +123,18 @@ function eventsCard({ id, title, none, query, found }: EventsCard): Html {
   </section>`;
 }
 
+/** Of both searches the one that found less. */
+function searchedIn({ revoked, rejected }: Overview): Html | false {
+  const found = [revoked, rejected].filter((one) => one !== undefined);
+  const worst = found.toSorted((left, right) => (right.missing ?? []).length - (left.missing ?? []).length)[0];
+  return worst !== undefined && html`Events are from the audit files of ${searchedText(worst)}`;
+}
+
 function overviewBody(content: Overview): Html {
   const { revoked, rejected } = content;
   return html`<div class="title">
       <h1>Overview</h1>
-      <p class="lead">
-        ${countOf(content.sessions, 'session')} on all replicas. Events are from the audit files of this replica.
-      </p>
+      <p class="lead">${countOf(content.sessions, 'session')} on all replicas. ${searchedIn(content)}</p>
     </div>
     ${attentionCard(content)} ${figures(content)}
     ${eventsCard({ id: 'revoked', title: 'Last revocations', none: 'No revocation in 30 days.', query: REVOKED, found: revoked })}

@@ -9,9 +9,11 @@ import {
   searchHistory,
 } from '../../services/admin/admin.ts';
 import { waiterOf } from '../../http/request-context.ts';
-import { recentOf, sessionOf } from '../../core/audit/recent-request.ts';
+import { recentOf } from '../../core/audit/recent-request.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
+import type { History } from '../../audit/query/history.ts';
+import { defined } from '../../core/defined.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
@@ -25,6 +27,7 @@ import { accountHref, queryString, revokeHref } from './links.ts';
 import { reasonForm, unlockForm } from './form-fields.ts';
 import { cursorPager } from './pager.ts';
 import { requestsCard } from './shared-cards.ts';
+import { searchedText } from './audit-lines.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
 import { accountSchema } from '../../core/api/fields.ts';
@@ -38,6 +41,8 @@ interface LatestRequests {
   readonly requests: readonly LatestRequest[] | undefined;
   /** False where the audit files could not be searched to the end of the range, or to that many. */
   readonly searched: boolean;
+  /** Absent where the live sessions have enough, or no file could be searched. */
+  readonly found?: History;
 }
 
 interface UserPage {
@@ -143,10 +148,14 @@ function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
 function userBody(content: UserPage): Html {
   const { deps, account, page, latest } = content;
   const note =
-    latest?.searched === false &&
-    html`<p class="small muted">
-      Requests of sessions that have ended may be missing, because the search of the audit files was not finished in
-      time. The audit log has a longer one.
+    latest?.found !== undefined &&
+    html`<p class="small">
+      ${searchedText(latest.found)}
+      ${
+        !latest.searched &&
+        html`<span class="state warn">Not finished</span> The search of the audit files took too long, so requests of
+          sessions that have ended may be missing. The audit log has a longer one.`
+      }
     </p>`;
   return html`<h1 class="clip"><bdi>${page.rows[0]?.session.identity.username ?? account}</bdi></h1>
     <p class="lead">Account <code>${account}</code></p>
@@ -162,7 +171,7 @@ const MAX_DELEGATED = 20;
 const MAX_REQUESTS = 25;
 
 /**
- * Returns the latest requests of an account: of its live sessions, and from the files of this replica, because those
+ * Returns the latest requests of an account: of its live sessions, and from the files of all replicas, because those
  * of a session that was revoked are deleted from the store with it, which is when an admin asks for them.
  */
 async function requestsOf(
@@ -175,19 +184,20 @@ async function requestsOf(
     return { requests: live.slice(0, MAX_REQUESTS), searched: true };
   const query = pastQuery({ account, since: PAST }, deps.clock.nowMs());
   // Sign-ins are not among them, and must not take their places.
-  const bounds = { events: MAX_REQUESTS, ms: PAST_MS, only: (event: AuditEvent) => sessionOf(event) !== undefined };
+  const bounds = { events: MAX_REQUESTS, ms: PAST_MS, requests: true };
   // The page is useful without them, and links to the search.
-  const found = await searchHistory(deps, waiterOf(req), query, bounds).catch(() => ({
+  const found = await searchHistory(deps, waiterOf(req), query, bounds).catch((): History => ({
     hits: [],
-    stopped: 'time' as const,
+    stopped: 'time',
+    unreadable: 0,
   }));
-  const { hits, stopped } = found ?? { hits: [], stopped: undefined };
+  const { hits, stopped } = found ?? { hits: [] };
   const searched = stopped === undefined || stopped === 'events';
   const past = hits.flatMap(({ event }) => pastRequest(event) ?? []);
   if (live === undefined && past.length === 0) return { requests: undefined, searched };
   const byId = new Map([...past, ...(live ?? [])].map((request) => [request.auditId, request]));
   const requests = [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
-  return { requests, searched };
+  return { requests, searched, ...defined({ found }) };
 }
 
 /** Returns the request of an event, and in a delegated session who acted in it. */

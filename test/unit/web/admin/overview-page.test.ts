@@ -75,6 +75,6 @@ test('is a page while a cluster does not respond, and where there is no audit fi
   const never = new Promise<never>(() => undefined);
   const text = await textWith(() => ({ health: { clusters: () => never, providers: async () => [] } }));
   expect(text).toContain('still being checked');
-  expect(text).toContain('This replica has no audit file');
+  expect(text).toContain('No audit file can be searched now');
   expect(figureOf(text, 'Rejected in the last hour')).toBe('–');
 });

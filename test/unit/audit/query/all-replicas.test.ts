@@ -1,0 +1,156 @@
+/** A search in the files of several replicas, over the channel of the live views. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import {
+  answerSearch,
+  createAuditHistory,
+  createLiveAuditLog,
+  searchesAllReplicas,
+} from '../../../../src/audit/audit.ts';
+import { createLiveTails } from '../../../../src/audit/live/live-tails.ts';
+import type { AuditHistory, HistoryBounds } from '../../../../src/audit/query/history.ts';
+import type { AuditQuery } from '../../../../src/audit/query/matcher.ts';
+import { encodeLine } from '../../../../src/audit/encode-line.ts';
+import { auditTime } from '../../../../src/core/audit/moment.ts';
+import type { AuditEvent } from '../../../../src/core/audit/event.ts';
+import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
+import { aFolder, anEvent } from '../fixtures.ts';
+
+const START = Date.UTC(2026, 0, 1);
+const QUIET = { metrics: { auditEvent: () => undefined }, logger: { info: () => undefined } };
+
+/** Event n, written n seconds after the start. */
+const at = (n: number, change: Partial<AuditEvent> = {}): AuditEvent =>
+  anEvent({ auditID: `event-${n}`, stageTimestamp: auditTime(START + n * 1000), ...change });
+
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => void (await Promise.all(stops.splice(0).map((stop) => stop()))));
+
+/** One that answers nothing where it has no history and is asked nothing where it is silent. */
+interface Asked {
+  readonly id: string;
+  readonly events?: readonly AuditEvent[];
+  readonly state?: string;
+  /** It does not read the channel. */
+  readonly deaf?: boolean;
+}
+
+async function replicas(all: readonly Asked[]) {
+  const store = createMemoryStore({ clock: { nowMs: () => START } });
+  const views = all.map(({ id, state = 'live' }, index) => ({
+    id,
+    incarnation: `${id}-1`,
+    state,
+    self: index === 0,
+  }));
+  const histories = await Promise.all(
+    all.map(async ({ events }): Promise<AuditHistory | undefined> => {
+      if (events === undefined) return undefined;
+      const path = join(await aFolder(), 'audit.log');
+      await writeFile(path, events.map((event) => encodeLine(event).toString()).join(''));
+      return createAuditHistory([{ type: 'file', path }]);
+    }),
+  );
+  const answers = vi.fn<typeof answerSearch>(answerSearch);
+  for (const [index, { id, deaf = false }] of all.entries()) {
+    if (deaf) continue;
+    const answer = (search: Parameters<typeof answerSearch>[1]) => answers(histories[index], search);
+    const live = createLiveAuditLog({ ...QUIET, pollMs: 10, answer });
+    live.start(store.live, `${id}-1`);
+    stops.push(() => live.stop());
+  }
+  const incarnation = views[0]?.incarnation ?? '';
+  const all_ = searchesAllReplicas({ own: histories[0], channel: store.live, incarnation, replicas: () => views });
+  const search = (bounds: Partial<HistoryBounds> = {}, query: AuditQuery = {}) =>
+    all_.search('root', query, { events: 20, ms: 2000, ...bounds });
+  const ids = async (bounds: Partial<HistoryBounds> = {}, query: AuditQuery = {}) =>
+    (await search(bounds, query))?.hits.map(({ event }) => event.auditID.slice('event-'.length)).join(' ');
+  return { store, search, ids, answers };
+}
+
+describe('a search in the files of all replicas', () => {
+  test('is the newest of all, and names each', async () => {
+    const { search, ids } = await replicas([
+      { id: 'a', events: [at(1), at(4)] },
+      { id: 'b', events: [at(2), at(3, { verb: 'delete' })] },
+      { id: 'c', events: [at(5)] },
+    ]);
+    expect(await ids()).toBe('5 4 3 2 1');
+    expect(await ids({}, { verb: 'delete' })).toBe('3');
+    expect(await ids({ onlyHere: true })).toBe('4 1');
+    const { searched, missing, stopped } = (await search()) ?? {};
+    expect({ searched, missing, stopped }).toEqual({ searched: ['a', 'b', 'c'], missing: [], stopped: undefined });
+  });
+
+  test('ends a page where one of them has more, so that the next page loses none', async () => {
+    const { search, ids } = await replicas([
+      { id: 'a', events: [at(1), at(9)] },
+      { id: 'b', events: [at(2), at(3), at(4), at(5), at(6)] },
+    ]);
+    // The other one has returned 6, 5 and 4 of its five, so 1 and 3 and 2 are for the next page.
+    expect(await ids({ events: 3 })).toBe('9 6 5');
+    expect((await search({ events: 3 }))?.stopped).toBe('events');
+    expect(await ids({ events: 3 }, { until: auditTime(START + 5000) })).toBe('4 3 2');
+    expect(await ids({ events: 4 }, { until: auditTime(START + 5000) })).toBe('4 3 2 1');
+  });
+
+  test('says whose part is missing: one that is silent is not waited for, one that is deaf for as long as it may', async () => {
+    const started = performance.now();
+    const silent = await replicas([
+      { id: 'a', events: [at(1)] },
+      { id: 'b', events: [at(2)], state: 'silent', deaf: true },
+      { id: 'c' },
+    ]);
+    expect(await silent.search({ ms: 60_000 })).toMatchObject({ searched: ['a'], missing: ['b', 'c'] });
+    const deaf = await replicas([
+      { id: 'a', events: [at(1)] },
+      { id: 'b', events: [at(2)], deaf: true },
+      { id: 'c', events: [at(3)] },
+    ]);
+    expect(await deaf.search({ ms: 200 })).toMatchObject({ searched: ['a', 'c'], missing: ['b'] });
+    expect(performance.now() - started).toBeLessThan(30_000);
+  });
+
+  test('has what others have where this replica writes no file, and is undefined where none does', async () => {
+    const others = await replicas([{ id: 'a' }, { id: 'b', events: [at(2)] }]);
+    expect(await others.search()).toMatchObject({ searched: ['b'], missing: ['a'] });
+    const none = await replicas([{ id: 'a' }, { id: 'b' }]);
+    expect(await none.search()).toBeUndefined();
+  });
+
+  test('sends 64 kB of one replica, whatever users wrote there, and says that there are more', async () => {
+    const long = Array.from({ length: 20 }, (_, n) => at(n, { requestURI: `/${'x'.repeat(8000)}` }));
+    const { search } = await replicas([
+      { id: 'a', events: [] },
+      { id: 'b', events: long },
+    ]);
+    const found = await search();
+    expect(found?.hits.map(({ event }) => event.auditID)).toEqual(
+      [19, 18, 17, 16, 15, 14, 13].map((n) => `event-${n}`),
+    );
+    expect(found?.stopped).toBe('events');
+  });
+
+  test('runs once on each replica, is seen by no tail, and leaves no subscription', async () => {
+    const { store, search, answers } = await replicas([
+      { id: 'a', events: [at(1)] },
+      { id: 'b', events: [at(2)] },
+    ]);
+    const stopping = new AbortController();
+    const tails = createLiveTails(store.live, { pollMs: 5 });
+    const items: string[] = [];
+    const tail = await tails.open({ filter: {}, signal: stopping.signal });
+    const ended = (async () => {
+      for await (const item of tail) items.push(item.kind);
+    })();
+    await search();
+    await vi.waitFor(() => expect(items.length).toBeGreaterThan(3));
+    stopping.abort();
+    await ended;
+    expect(new Set(items)).toEqual(new Set(['idle']));
+    const asked = answers.mock.calls.map(([, { by, subscription }]) => `${by} ${subscription}`);
+    expect(new Set(asked).size).toBe(asked.length);
+    expect((await store.live.subscriptions('b-1')).filter(({ filter }) => 'search' in filter)).toEqual([]);
+  });
+});
