@@ -41,6 +41,7 @@ export interface Written {
   readonly arrivedAtMs: number;
   readonly sessions: number;
   readonly delegated?: Appended['delegated'];
+  readonly openRequests?: Appended['openRequests'];
 }
 
 export interface OtherReplica {

@@ -157,6 +157,7 @@ export function resultOf(progress: RevocationProgress, local: string | undefined
     at,
     sessions: written?.sessions ?? 0,
     ...(written?.delegated && { delegated: written.delegated.labels, delegatedCount: written.delegated.count }),
+    ...(written?.openRequests !== undefined && { requestsWithdrawn: written.openRequests }),
     streamsClosed: replicas.reduce((total, receipt) => total + (receipt.streamsClosed ?? 0), 0),
     complete: proof.outcome === 'proven',
     elapsedMs: rounded((endedAtMs ?? nowMs) - begunAtMs),

@@ -105,6 +105,8 @@ export interface RevocationResult {
    */
   readonly delegated?: readonly DelegatedLabel[];
   readonly delegatedCount?: number;
+  /** Access requests that waited in these sessions, and are withdrawn with them. Absent as `delegated` is. */
+  readonly requestsWithdrawn?: number;
   readonly streamsClosed: number;
   /** True only if it is proven that no replica accepts a covered credential any more. */
   readonly complete: boolean;

@@ -7,6 +7,8 @@ export interface StoredRequest {
   readonly request: AccessRequest;
   /** Counts its changes, from 1. A change names the version that it was decided by. */
   readonly version: number;
+  /** Of one that is open, as `find` and `list` return it: its session has ended, whatever ended that. */
+  readonly sessionOver?: true;
 }
 
 /** Why nothing was written. */
@@ -33,7 +35,7 @@ export interface AccessQuery {
   /** Only those with state `open`. One past `openUntil` is among them until it is changed to `expired`. */
   readonly open?: true;
   /** Must not throw. One call examines at most `mostExamined` requests, so a page may be short and still have a cursor. */
-  readonly where?: (request: AccessRequest) => boolean;
+  readonly where?: (request: AccessRequest, stored: Pick<StoredRequest, 'sessionOver'>) => boolean;
   /** With `where`. Default and most: 2,000. */
   readonly mostExamined?: number;
   /** Where an earlier page ended. Opaque. */

@@ -134,6 +134,8 @@ export interface Appended {
    * or all is not looked up.
    */
   readonly delegated?: EndedDelegations;
+  /** Access requests that waited for approvals in these sessions; absent as `delegated` is. */
+  readonly openRequests?: number;
   readonly replicas: readonly ReplicaState[];
 }
 

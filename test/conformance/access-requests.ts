@@ -79,6 +79,36 @@ export function requestsConform(open: OpenStore): void {
     expect(await tried({})).toBe('session_over');
   });
 
+  it('says of an open one that its session has ended, and the revocation counts those that it withdraws', async () => {
+    const subject = await opened(open);
+    const { store } = subject;
+    await openNow(subject, { id: 'session-2', account: 'corp/1' });
+    const gone = await asked(subject);
+    await asked(subject, { session: 'session-2', terms: { ...gone.request.terms, name: 'other' } });
+    const denied = await asked(subject, { terms: { ...gone.request.terms, name: 'third' } });
+    await store.access.change(denied, { ...denied.request, state: 'denied' });
+    const overOnes = async () =>
+      (await store.access.list({ limit: 10 })).requests.map(({ sessionOver }) => sessionOver ?? false);
+    expect(await overOnes()).toEqual([false, false, false]);
+    const revoked = await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'session-1' } });
+    expect([revoked.sessions, revoked.openRequests]).toEqual([1, 1]);
+    // What was denied is over by itself.
+    expect(await overOnes()).toEqual([false, false, true]);
+    expect(await store.access.find(gone.request.id)).toMatchObject({ sessionOver: true, request: { state: 'open' } });
+    const left = await store.access.list({
+      open: true,
+      limit: 10,
+      where: (_, { sessionOver }) => sessionOver === true,
+    });
+    expect(left.requests.map(({ request }) => request.id)).toEqual([gone.request.id]);
+    const again = await store.log.append({ requestId: 'r', target: { kind: 'session', session: 'session-1' } });
+    expect(again.openRequests).toBe(1);
+    const all = await store.log.append({ requestId: 'q', target: { kind: 'account', account: 'corp/1' } });
+    expect([all.sessions, all.openRequests]).toEqual([1, 1]);
+    const none = await store.log.append({ requestId: 'p', target: { kind: 'account', account: 'corp/1' } });
+    expect(none.openRequests).toBeUndefined();
+  });
+
   it('changes only what was read: of a denial and a withdrawal at once, one is written', async () => {
     const subject = await opened(open);
     const { store, clock } = subject;

@@ -17,7 +17,12 @@ const counted = (count: number, noun: string): string => `${count} ${noun}${coun
 export function describeReceipt(receipt: JsonRecord, columns?: number, what?: string): string {
   const count = (key: string): number => Math.round(numberAt(receipt, key) ?? 0);
   const complete = receipt['complete'] === true;
-  const done = `${what ?? `${counted(count('sessions'), 'session')} ended`}, ${counted(count('streamsClosed'), 'stream')} cut`;
+  const withdrawn = count('requestsWithdrawn');
+  const done = [
+    what ?? `${counted(count('sessions'), 'session')} ended`,
+    `${counted(count('streamsClosed'), 'stream')} cut`,
+    ...(withdrawn === 0 ? [] : [`${counted(withdrawn, 'access request')} withdrawn`]),
+  ].join(', ');
   const verdict = `${complete ? 'complete' : 'NOT COMPLETE'}: ${done}, ${count('elapsedMs')} ms`;
   const rows = arrayAt(receipt, 'replicas')
     .filter(isRecord)

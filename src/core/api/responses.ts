@@ -134,6 +134,10 @@ export const revocationResultSchema = z.object({
     )
     .exactOptional(),
   delegatedCount: z.number().describe('how many these were; absent as they are').exactOptional(),
+  requestsWithdrawn: z
+    .number()
+    .describe('how many access requests waited in these sessions and are withdrawn; absent as `delegated` is')
+    .exactOptional(),
   missing: z
     .array(z.string())
     .readonly()

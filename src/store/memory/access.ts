@@ -107,12 +107,13 @@ export class MemoryAccess implements AccessStore {
   }
 
   async find(id: string): Promise<StoredRequest | undefined> {
-    return structuredClone(this.#find(id)?.stored);
+    const stored = this.#find(id)?.stored;
+    return stored === undefined ? undefined : this.#shown(stored);
   }
 
   async list({ account, open, where, ...query }: AccessQuery): ReturnType<AccessStore['list']> {
     const page = new Page<StoredRequest>(
-      { ...query, ...(where === undefined ? {} : { where: ({ request }) => where(request) }) },
+      { ...query, ...(where === undefined ? {} : { where: (stored: StoredRequest) => where(stored.request, stored) }) },
       'newest',
     );
     const matches = this.#all()
@@ -123,7 +124,7 @@ export class MemoryAccess implements AccessStore {
     let examined = 0;
     for (const { stored, order } of matches) {
       if (page.remaining === 0) break;
-      page.add(structuredClone(stored), order);
+      page.add(this.#shown(stored), order);
       examined += 1;
     }
     const { items, ...end } = page.end(examined < matches.length);
@@ -216,6 +217,19 @@ export class MemoryAccess implements AccessStore {
   leftOf(id: string): number | undefined {
     const endsAt = this.#find(id)?.stored.request.grant?.endsAt;
     return endsAt === undefined ? undefined : endsAt - this.#parts.clock.nowMs();
+  }
+
+  #shown(stored: StoredRequest): StoredRequest {
+    const { session, state } = stored.request;
+    const isOver = state === 'open' && this.#parts.sessions.liveRecordOf(session) === undefined;
+    return { ...structuredClone(stored), ...(isOver ? { sessionOver: true } : {}) };
+  }
+
+  /** Returns how many requests of this session wait for approvals, within the caller's tick. */
+  countOpen(session: string): number {
+    const isOfIt = ({ stored: { request } }: Kept): boolean =>
+      request.session === session && isOpen(request, this.#seconds());
+    return this.#all().filter(isOfIt).length;
   }
 
   #keep(kept: Kept, request: AccessRequest): void {

@@ -42,6 +42,7 @@ interface StoredResult {
   readonly position: LogPosition;
   readonly sessions: number;
   readonly delegated?: EndedDelegations;
+  readonly openRequests?: number;
   readonly meaning: string;
   readonly keptUntilMs: number;
 }
@@ -56,6 +57,8 @@ interface LogParts {
   };
   readonly locks: MemoryLocks;
   readonly fresh: FreshMarks;
+  /** @returns how many access requests of this session wait for approvals */
+  openRequestsOf(session: string): number;
   /** @returns milliseconds; undefined for a grant that is not known */
   leftOfGrant(grant: string): number | undefined;
   /** @returns whether it was there */
@@ -164,9 +167,11 @@ export class MemoryLog implements RevocationLog {
     const keptUntilMs = clock.nowMs() + REQUEST_KEPT_SECONDS * 1000;
     const isWide = target.kind === 'provider' || target.kind === 'all';
     const labels = isWide ? [] : ended.flatMap(({ id, delegation }) => (delegation ? labelOf(id, delegation) : []));
+    const openRequests = isWide ? 0 : ended.reduce((sum, { id }) => sum + this.#parts.openRequestsOf(id), 0);
     const result = {
       position: this.current,
       sessions: ended.length,
+      ...(openRequests > 0 && { openRequests }),
       ...(labels.length > 0 && { delegated: { count: labels.length, labels: labels.slice(0, MOST_LABELS) } }),
       meaning,
       keptUntilMs,

@@ -91,6 +91,7 @@ export function createMemoryStore({
     locks,
     fresh,
     leftOfGrant: (grant) => access.leftOf(grant),
+    openRequestsOf: (session) => access.countOpen(session),
     takeApproval: (id) => artefacts.takeNow('Approval', id) !== undefined,
   });
   return {

@@ -27,11 +27,13 @@ export async function sealRequest(
  * Returns the request, or undefined if it cannot be opened, or if a plain field differs from the sealed one: an attacker
  * who can write to Redis could have an end forgotten, or give a request back its time to be approved.
  * @param fields as the scripts return them
+ * @param left 1 where it waits although its session has ended
  */
 export async function openRequest(
   { sealer, keys, reportTampered }: SealingParts,
   hash: string,
   fields: unknown,
+  left: unknown = 0,
 ): Promise<StoredRequest | undefined> {
   const f = named(REQUEST_FIELDS, fields);
   const sealed = (await sealer.open(text(f.r), keys.sealedRequest(hash))) as SealedRequest | undefined;
@@ -44,7 +46,8 @@ export async function openRequest(
     sessionDigest(sealed.request.session) === f.sess &&
     String(sealed.request.openUntil) === f.open &&
     endText(sealed.request) === f.end;
-  if (agrees) return { request: sealed.request, version: sealed.version };
+  const over = number(left) === 1 ? ({ sessionOver: true } as const) : {};
+  if (agrees) return { request: sealed.request, version: sealed.version, ...over };
   reportTampered('access request');
   return undefined;
 }
@@ -64,8 +67,8 @@ export async function readStored(
   id: string,
 ): Promise<ReadRequest> {
   const hash = grantDigest(id);
-  const [, served, epoch, fields] = await parts.runner.run(parts.main, readRequest, [hash]);
-  const stored = fields === undefined ? undefined : await openRequest(parts, hash, fields);
+  const [, served, epoch, fields, left] = await parts.runner.run(parts.main, readRequest, [hash]);
+  const stored = fields === undefined ? undefined : await openRequest(parts, hash, fields, left);
   return { servedMs: number(served), epoch: text(epoch), stored };
 }
 

@@ -67,7 +67,7 @@ export class RedisAccess implements AccessStore {
 
   async list({ account, open, where, ...query }: AccessQuery): ReturnType<AccessStore['list']> {
     const page = new Page<StoredRequest>(
-      { ...query, ...(where === undefined ? {} : { where: ({ request }) => where(request) }) },
+      { ...query, ...(where === undefined ? {} : { where: (stored: StoredRequest) => where(stored.request, stored) }) },
       'newest',
     );
     const [of, state] = [account === undefined ? '' : accountDigest(account), open === undefined ? '' : 'open'];
@@ -76,8 +76,8 @@ export class RedisAccess implements AccessStore {
     while (more && page.remaining > 0) {
       const reply = await this.#run(scripts.listRequests, [of, state, from, page.remaining]);
       const found = list(reply[2]).map(async (item) => {
-        const [hash, fields, place] = list(item);
-        return { stored: await openRequest(this.#parts, text(hash), fields), place: number(place) };
+        const [hash, fields, place, left] = list(item);
+        return { stored: await openRequest(this.#parts, text(hash), fields, left), place: number(place) };
       });
       for (const { stored, place } of await Promise.all(found)) page.add(stored, place);
       more = reply[0] === 'MORE';

@@ -155,6 +155,7 @@ export class RedisLog implements RevocationLog {
       acknowledged,
       sessions: number(reply[3]),
       ...(await this.#delegated(number(reply[6]), list(reply[7]).map(text))),
+      ...(number(reply[8]) > 0 && { openRequests: number(reply[8]) }),
       replicas: list(reply[4]).map(readReplica),
     };
   }

@@ -116,6 +116,7 @@ function requestCard(receipt: RevocationReceipt): Html | false {
   const list = facts([
     ['Target', html`<code>${target}</code>${lock === true && ', and the account was locked'}`],
     delegated !== '' && ['Delegated sessions that ended with it', delegated],
+    receipt.requestsWithdrawn !== undefined && ['Access requests withdrawn', receipt.requestsWithdrawn],
     ['Reason', reason],
     ['By', by],
     ['Audit event', html`<a href="${auditHref(auditId)}"><code>${auditId}</code></a>`],
@@ -126,6 +127,7 @@ function requestCard(receipt: RevocationReceipt): Html | false {
 /** Returns the receipt as lines of text, for a ticket. */
 function receiptText(receipt: RevocationReceipt): string {
   const { id, at, target, lock, reason, by, auditId, complete, missing, sessions, streamsClosed, elapsedMs } = receipt;
+  const { requestsWithdrawn } = receipt;
   const verdict = complete ? 'complete' : `not complete, missing: ${(missing ?? []).join(', ')}`;
   const replicas = sortedById(receipt.replicas).map(({ id: name, state }) => `${name} ${state}`);
   const facts: readonly (readonly [string, string | undefined])[] = [
@@ -138,6 +140,7 @@ function receiptText(receipt: RevocationReceipt): string {
     ['Audit event', auditId],
     ['Result', `${verdict}; ${sessions} sessions ended, ${streamsClosed} streams cut, ${formatMs(elapsedMs)}`],
     ['Delegated sessions', delegatedText(receipt) || undefined],
+    ['Access requests withdrawn', requestsWithdrawn === undefined ? undefined : String(requestsWithdrawn)],
     ['Replicas', replicas.join(', ')],
   ];
   return facts.flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}`])).join('\n');

@@ -61,6 +61,7 @@ export function receipt(result: RevocationResult, ended: Ended = 'sessions'): Ht
         ended === 'sessions' && ['Sessions ended', result.sessions],
         delegated !== '' && ['Delegated sessions among them', delegated],
         ['Streams cut', result.streamsClosed],
+        result.requestsWithdrawn !== undefined && ['Access requests withdrawn', result.requestsWithdrawn],
         ['Took', `${Math.round(result.elapsedMs)} ms`],
         ['At', html`<time datetime="${result.at}" data-seconds>${result.at}</time>`],
         ['Receipt', html`<code>${result.id}</code>`],

@@ -120,10 +120,25 @@ local function enter_grant(hash, sess, acc, role, place, ends, sealed, notice)
   append_notice('identity-changed', 'session:' .. notice)
 end
 
--- Returns the time (ms), the epoch, and the request's fields if it is known.
+-- 1 for one that waits for approvals although its session has ended, whatever ended that.
+local function is_left_open(f)
+  return f.st == 'open' and not session_alone(f.sess) and 1 or 0
+end
+
+-- How many requests of an account wait for approvals. sess: digest of a session, of that alone; or nil.
+local function count_open(acc, sess)
+  local count = 0
+  for _, hash in ipairs(redis.call('ZRANGE', open_of(acc), 0, -1)) do
+    local f = request_at(hash)
+    if f and is_open(f) and (not sess or f.sess == sess) then count = count + 1 end
+  end
+  return count
+end
+
+-- Returns the time (ms), the epoch, and the request's fields if it is known, with `is_left_open`.
 local function read_request(hash)
   local f = request_at(hash)
-  return f and {'OK', served, id, shown_request(f)} or {'OK', served, id}
+  return f and {'OK', served, id, shown_request(f), is_left_open(f)} or {'OK', served, id}
 end
 
 -- hash, acc, sess: digests of the request, its account and its session. notice: digest of the key that the notice has.
@@ -238,7 +253,7 @@ local function end_grant(epoch, hash, version, sess, record)
 end
 
 -- Lists requests, newest first. acc: digest of the account or ''. open: `open` or ''. from: place before which to begin
--- or ''. MORE: the caller may continue from the returned place. Each comes with its digest and place.
+-- or ''. MORE: the caller may continue from the returned place. Each comes with its digest, its place, `is_left_open`.
 local function list_requests(acc, open, from, most)
   local name
   if open == 'open' then name = acc == '' and access_index('open') or open_of(acc)
@@ -250,7 +265,7 @@ local function list_requests(acc, open, from, most)
     last = batch[i + 1]
     local f = request_at(batch[i])
     if f then
-      found[#found + 1] = {batch[i], shown_request(f), last}
+      found[#found + 1] = {batch[i], shown_request(f), last, is_left_open(f)}
       if #found == tonumber(most) then
         more = more or i + 1 < #batch
         break

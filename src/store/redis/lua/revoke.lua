@@ -1,7 +1,8 @@
 -- Revokes.
 
--- How many delegated sessions were ended, and of the first of them the digest and the sealed label, in turns.
-local delegated, labels = 0, {}
+-- How many delegated sessions were ended, and of the first of them the digest and the sealed label, in turns; and how
+-- many access requests waited for approvals in the sessions that were ended.
+local delegated, labels, requests = 0, {}, 0
 
 local function finish_alone(hash)
   local f = fields(P .. 'session:' .. hash, {'ep', 'exp', 'idle', 'lu', 'up', 'd'})
@@ -19,6 +20,8 @@ end
 
 -- Ends a session and all that is beneath it. Returns how many were alive. An account has a bounded number of sessions.
 local function finish(hash)
+  local acc = redis.call('HGET', P .. 'session:' .. hash, 'acc')
+  if acc then requests = requests + count_open(acc, hash) end
   local ended, beneath = 0, redis.call('ZRANGE', P .. 'beneath:' .. hash, 0, -1)
   for _, child in ipairs(beneath) do ended = ended + finish_alone(child) end
   return ended + finish_alone(hash)
@@ -104,7 +107,7 @@ end
 local function append(request, asked, kind, name, lock, how, longest, kept, ttl, mark_kept, batch, approval, of, notice,
   over)
   local answer = P .. 'request:' .. request
-  local known = fields(answer, {'ep', 'until', 'asked', 'n', 'sessions', 'delegated', 'labels'})
+  local known = fields(answer, {'ep', 'until', 'asked', 'n', 'sessions', 'delegated', 'labels', 'requests'})
   if known.ep == id and tonumber(known['until']) > now then
     if known.asked ~= asked then return {'REUSED'} end
     -- A write, because WAIT covers everything up to the last write of its connection: without one it would confirm
@@ -112,7 +115,8 @@ local function append(request, asked, kind, name, lock, how, longest, kept, ttl,
     redis.call('HINCRBY', answer, 'again', 1)
     local named = known.labels and cjson.decode(known.labels) or {}
     local beneath = tonumber(known.delegated or 0)
-    return {'OK', id, tonumber(known.n), tonumber(known.sessions), registry(), rid, beneath, named}
+    local asked_for = tonumber(known.requests or 0)
+    return {'OK', id, tonumber(known.n), tonumber(known.sessions), registry(), rid, beneath, named, asked_for}
   end
 
   if approval ~= '' then
@@ -140,8 +144,9 @@ local function append(request, asked, kind, name, lock, how, longest, kept, ttl,
 
   redis.call('HSET', answer, 'ep', id, 'until', kept, 'asked', asked, 'n', n, 'sessions', ended)
   if delegated > 0 then redis.call('HSET', answer, 'delegated', delegated, 'labels', cjson.encode(labels)) end
+  if requests > 0 then redis.call('HSET', answer, 'requests', requests) end
   redis.call('EXPIRE', answer, ttl)
-  return {'OK', id, n, ended, registry(), rid, delegated, labels}
+  return {'OK', id, n, ended, registry(), rid, delegated, labels, requests}
 end
 
 -- Returns whether this very request was written already. asked: digest of its meaning.
