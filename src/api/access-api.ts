@@ -2,13 +2,15 @@
 import type { RequestHandler } from 'express';
 import { ACCESS_API } from '../core/api/access-operations.ts';
 import { accessRequestIdSchema } from '../core/api/access.ts';
+import { ACCESS } from '../core/api/rejections.ts';
 import type { AccessRequest } from '../core/access/request.ts';
 import { approvalsNeeded } from '../core/access/role.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
+import { passed } from '../http/problem.ts';
 import {
   accessRequestView,
-  assertOwnSession,
   createWaiters,
+  judgeSession,
   type AccessCaller,
   type AccessDeps,
   type AccessRequests,
@@ -45,7 +47,7 @@ export const accessApi = (deps: AccessApiDeps, requests: AccessRequests): Reques
     },
     // Not even to read: what waits for approval is no business of a script.
     assertMay: ({ credential, delegation }) =>
-      assertOwnSession(deps, { account: credential.account, ...defined({ delegation }) }),
+      passed(ACCESS, judgeSession(deps, { account: credential.account, ...defined({ delegation }) })),
     handlers: handlersOf(deps, requests),
     live: {},
   });
@@ -90,22 +92,23 @@ function handlersOf(deps: AccessApiDeps, requests: AccessRequests): Handlers<typ
       };
     },
     async requestAccess(call) {
-      return { status: 201, body: view(call, await requests.request(call, call.body)) };
+      return { status: 201, body: view(call, passed(ACCESS, await requests.request(call, call.body))) };
     },
     async getAccess(call) {
       const { wait } = call.query;
-      const before = await requests.find(call, idOf(call));
-      const until = { seconds: wait, gone: call.gone() };
-      return { body: view(call, wait === 0 ? before : await waiters.wait(call, before, until)) };
+      const before = passed(ACCESS, await requests.find(call, idOf(call)));
+      if (wait === 0) return { body: view(call, before) };
+      const changed = await waiters.wait(call, before, { seconds: wait, gone: call.gone() });
+      return { body: view(call, passed(ACCESS, changed)) };
     },
     async approveAccess(call) {
-      return { body: view(call, await requests.approve(call, idOf(call), call.body.reason)) };
+      return { body: view(call, passed(ACCESS, await requests.approve(call, idOf(call), call.body.reason))) };
     },
     async denyAccess(call) {
-      return { body: view(call, await requests.deny(call, idOf(call), call.body.reason)) };
+      return { body: view(call, passed(ACCESS, await requests.deny(call, idOf(call), call.body.reason))) };
     },
     async endAccess(call) {
-      const { result } = await requests.end(call, idOf(call), call.query.reason);
+      const { result } = passed(ACCESS, await requests.end(call, idOf(call), call.query.reason));
       if (result === undefined) return { body: { withdrawn: true as const } };
       return { status: revocationStatus(result), body: result };
     },

@@ -1,8 +1,7 @@
 /** The handlers of the API for delegated sessions, for programs at the api listener: `/-/delegations`. */
 import type { RequestHandler } from 'express';
 import { DELEGATIONS_API } from '../core/api/delegations-operations.ts';
-import { DELEGATION_PROBLEMS } from '../core/api/delegations-problems.ts';
-import { DELEGATION_TEXTS } from '../core/api/rejections.ts';
+import { DELEGATION } from '../core/api/rejections.ts';
 import { sessionIdSchema } from '../core/api/fields.ts';
 import { auditedSession, type Delegation } from '../core/delegation/delegation.ts';
 import { parseLimit } from '../core/delegation/parse.ts';
@@ -10,7 +9,7 @@ import type { RightsLimit } from '../core/delegation/rights.ts';
 import { SerialQueue } from '../core/serial-queue.ts';
 import { record, requestFacts } from '../http/audit-events.ts';
 import { unauthenticated } from '../http/bearer.ts';
-import { problemFor } from '../http/problem.ts';
+import { passed, problemFor } from '../http/problem.ts';
 import { revocationStatus } from '../services/admin/admin.ts';
 import type { DelegationDeps, Delegations } from '../services/delegation/delegation.ts';
 import { type SessionRecord, lastUseOf, type RecentRequest } from '../store/store.ts';
@@ -58,11 +57,11 @@ function limitsOf(values: readonly unknown[]): readonly RightsLimit[] {
     if (limit.ok) return limit.value;
     const { place, message } = limit.reason;
     const where = `limits[${index}]${place === '' ? '' : `.${place}`}`;
-    throw problemFor(DELEGATION_PROBLEMS, DELEGATION_TEXTS, { reason: 'limits_malformed', place: where, message });
+    throw problemFor(DELEGATION, { reason: 'limits_malformed', place: where, message });
   });
 }
 
-const notAmongYours = () => problemFor(DELEGATION_PROBLEMS, DELEGATION_TEXTS, { reason: 'session_not_found' });
+const notAmongYours = () => problemFor(DELEGATION, { reason: 'session_not_found' });
 
 /** Returns what the audit log says of the end of a delegated session, before and after. */
 function endOf(path: string, session: SessionRecord) {
@@ -117,8 +116,7 @@ function handlersOf(deps: DelegationApiDeps, delegations: Delegations): Handlers
         userAgent,
         request: { id, path: DELEGATIONS_API.root },
       });
-      if (!made.ok) throw problemFor(DELEGATION_PROBLEMS, DELEGATION_TEXTS, made.reason, { audited: true });
-      const { session, refreshToken } = made.value;
+      const { session, refreshToken } = passed(DELEGATION, made);
       const clusters = session.delegation.clusters.map((cluster) => ({
         name: cluster,
         ...serverOf(cluster),

@@ -147,7 +147,7 @@ const methodNotAllowed =
   (res: Response): never => {
     res.setHeader('Allow', allowed.join(', '));
     throw new ProblemError(
-      { problem: 'method_not_allowed', status: 405 },
+      { problem: 'method_not_allowed', status: 405, code: 'bad_request' },
       `This resource takes ${allowed.join(', ')}.`,
     );
   };

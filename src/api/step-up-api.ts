@@ -1,6 +1,8 @@
 /** The handlers of the API for step-up, for programs at the api listener: `/-/step-up`. */
 import type { RequestHandler } from 'express';
+import { STEP_UP } from '../core/api/rejections.ts';
 import { STEP_UP_API, stepUpIdSchema } from '../core/api/step-up-operations.ts';
+import { passed } from '../http/problem.ts';
 import { POLL_SECONDS, type Challenges, type StepUpDeps, type StepUpState } from '../services/step-up/step-up.ts';
 import type { Call, Handlers } from './call.ts';
 import { callerOf, ownApi, type OwnSessionsDeps } from './own-sessions.ts';
@@ -53,7 +55,8 @@ function viewOf({ config }: StepUpApiDeps, { state, description, authTime }: Ste
 
 const handlersOf = (deps: StepUpApiDeps, stepUps: Challenges): Handlers<typeof STEP_UP_API> => ({
   async beginStepUp(call) {
-    const { id, userCode, expiresAt } = await stepUps.begin(callerOf(call.context), call.body, call.context);
+    const begun = await stepUps.begin(callerOf(call.context), call.body, call.context);
+    const { id, userCode, expiresAt } = passed(STEP_UP, begun);
     const page = `${deps.config.publicUrl}/step-up`;
     const body = {
       id,
@@ -68,10 +71,11 @@ const handlersOf = (deps: StepUpApiDeps, stepUps: Challenges): Handlers<typeof S
     return { status: 201, body };
   },
   async getStepUp(call) {
-    return { body: viewOf(deps, await stepUps.stateOf(callerOf(call.context), idOf(call))) };
+    const state = await stepUps.stateOf(callerOf(call.context), idOf(call));
+    return { body: viewOf(deps, passed(STEP_UP, state)) };
   },
   async finishStepUp(call) {
     const state = await stepUps.redeem(callerOf(call.context), idOf(call), call.body.code, call.context);
-    return { body: viewOf(deps, state) };
+    return { body: viewOf(deps, passed(STEP_UP, state)) };
   },
 });

@@ -7,10 +7,10 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, uptime, userInfo } from 'node:os';
 import {
-  AdminError,
+  type AdminResult,
   type RevocationRequest,
-  assertSeen,
   createRevocationResults,
+  judgeSeen,
   planOf,
   revoke,
 } from '../services/admin/admin.ts';
@@ -23,6 +23,7 @@ import { cliError } from '../cli/errors.ts';
 import { nextStepFor } from '../cli/http/admin-problems.ts';
 import type { Config } from '../config/config.ts';
 import { checked } from '../core/api/issues.ts';
+import { ADMIN, rejectionCode, rejectionText } from '../core/api/rejections.ts';
 import { revocationSchema } from '../core/api/requests.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
@@ -240,8 +241,8 @@ async function revokeIn(
     config.providers.map(({ name, freshness }) => [name, { provesFreshness: freshness !== 'none' }]),
   );
   const known = { config, store, providers };
-  const plan = await asCommand(() => patiently(() => planOf(known, request)));
-  await asCommand(() => assertSeen(known, plan, request.force));
+  const plan = asCommand(await patiently(() => planOf(known, request)));
+  asCommand(await judgeSeen(known, plan, request.force));
   if (yes !== true) {
     await confirmMany(context, target, async (of) => scopeText(await patiently(() => store.sessions.tally(of))));
   }
@@ -257,8 +258,8 @@ async function revokeIn(
   void guard.start();
   try {
     if (plan.lock) await keys.known();
-    const first = await sendRevocation(tracked, id, () =>
-      asCommand(() => revoke({ deps, results }, shell, { ...plan, requestId: id }, { fingerprint: id })),
+    const first = await sendRevocation(tracked, id, async () =>
+      asCommand(await revoke({ deps, results }, shell, { ...plan, requestId: id }, { fingerprint: id })),
     );
     const receipt = first.complete ? first : await pollUntilComplete(tracked, first);
     const latest = guard.result(id);
@@ -309,20 +310,16 @@ const patientLog = (log: RevocationLog): RevocationLog => ({
   waitForEntry: (number, signal) => log.waitForEntry(number, signal),
 });
 
-/** Gives errors of the admin service the next step that an admin's command names. */
-async function asCommand<T>(ask: () => Promise<T>): Promise<T> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (!(error instanceof AdminError)) throw error;
-    const { code, problem, message, cause } = error;
-    const options = { reason: problem, cause };
-    if (problem !== 'revocation_not_written') throw cliError(code, message, nextStepFor(problem), options);
-    // The error of the guard, then that of the store.
-    const why = cause instanceof Error && cause.cause instanceof AppError ? ` ${cause.cause.message}` : '';
-    const next = 'portcullis store check --config FILE says what is wrong; then run it again';
-    throw cliError(code, `The revocation could not be written, so nothing is guaranteed.${why}`, next, options);
-  }
+/** Returns what the admin service did. What it rejected gets the next step that an admin's command names. */
+function asCommand<T>(result: AdminResult<T>): T {
+  if (result.ok) return result.value;
+  const { reason, cause } = result.reason;
+  const [code, message] = [rejectionCode(ADMIN, result.reason), rejectionText(ADMIN.texts, result.reason)];
+  if (reason !== 'revocation_not_written') throw cliError(code, message, nextStepFor(reason), { reason, cause });
+  // The error of the guard has that of the store.
+  const why = cause instanceof Error && cause.cause instanceof AppError ? ` ${cause.cause.message}` : '';
+  const next = 'portcullis store check --config FILE says what is wrong; then run it again';
+  throw cliError(code, `The revocation could not be written, so nothing is guaranteed.${why}`, next, { reason, cause });
 }
 
 /**

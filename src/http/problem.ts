@@ -3,23 +3,23 @@
  * delegated sessions.
  */
 import type { ServerResponse } from 'node:http';
-import { rejectionText, type RejectionOf, type Texts } from '../core/api/rejections.ts';
+import {
+  rejectionCode,
+  rejectionText,
+  type Catalogue,
+  type Rejection,
+  type RejectionFacts,
+  type RejectionOf,
+  type Texts,
+} from '../core/api/rejections.ts';
 import { AppError, type ErrorCode } from '../core/errors.ts';
-import { appErrorOf, retryAfterSeconds } from './error-status.ts';
+import type { Result } from '../core/result.ts';
+import { appErrorOf, retryAfterSeconds, statusOfCode } from './error-status.ts';
 import { defined } from '../core/defined.ts';
 
-export interface ProblemErrorOptions {
-  readonly cause?: unknown;
-  /** Extension members of the problem document (RFC 9457 §3.2). */
-  readonly members?: Readonly<Record<string, string>>;
+export interface ProblemErrorOptions extends Omit<RejectionFacts, 'precisely'> {
   /** For the audit log, where it is more precise than the code. */
   readonly reason?: string;
-  /** With 429: whole seconds. */
-  readonly retryAfterSeconds?: number | undefined;
-  /** With `fresh_sign_in_needed`: how long a sign-in counts as fresh (RFC 9470 §3). */
-  readonly maxAgeSeconds?: number | undefined;
-  /** True where an audit event for it was written already. */
-  readonly audited?: boolean;
 }
 
 /** An error with a code of its own, which is more precise than the error code that it comes with. */
@@ -30,59 +30,47 @@ export class ProblemError extends AppError {
   readonly members: Readonly<Record<string, string>>;
   readonly audited: boolean;
   readonly retryAfterSeconds: number | undefined;
-  readonly maxAgeSeconds: number | undefined;
+  readonly withinSeconds: number | undefined;
 
   constructor(
-    { problem, status, code = CODES[status] ?? 'internal' }: { problem: string; status: number; code?: ErrorCode },
+    { problem, status, code }: { readonly problem: string; readonly status: number; readonly code: ErrorCode },
     message: string,
     options: ProblemErrorOptions = {},
   ) {
-    const { reason = problem, cause, maxAgeSeconds } = options;
+    const { reason = problem, cause, withinSeconds, retryAfterSeconds, audited = false } = options;
     super(code, message, { reason, ...defined({ cause }) });
     this.problem = problem;
     this.status = status;
-    this.members = options.members ?? (maxAgeSeconds === undefined ? {} : { maxAge: String(maxAgeSeconds) });
-    this.audited = options.audited ?? false;
-    this.retryAfterSeconds = options.retryAfterSeconds;
-    this.maxAgeSeconds = maxAgeSeconds;
+    this.members = options.members ?? (withinSeconds === undefined ? {} : { maxAge: String(withinSeconds) });
+    this.audited = audited;
+    this.retryAfterSeconds = retryAfterSeconds;
+    this.withinSeconds = withinSeconds;
   }
 }
 
-/** The error code of a problem with a code of its own, by its status. */
-const CODES: Readonly<Record<number, ErrorCode>> = {
-  400: 'bad_request',
-  401: 'unauthenticated',
-  403: 'forbidden',
-  404: 'not_found',
-  405: 'bad_request',
-  409: 'conflict',
-  429: 'conflict',
-  502: 'provider_unavailable',
-  503: 'store_unavailable',
-};
+/** Returns the rejection of a service as the error that its caller is told. */
+export function problemFor<T extends Texts>(catalogue: Catalogue<T>, rejection: RejectionOf<T>): ProblemError {
+  const { texts, problems, codes } = catalogue;
+  const { reason: own, precisely: reason = own, ...facts } = rejection as Rejection;
+  const code = rejectionCode(catalogue, rejection);
+  const problem = codes?.[rejection.reason] ?? own;
+  const status = problems[own]?.status ?? statusOfCode[code];
+  return new ProblemError({ problem, status, code }, rejectionText(texts, rejection), { ...facts, reason });
+}
 
-/** Returns the rejection of a service as the problem that its caller is told. @param problems those of its API */
-export const problemFor = <T extends Texts>(
-  problems: Readonly<Record<string, { readonly status: number }>>,
-  texts: T,
-  rejection: RejectionOf<T>,
-  options?: ProblemErrorOptions,
-): ProblemError => {
-  const problem = String(rejection.reason);
-  return new ProblemError(
-    { problem, status: problems[problem]?.status ?? 500 },
-    rejectionText(texts, rejection),
-    options,
-  );
-};
+/** Returns what a service has done. @throws ProblemError for what it has rejected */
+export function passed<T, C extends Texts>(catalogue: Catalogue<C>, result: Result<T, RejectionOf<C>>): T {
+  if (result.ok) return result.value;
+  throw problemFor(catalogue, result.reason);
+}
 
 /** Returns anything thrown as an error whose audit event was written. */
 export function auditedError(thrown: unknown): ProblemError {
   const { error, status: sentStatus } = appErrorOf(thrown);
   const { code, message, reason, cause } = error;
   const own: Partial<ProblemError> = error instanceof ProblemError ? error : {};
-  const { problem = code, status = sentStatus, members = {}, retryAfterSeconds, maxAgeSeconds } = own;
-  const options = { members, reason, cause, retryAfterSeconds, maxAgeSeconds, audited: true };
+  const { problem = code, status = sentStatus, members = {}, retryAfterSeconds, withinSeconds } = own;
+  const options = { members, reason, cause, retryAfterSeconds, withinSeconds, audited: true };
   return new ProblemError({ problem, status, code }, message, options);
 }
 
@@ -143,8 +131,8 @@ export function problemOf(thrown: unknown, requestId: string): Problem {
  */
 function challenge(thrown: unknown): string {
   if (!(thrown instanceof ProblemError) || thrown.problem !== 'fresh_sign_in_needed') return 'Bearer';
-  const { maxAgeSeconds } = thrown;
-  const age = maxAgeSeconds === undefined ? '' : `, max_age=${maxAgeSeconds}`;
+  const { withinSeconds } = thrown;
+  const age = withinSeconds === undefined ? '' : `, max_age=${withinSeconds}`;
   return `Bearer error="insufficient_user_authentication"${age}`;
 }
 

@@ -1,17 +1,20 @@
 /** The handlers of access requests. The service audits what it does and what it rejects. */
 import { accessRequestIdSchema } from '../../core/api/access.ts';
-import { ProblemError } from '../../http/problem.ts';
+import { ACCESS_PROBLEMS } from '../../core/api/access-problems.ts';
+import { ACCESS, ADMIN, rejectionText, type AccessRejection } from '../../core/api/rejections.ts';
+import type { Result } from '../../core/result.ts';
+import { problemFor, type ProblemError } from '../../http/problem.ts';
 import { accessRequestView, type AccessRequests } from '../../services/access/access.ts';
-import { AdminError, revocationStatus } from '../../services/admin/admin.ts';
+import { revocationStatus } from '../../services/admin/admin.ts';
 import type { Call } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
 import type { AdminHandlers } from './handlers.ts';
 import { filterDetails } from './admin-reads.ts';
 import { defined } from '../../core/defined.ts';
 
-const notFound = (): AdminError => new AdminError({ reason: 'access_request_not_found' });
+const notFound = (): ProblemError => problemFor(ADMIN, { reason: 'access_request_not_found' });
 
-/** @throws AdminError `access_request_not_found` where nothing can be asked for at this server */
+/** @throws ProblemError `access_request_not_found` where nothing can be asked for at this server */
 function serviceOf({ access }: AdminApiDeps): AccessRequests {
   if (access === undefined) throw notFound();
   return access;
@@ -30,23 +33,23 @@ const PROBLEMS: Readonly<Record<number, 'access_request_not_found' | 'access_con
   409: 'access_conflict',
 };
 
-/** Runs a method of the service, and gives its rejections the codes of this API. */
-async function withCodes<T>(run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (thrown) {
-    const problem = thrown instanceof ProblemError ? PROBLEMS[thrown.status] : undefined;
-    if (problem === undefined || !(thrown instanceof ProblemError)) throw thrown;
-    const { message, problem: reason, audited } = thrown;
-    throw new AdminError({ reason: problem, message }, { cause: thrown, reason, audited, members: { reason } });
-  }
+/** Returns what the service has done. What it rejects has the codes of this API. */
+function withCodes<T>(result: Result<T, AccessRejection>): T {
+  if (result.ok) return result.value;
+  const { reason: rejection } = result;
+  const { reason, audited } = rejection;
+  const problem = PROBLEMS[ACCESS_PROBLEMS[reason].status];
+  if (problem === undefined) throw problemFor(ACCESS, rejection);
+  const message = rejectionText(ACCESS.texts, rejection);
+  const facts = { message, precisely: reason, members: { reason }, ...defined({ audited }) };
+  throw problemFor(ADMIN, { reason: problem, ...facts });
 }
 
 export function accessHandlers(deps: AdminApiDeps) {
   return {
     async listAccessRequests(call) {
       const service = serviceOf(deps);
-      const { requests, cursor } = await withCodes(() => service.history(call, call.query));
+      const { requests, cursor } = withCodes(await service.history(call, call.query));
       const { publicUrl } = deps.config;
       const nowMs = deps.clock.nowMs();
       return {
@@ -60,7 +63,7 @@ export function accessHandlers(deps: AdminApiDeps) {
       };
     },
     async endAccessRequest(call) {
-      const { result } = await withCodes(() => serviceOf(deps).end(call, idOf(call), call.query.reason));
+      const { result } = withCodes(await serviceOf(deps).end(call, idOf(call), call.query.reason));
       if (result === undefined) return { body: { withdrawn: true as const } };
       return { status: revocationStatus(result), body: result };
     },

@@ -4,11 +4,13 @@
  */
 import type { Request, Router } from 'express';
 import { ADMIN_API } from '../../core/api/admin-operations.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import type { Operation } from '../../core/api/operation.ts';
 import type { SerialQueue } from '../../core/serial-queue.ts';
 import type { CallLimits } from '../../http/call-limits.ts';
+import { passed } from '../../http/problem.ts';
 import type { Actor } from '../../http/request-context.ts';
-import { assertFresh, assertRole, roleOf, type RunDrill } from '../../services/admin/admin.ts';
+import { judgeAdminFreshness, judgeRole, roleOf, type RunDrill } from '../../services/admin/admin.ts';
 import type { LiveViews } from '../call.ts';
 import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
 import { apiRouter, type Api, type Mount } from '../pipeline.ts';
@@ -51,7 +53,7 @@ export function createAdminApi(
     limits,
     queues: { 'reads at once': reads },
     assertMay: (actor, operation) => assertMay(deps, actor, operation),
-    assertFresh: (actor) => assertFresh(deps, actor),
+    assertFresh: (actor) => passed(ADMIN, judgeAdminFreshness(deps, actor)),
     rejectsUnknownQuery: true,
     failures: {
       log: 'admin API request failed',
@@ -73,5 +75,5 @@ function assertMay({ config }: AdminApiDeps, actor: Actor, operation: Operation 
     return;
   }
   const hasRole = need === 'any' && roleOf(actor, config) !== undefined;
-  if (!hasRole) assertRole(actor, config, need === 'any' ? 'read' : need);
+  if (!hasRole) passed(ADMIN, judgeRole(actor, config, need === 'any' ? 'read' : need));
 }

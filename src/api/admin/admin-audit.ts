@@ -10,8 +10,10 @@ import {
   type TailRequest,
 } from '../../audit/live/live-tails.ts';
 import { auditQuerySchema } from '../../core/api/audit.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
-import { AdminError, auditFilter } from '../../services/admin/admin.ts';
+import { passed, problemFor, type ProblemError } from '../../http/problem.ts';
+import { auditFilter } from '../../services/admin/admin.ts';
 import type { LiveView } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
 import { EventStreams, frame, type EventStream } from '../event-stream.ts';
@@ -20,11 +22,13 @@ import { defined } from '../../core/defined.ts';
 
 const RETRY_AFTER_SECONDS = 5;
 
-const tooManyError = (cause: AppError): AdminError =>
-  new AdminError(
-    { reason: 'too_many_tails', message: cause.message },
-    { cause, retryAfterSeconds: RETRY_AFTER_SECONDS },
-  );
+const tooManyError = (cause: AppError): ProblemError =>
+  problemFor(ADMIN, {
+    reason: 'too_many_tails',
+    message: cause.message,
+    cause,
+    retryAfterSeconds: RETRY_AFTER_SECONDS,
+  });
 
 async function openTail(tails: LiveTails, request: TailRequest): Promise<AsyncIterable<TailItem>> {
   try {
@@ -47,7 +51,7 @@ export function tailAudit(deps: AdminApiDeps): LiveView<AdminCall<'tailAudit'>> 
       return streams.open(res, actor, { tooSlow: frame('gap', { reason: 'too_slow' }) });
     },
     async open(call, stream) {
-      const filter = auditFilter(deps.config, call.query, auditQuerySchema);
+      const filter = passed(ADMIN, auditFilter(deps.config, call.query, auditQuerySchema));
       const after = call.header('Last-Event-ID');
       const { signal } = stream;
       const read = { reason: 'audit', details: { filter: JSON.stringify(filter) } };

@@ -2,13 +2,14 @@
 import type { z } from 'zod';
 import { accountSchema, requestIdSchema, sessionIdSchema } from '../../core/api/fields.ts';
 import { checked } from '../../core/api/issues.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Account } from '../../core/identity/identity.ts';
+import { passed, problemFor } from '../../http/problem.ts';
 import {
   handleRevocation,
   liftFreshSignIn,
   revocationStatus,
-  AdminError,
   unlock,
   type RevocationReceipt,
   type RevocationRequest,
@@ -39,11 +40,11 @@ function withRequestId({ header }: Call, request: RevocationRequest): Revocation
 
 /**
  * Returns the session id of the path.
- * @throws AdminError `session_not_found` also where it has not the form of an id
+ * @throws ProblemError `session_not_found` also where it has not the form of an id
  */
 export function sessionIdOf({ params }: Call): string {
   const id = sessionIdSchema.safeParse(params['id']);
-  if (!id.success) throw new AdminError({ reason: 'session_not_found' });
+  if (!id.success) throw problemFor(ADMIN, { reason: 'session_not_found' });
   return id.data;
 }
 
@@ -56,7 +57,7 @@ export const accountOfPath = ({ params }: Call): Account => parsed(accountSchema
 export function changeHandlers(service: AdminApiService, runDrill: RunDrill) {
   const { deps } = service;
   async function revoked(call: Call, request: RevocationRequest): Promise<Reply<RevocationReceipt>> {
-    const result = await handleRevocation(service, call, withRequestId(call, request));
+    const result = passed(ADMIN, await handleRevocation(service, call, withRequestId(call, request)));
     return { status: revocationStatus(result), body: result };
   }
   return {
@@ -65,16 +66,16 @@ export function changeHandlers(service: AdminApiService, runDrill: RunDrill) {
     createLock: (call) => revoked(call, { ...call.body, lock: true }),
     async deleteLock(call) {
       const account = accountOfPath(call);
-      await unlock(deps, call, { account, reason: call.query.reason });
+      passed(ADMIN, await unlock(deps, call, { account, reason: call.query.reason }));
       return { body: { account, locked: false as const } };
     },
     async liftFreshSignIn(call) {
       const account = accountOfPath(call);
       const { reason, since } = call.query;
       const upTo = since === undefined ? undefined : Math.floor(Date.parse(since) / 1000);
-      await liftFreshSignIn(deps, call, { account, reason, upTo });
+      passed(ADMIN, await liftFreshSignIn(deps, call, { account, reason, upTo }));
       return { body: { account, needed: false } };
     },
-    createDrill: async (call) => ({ body: await runDrill(call, call.body) }),
+    createDrill: async (call) => ({ body: passed(ADMIN, await runDrill(call, call.body)) }),
   } satisfies Partial<AdminHandlers>;
 }

@@ -1,7 +1,9 @@
 /** `GET audit/events` and `GET audit/events.jsonl`: the audit log of the past, in the files of this replica. */
-import type { History } from '../../audit/query/history.ts';
+import type { History, HistoryBounds } from '../../audit/query/history.ts';
 import { auditEventsQuerySchema, auditExportQuerySchema } from '../../core/api/audit.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
+import { passed } from '../../http/problem.ts';
 import { auditFilter, pastQuery, replicaOf, searchHistory } from '../../services/admin/admin.ts';
 import type { Call } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
@@ -14,15 +16,22 @@ const MOST_EXPORTED = 10_000;
 const noFile = (): AppError =>
   new AppError('not_found', 'There is no audit file that could be searched. Search where the sinks send the events.');
 
-const searcherOf = ({ actor, isAbandoned }: Call) => ({ account: actor.account, isAbandoned });
-
 export function historyHandlers(deps: AdminApiDeps) {
+  async function foundBy(
+    { actor, isAbandoned }: Call,
+    filter: Readonly<Record<string, string>>,
+    bounds: HistoryBounds,
+  ): Promise<History> {
+    const query = pastQuery(filter, deps.clock.nowMs());
+    const found = passed(ADMIN, await searchHistory(deps, { account: actor.account, isAbandoned }, query, bounds));
+    if (found === undefined) throw noFile();
+    return found;
+  }
   return {
     async searchAudit(call) {
-      const filter = auditFilter(deps.config, call.query, auditEventsQuerySchema);
+      const filter = passed(ADMIN, auditFilter(deps.config, call.query, auditEventsQuerySchema));
       const bounds = { events: Number(filter['limit'] ?? EVENTS) };
-      const found = await searchHistory(deps, searcherOf(call), pastQuery(filter, deps.clock.nowMs()), bounds);
-      if (found === undefined) throw noFile();
+      const found = await foundBy(call, filter, bounds);
       const { hits, stopped, unreadable, searched, missing } = found;
       const body = {
         replica: replicaOf(deps),
@@ -36,11 +45,9 @@ export function historyHandlers(deps: AdminApiDeps) {
     },
     /** The lines as they are in the files, oldest first, as a download. */
     async exportAudit(call) {
-      const filter = auditFilter(deps.config, call.query, auditExportQuerySchema);
+      const filter = passed(ADMIN, auditFilter(deps.config, call.query, auditExportQuerySchema));
       const bounds = { events: MOST_EXPORTED, every: true, onlyHere: true };
-      const nowMs = deps.clock.nowMs();
-      const found = await searchHistory(deps, searcherOf(call), pastQuery(filter, nowMs), bounds);
-      if (found === undefined) throw noFile();
+      const found = await foundBy(call, filter, bounds);
       const lines = found.hits.toReversed().map(({ text }) => `${text}\n`);
       return {
         file: { name: fileName(found, deps.clock.nowMs()), type: 'application/x-ndjson', text: lines.join('') },

@@ -3,16 +3,11 @@ import { targetName } from '../../core/credential/revocation.ts';
 import type { z } from 'zod';
 import type { ComponentHealth } from '../../contracts/health.ts';
 import { ADMIN_API } from '../../core/api/admin-operations.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import type { componentSchema } from '../../core/api/responses.ts';
 import { rfc3339 } from '../../core/time.ts';
-import {
-  createSessionList,
-  freshSignInNeeded,
-  lockViews,
-  planOf,
-  scopeOf,
-  AdminError,
-} from '../../services/admin/admin.ts';
+import { passed, problemFor } from '../../http/problem.ts';
+import { createSessionList, freshSignInNeeded, lockViews, planOf, scopeOf } from '../../services/admin/admin.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { Call } from '../call.ts';
 import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
@@ -30,7 +25,7 @@ export function filterDetails({ rawQuery }: Call): { readonly filter?: string } 
 
 async function liveSession(deps: AdminApiDeps, call: Call): Promise<SessionRecord> {
   const session = await deps.store.sessions.read(sessionIdOf(call));
-  if (session === undefined) throw new AdminError({ reason: 'session_not_found' });
+  if (session === undefined) throw problemFor(ADMIN, { reason: 'session_not_found' });
   return session;
 }
 
@@ -59,7 +54,7 @@ export function readHandlers({ deps, results }: AdminApiService) {
   return {
     async listSessions(call) {
       const { query } = call;
-      const { sessions, cursor } = await list(query);
+      const { sessions, cursor } = passed(ADMIN, await list(query));
       const target = query.account === undefined ? {} : { target: `account:${query.account}` };
       return {
         body: { sessions: sessions.map(sessionView), ...defined({ cursor }) },
@@ -80,12 +75,12 @@ export function readHandlers({ deps, results }: AdminApiService) {
     },
     async getRevocation({ params }) {
       const result = await results.find(String(params['id']));
-      if (result === undefined) throw new AdminError({ reason: 'revocation_not_found' });
+      if (result === undefined) throw problemFor(ADMIN, { reason: 'revocation_not_found' });
       return { body: result, read: { reason: 'revocation', details: { revocation: result.id } } };
     },
     /** Nothing is done. */
     async getRevocationScope({ query: { all, ...named } }) {
-      const { target } = await planOf(deps, { ...named, ...(all && { all: true }), reason: '' });
+      const { target } = passed(ADMIN, await planOf(deps, { ...named, ...(all && { all: true }), reason: '' }));
       const { listed: _listed, ...body } = await scopeOf(deps, target);
       return { body, read: { reason: 'revocation_scope', details: { target: targetName(target) } } };
     },

@@ -6,7 +6,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../../core/errors.ts';
 import type { ReplicaView, RevocationResult } from '../../revocation/revocation.ts';
-import { AdminError, isFollowed } from '../../services/admin/admin.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
+import { problemFor } from '../../http/problem.ts';
+import { isFollowed } from '../../services/admin/admin.ts';
 import type { LiveView } from '../call.ts';
 import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
 import { EventStreams, frame, type EventStream } from '../event-stream.ts';
@@ -50,7 +52,7 @@ const begin =
     const streams = streamsOf(deps);
     if (streams.hasCapacityFor(actor.account, MOST_VIEWS_OF_REPLICA)) return streams.open(res, actor);
     const message = 'Too many live views are open on this replica. Close one, or try again in a few seconds.';
-    throw new AdminError({ reason: 'too_many_tails', message }, { retryAfterSeconds: RETRY_AFTER_SECONDS });
+    throw problemFor(ADMIN, { reason: 'too_many_tails', message, retryAfterSeconds: RETRY_AFTER_SECONDS });
   };
 
 /**
@@ -61,7 +63,7 @@ export const liveRevocation = ({ deps, results }: AdminApiService): LiveView<Adm
   stream: begin(deps),
   async open({ params, header }, stream) {
     const first = await results.find(String(params['id']));
-    if (first === undefined) throw new AdminError({ reason: 'revocation_not_found' });
+    if (first === undefined) throw problemFor(ADMIN, { reason: 'revocation_not_found' });
     const read = { reason: 'revocation', details: { revocation: first.id } };
     // An EventSource reconnects after every end, until the response is 204.
     if (first.complete && header('Last-Event-ID') === COMPLETE_ID) return { read };

@@ -4,23 +4,52 @@
  */
 import { MOST_REASON } from '../access/request.ts';
 import { SHORTEST_SECONDS } from '../access/role.ts';
-import { AppError, type ErrorCode } from '../errors.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { Unproven } from '../identity/auth-time.ts';
 import { unprovableMessage, unprovenMessage } from '../identity/fresh-sign-in.ts';
 import { frequencyText } from '../identity/freshness.ts';
-import type { ACCESS_PROBLEMS } from './access-problems.ts';
-import type { AdminProblemCode } from './admin-problems.ts';
-import type { DELEGATION_PROBLEMS } from './delegations-problems.ts';
+import { ACCESS_PROBLEMS } from './access-problems.ts';
+import { ADMIN_PROBLEMS, type AdminProblemCode } from './admin-problems.ts';
+import { DELEGATION_PROBLEMS } from './delegations-problems.ts';
 import type { OWN_PROBLEMS } from './own-operations.ts';
+import { STEP_UP_PROBLEMS } from './step-up-problems.ts';
 
 type Text = string | ((data: never) => string);
 export type Texts = Readonly<Record<string, Text>>;
 type Own = keyof typeof OWN_PROBLEMS;
 
+/** What a rejection may have besides its reason and the data of its text. */
+export interface RejectionFacts {
+  /** For the audit log, where it is more precise than the reason. */
+  readonly precisely?: string;
+  /** True where an audit event for it was written already. */
+  readonly audited?: boolean;
+  readonly cause?: unknown;
+  /** Extension members of the problem document (RFC 9457 §3.2). */
+  readonly members?: Readonly<Record<string, string>>;
+  /** With 429: whole seconds. */
+  readonly retryAfterSeconds?: number | undefined;
+  /** With `fresh_sign_in_needed`: how long a sign-in counts as fresh (RFC 9470 §3). */
+  readonly withinSeconds?: number | undefined;
+}
+
+export interface Rejection extends RejectionFacts {
+  readonly reason: string;
+}
+
 /** A reason with the data of its text. */
 export type RejectionOf<T> = {
-  [R in keyof T]: { readonly reason: R } & (T[R] extends (data: infer D) => string ? D : unknown);
+  [R in keyof T]: RejectionFacts & { readonly reason: R } & (T[R] extends (data: infer D) => string ? D : unknown);
 }[keyof T];
+
+/** The rejections of one service. */
+export interface Catalogue<T extends Texts> {
+  readonly texts: T;
+  /** Those with a code of their own. */
+  readonly problems: Readonly<Record<string, { readonly status: number }>>;
+  /** The error code of those that have none. */
+  readonly codes?: Readonly<Partial<Record<keyof T, ErrorCode>>>;
+}
 
 /** Returns what a rejection tells its caller. */
 export function rejectionText<T extends Texts>(texts: T, rejection: RejectionOf<T>): string {
@@ -28,17 +57,32 @@ export function rejectionText<T extends Texts>(texts: T, rejection: RejectionOf<
   return typeof text === 'string' ? text : text(rejection);
 }
 
-/** Returns a rejection that has no code of its own. @param reason for the audit log */
-export const rejectionError = <T extends Texts>(
-  code: ErrorCode,
-  texts: T,
-  rejection: RejectionOf<T>,
-  reason = String(rejection.reason),
-): AppError => new AppError(code, rejectionText(texts, rejection), { reason });
+/** The error code of a rejection with a code of its own, by its status. */
+const CODES: Readonly<Record<number, ErrorCode>> = {
+  400: 'bad_request',
+  401: 'unauthenticated',
+  403: 'forbidden',
+  404: 'not_found',
+  409: 'conflict',
+  429: 'conflict',
+  503: 'store_unavailable',
+};
+
+/** Returns the error code of a rejection, which says less than its reason. */
+export const rejectionCode = <T extends Texts>(
+  { problems, codes }: Catalogue<T>,
+  { reason }: RejectionOf<T>,
+): ErrorCode => codes?.[reason] ?? CODES[problems[String(reason)]?.status ?? 0] ?? 'internal';
 
 /** `provider_unavailable` is an error of the provider, and no decision. */
 type AccessReason = Exclude<keyof typeof ACCESS_PROBLEMS, Own | 'provider_unavailable'>;
 export type AccessRejection = RejectionOf<typeof ACCESS_TEXTS>;
+
+/** What a fresh sign-in is for. */
+type Purpose = 'approval' | 'request' | 'admin';
+
+const adminSignsInAgain = (withinSeconds: number): string =>
+  `An admin who changes anything must sign in again ${frequencyText(withinSeconds)}. Sign in again, then repeat the change.`;
 
 export const ACCESS_TEXTS = {
   // The same for one that is not yours and for one that does not exist: an id that was guessed says nothing.
@@ -59,15 +103,12 @@ export const ACCESS_TEXTS = {
     because === 'unconfirmed'
       ? 'The identity provider cannot be asked again about this session. Sign in again (portcullis login).'
       : 'Your session was opened by an earlier version of Portcullis. Sign in again (portcullis login).',
-  freshness_unprovable: ({
-    provider,
-    purpose,
-  }: {
-    readonly provider: string;
-    readonly purpose: 'approval' | 'request';
-  }) => unprovableMessage(provider, purpose),
-  fresh_sign_in_needed: ({ withinSeconds }: { readonly withinSeconds: number }) =>
-    `For this you must sign in again ${frequencyText(withinSeconds)}. Sign in again (portcullis step-up), then repeat it.`,
+  freshness_unprovable: ({ provider, purpose }: { readonly provider: string; readonly purpose: Purpose }) =>
+    unprovableMessage(provider, purpose),
+  fresh_sign_in_needed: ({ withinSeconds, purpose }: { readonly withinSeconds: number; readonly purpose: Purpose }) =>
+    purpose === 'admin'
+      ? adminSignsInAgain(withinSeconds)
+      : `For this you must sign in again ${frequencyText(withinSeconds)}. Sign in again (portcullis step-up), then repeat it.`,
   session_over: 'Your session has ended. Sign in again (portcullis login).',
   own_request: ({ isSameAccount }: { readonly isSameAccount: boolean }) =>
     isSameAccount
@@ -111,9 +152,11 @@ export const ACCESS_TEXTS = {
   grants_of_session_too_many: 'This session has as many roles as one may have. End one first (portcullis access end).',
 } as const satisfies Readonly<Record<AccessReason, Text>>;
 
+export const ACCESS = { texts: ACCESS_TEXTS, problems: ACCESS_PROBLEMS };
+
 /** The codes that only the admin API and pages have. Each is more precise than the error code that it comes with. */
-export type AdminProblem = Exclude<AdminProblemCode, ErrorCode | 'method_not_allowed'> | 'provider_unavailable';
-export type AdminRejection = RejectionOf<Pick<typeof ADMIN_TEXTS, AdminProblem>>;
+type AdminProblem = Exclude<AdminProblemCode, ErrorCode | 'method_not_allowed'>;
+export type AdminRejection = RejectionOf<typeof ADMIN_TEXTS>;
 
 /** Of a rejection that was made elsewhere, with its text. */
 const given = ({ message }: { readonly message: string }): string => message;
@@ -148,11 +191,8 @@ export const ADMIN_TEXTS = {
     'This account or one of its sessions was revoked after you opened the page. Load it again, then decide.',
   fresh_sign_in_not_needed:
     'This account needs no fresh sign-in: nothing of it was revoked in the last thirty days, or an admin has lifted it.',
-  fresh_sign_in_needed: ({ withinSeconds }: { readonly withinSeconds: number }) =>
-    `An admin who changes anything must sign in again ${frequencyText(withinSeconds)}. Sign in again, then repeat the change.`,
+  fresh_sign_in_needed: ({ withinSeconds }: { readonly withinSeconds: number }) => adminSignsInAgain(withinSeconds),
   freshness_unprovable: ({ provider }: { readonly provider: string }) => unprovableMessage(provider, 'admin'),
-  provider_unavailable:
-    'The identity provider does not confirm the user right now, so nothing was done. Try again in a moment.',
   second_admin_needed: (of: { readonly approval: string; readonly expiresAt: string; readonly deed: string }) =>
     `Nothing was done yet: this takes a second admin. Until ${of.expiresAt} another admin can do the same with “--approval ${of.approval}”, or with that id on the admin pages: ${of.deed}.`,
   approval_not_good:
@@ -163,7 +203,8 @@ export const ADMIN_TEXTS = {
     `The session for the drill was rejected (${because}). Try again.`,
   cluster_not_found: ({ isWorkload }: { readonly isWorkload: boolean }) =>
     `There is no such cluster among those that ${isWorkload ? 'the workload’s rule names' : 'you may use'}. A drill opens its watches through one of them.`,
-  // From here on: the reasons of `forbidden`.
+  // From here on: those without a code of their own.
+  query_malformed: given,
   workload_may_not_approve: ({ act }: { readonly act: 'ask' | 'approve' }) =>
     act === 'ask'
       ? 'This takes two admins, and a workload is none. Nothing was done: an admin must ask for it.'
@@ -176,6 +217,21 @@ export const ADMIN_TEXTS = {
   revoker_only: 'This workload may revoke and lock, and nothing else here.',
   drill_only: 'This workload may start drills, and nothing else here. Use POST drills.',
 } as const satisfies Readonly<Record<AdminProblem, Text>> & Texts;
+
+export const ADMIN = {
+  texts: ADMIN_TEXTS,
+  problems: ADMIN_PROBLEMS,
+  codes: {
+    query_malformed: 'bad_request',
+    workload_may_not_approve: 'forbidden',
+    second_admin_is_none: 'forbidden',
+    second_admin_not_confirmed: 'forbidden',
+    no_role: 'forbidden',
+    auditor_may_not_act: 'forbidden',
+    revoker_only: 'forbidden',
+    drill_only: 'forbidden',
+  },
+} as const satisfies Catalogue<typeof ADMIN_TEXTS>;
 
 type DelegationReason = Exclude<keyof typeof DELEGATION_PROBLEMS, Own>;
 export type DelegationRejection = RejectionOf<typeof DELEGATION_TEXTS>;
@@ -226,6 +282,8 @@ export const DELEGATION_TEXTS = {
   time_over: 'Its time was over before it was opened. Ask for a longer time, or try again.',
 } as const satisfies Readonly<Record<DelegationReason, Text>>;
 
+export const DELEGATION = { texts: DELEGATION_TEXTS, problems: DELEGATION_PROBLEMS };
+
 export type StepUpRejection = RejectionOf<typeof STEP_UP_TEXTS>;
 
 export const STEP_UP_TEXTS = {
@@ -252,3 +310,15 @@ export const STEP_UP_TEXTS = {
     readonly now: number;
   }) => unprovenMessage(unproven, { ...at, purpose: 'step-up' }),
 } as const satisfies Texts;
+
+export const STEP_UP = {
+  texts: STEP_UP_TEXTS,
+  problems: STEP_UP_PROBLEMS,
+  codes: {
+    not_pending: 'sign_in_expired',
+    session_over: 'sign_in_expired',
+    other_account: 'sign_in_refused',
+    groups_changed: 'sign_in_refused',
+    fresh_sign_in_needed: 'sign_in_refused',
+  },
+} as const satisfies Catalogue<typeof STEP_UP_TEXTS>;

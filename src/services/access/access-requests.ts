@@ -8,6 +8,7 @@ import type { Account } from '../../core/identity/identity.ts';
 import type { RecentRequest } from '../../core/audit/recent-request.ts';
 import type { Actor, RequestContext } from '../../http/request-context.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
+import type { Judgement } from './rejections.ts';
 
 /** Who asks or decides, with the request that the audit event is about. The session of the actor is no delegated one. */
 export interface AccessCaller {
@@ -47,7 +48,7 @@ export interface EndedGrant {
 /** What a user may do with a request, as it is and as they are: `may` of the API for programs. */
 export type AccessAction = 'approve' | 'deny' | 'end' | 'withdraw';
 
-/** Each method throws `ProblemError` for what it rejects (rejections.ts). */
+/** What each method rejects is a reason (core/api/rejections.ts). */
 export interface AccessRequests {
   roles(caller: AccessCaller): readonly OfferedRole[];
   /** Requests of the caller's account. */
@@ -59,11 +60,11 @@ export interface AccessRequests {
    */
   queue(caller: AccessCaller, page: { readonly cursor?: string; readonly limit: number }): Promise<AccessPage>;
   /** One that the caller may see: its user, an approver of its role, an admin, an auditor. */
-  find(caller: AccessCaller, id: string): Promise<AccessRequest>;
+  find(caller: AccessCaller, id: string): Promise<Judgement<AccessRequest>>;
   /** What the caller may do with it, but for a fresh sign-in, which the methods ask for. Throws nothing. */
   may(caller: AccessCaller, request: AccessRequest): readonly AccessAction[];
   /** For those who may decide about it, admins and auditors. */
-  background(caller: AccessCaller, request: AccessRequest): Promise<RequesterBackground>;
+  background(caller: AccessCaller, request: AccessRequest): Promise<Judgement<RequesterBackground>>;
   /** @param order.session which of the caller's own sessions gets it; absent: the caller's */
   request(
     caller: AccessCaller,
@@ -73,11 +74,11 @@ export interface AccessRequests {
       readonly reason: string;
       readonly session?: string;
     },
-  ): Promise<AccessRequest>;
-  approve(caller: AccessCaller, id: string, reason?: string): Promise<AccessRequest>;
-  deny(caller: AccessCaller, id: string, reason?: string): Promise<AccessRequest>;
+  ): Promise<Judgement<AccessRequest>>;
+  approve(caller: AccessCaller, id: string, reason?: string): Promise<Judgement<AccessRequest>>;
+  deny(caller: AccessCaller, id: string, reason?: string): Promise<Judgement<AccessRequest>>;
   /** Withdraws an open request of one's own, or ends a grant: its user, an approver of its role, or an admin. */
-  end(caller: AccessCaller, id: string, reason?: string): Promise<EndedGrant>;
+  end(caller: AccessCaller, id: string, reason?: string): Promise<Judgement<EndedGrant>>;
   /** All requests, for admins and auditors; newest first. */
   history(
     caller: AccessCaller,
@@ -88,5 +89,5 @@ export interface AccessRequests {
       readonly cursor?: string;
       readonly limit: number;
     },
-  ): Promise<AccessPage>;
+  ): Promise<Judgement<AccessPage>>;
 }

@@ -25,7 +25,7 @@ export type {
 } from './access-requests.ts';
 export { accessRequestView, type AccessRequestView } from './access-view.ts';
 export type { AccessDeps } from './dependencies.ts';
-export { assertOwnSession } from './users.ts';
+export { judgeSession } from './users.ts';
 export { createWaiters } from './waiters.ts';
 
 export interface Access {

@@ -11,8 +11,6 @@ import {
 } from '../../core/access/request.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import type { Identity } from '../../core/identity/identity.ts';
-import { appErrorOf } from '../../http/error-status.ts';
-import { ProblemError } from '../../http/problem.ts';
 import { record, type AuditedAct } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
@@ -202,17 +200,14 @@ export function auditEnded(
   deps.countGrant?.(request.terms.name, 'ended');
 }
 
-/** Audits what was rejected. @param about the request or the role that it was about, as far as it is known */
-export function auditRefused(deps: AccessDeps, caller: AccessCaller, thrown: unknown, about: AuditFacts): void {
-  const { error, status } = appErrorOf(thrown);
-  const code = error instanceof ProblemError ? error.status : status;
-  record(deps, caller.context, {
-    event: 'access-refused',
-    path: caller.path,
-    code,
-    ...callerOf(caller),
-    reason: error.reason,
-    details: about,
-  });
+/** Audits what was rejected, or has failed. @param about the request or the role that it was about, as far as it is known */
+export function auditRefused(
+  deps: AccessDeps,
+  caller: AccessCaller,
+  what: { readonly code: number; readonly reason: string },
+  about: AuditFacts,
+): void {
+  const { context, path } = caller;
+  record(deps, context, { event: 'access-refused', path, ...what, ...callerOf(caller), details: about });
   deps.countRequest?.(about.role ?? '', 'refused');
 }

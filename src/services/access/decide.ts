@@ -4,6 +4,7 @@ import type { AccessCaller } from './access-requests.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { approvalsOf, type AccessDecision, type AccessRequest } from '../../core/access/request.ts';
 import { mayRequest } from '../../core/access/role.ts';
+import { ok } from '../../core/result.ts';
 import type { AccessWrite, AccessWriteRejection, StoredRequest } from '../../store/store.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { auditApproved, auditDenied } from './audit-events.ts';
@@ -11,7 +12,8 @@ import { auditGrantBegin } from './grant-begin.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { judgeDecider, judgeFirstApproval, judgeOpen, type Judged } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
-import { accessProblem, ofWrite, passed } from './rejections.ts';
+import { cleanReason } from './reason.ts';
+import { rejected, unwritten, type Judgement } from './rejections.ts';
 import { judgeFreshness, recheckedUser } from './users.ts';
 
 /** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */
@@ -23,40 +25,50 @@ interface Decision {
   readonly reason: string;
 }
 
-/**
- * Decides about a request. The last approval that is needed begins the grant, in the same write.
- * @throws ProblemError
- */
+/** Decides about a request. The last approval that is needed begins the grant, in the same write. */
 export async function decide(
   deps: AccessDeps,
   caller: AccessCaller,
   found: StoredRequest,
-  decision: Decision,
-): Promise<AccessRequest> {
+  { approved, reason: given }: Decision,
+): Promise<Judgement<AccessRequest>> {
   const { request } = found;
-  passed(judgeOpen(request, nowSeconds(deps)));
-  if (request.account === caller.actor.account) throw accessProblem({ reason: 'own_request', isSameAccount: true });
-  const decider = passed(await recheckedUser(deps, caller));
-  passed(judgeFreshness(deps, decider, deps.config.access.freshness, 'approval'));
+  const cleaned = cleanReason(given);
+  if (!cleaned.ok) return cleaned;
+  const decision = { approved, reason: cleaned.value };
+  const open = judgeOpen(request, nowSeconds(deps));
+  if (!open.ok) return open;
+  if (request.account === caller.actor.account) return rejected({ reason: 'own_request', isSameAccount: true });
+  const decider = await recheckedUser(deps, caller);
+  if (!decider.ok) return decider;
+  const fresh = judgeFreshness(deps, decider.value, deps.config.access.freshness, 'approval');
+  if (!fresh.ok) return fresh;
   const requester = await requesterOf(deps, request, decision);
+  if (!requester.ok) return requester;
+  const parties = { decider: decider.value, requester: requester.value };
   let stored: StoredRequest | undefined = found;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    if (stored === undefined) throw accessProblem({ reason: 'request_not_found' });
-    passed(judgeOpen(stored.request, nowSeconds(deps)));
-    const judged = passed(judgeDecider(deps, stored.request, { decider, requester }));
-    const written = await (decision.approved
-      ? approve(deps, stored, { caller, judged, decider, requester, reason: decision.reason })
-      : deny(deps, stored, { caller, decider, reason: decision.reason }));
+    if (stored === undefined) return rejected({ reason: 'request_not_found' });
+    const stillOpen = judgeOpen(stored.request, nowSeconds(deps));
+    if (!stillOpen.ok) return stillOpen;
+    const judged = judgeDecider(deps, stored.request, parties);
+    if (!judged.ok) return judged;
+    const { role } = judged.value;
+    const tried = await (approved
+      ? approve(deps, stored, { caller, role, ...parties, reason: decision.reason })
+      : deny(deps, stored, { caller, decider: parties.decider, reason: decision.reason }));
+    if (!tried.ok) return tried;
+    const written = tried.value;
     if (written.ok) {
       auditLapses(deps, stored.request, written.stored.request);
-      await audit(deps, caller, written.stored.request, { ...decision, needed: judged.role.approval.count });
-      return written.stored.request;
+      await audit(deps, caller, written.stored.request, { ...decision, needed: role.approval.count });
+      return ok(written.stored.request);
     }
-    if (!AGAIN.has(written.reason)) throw accessProblem(ofWrite(written.reason));
+    if (!AGAIN.has(written.reason)) return unwritten(written.reason);
     // Another decision was written first, or an approver has been revoked: judged again, by what is stored now.
     stored = await deps.store.access.find(request.id);
   }
-  throw accessProblem({ reason: 'request_busy', others: 'decide' });
+  return rejected({ reason: 'request_busy', others: 'decide' });
 }
 
 /**
@@ -67,13 +79,11 @@ async function requesterOf(
   deps: AccessDeps,
   { session, account }: AccessRequest,
   { approved }: Decision,
-): Promise<SessionRecord> {
+): Promise<Judgement<SessionRecord>> {
   const record = await (approved ? recheckedRecord(deps.recheck, session) : deps.store.sessions.read(session));
-  if (record?.account !== account || record.delegation !== undefined) throw accessProblem({ reason: 'requester_gone' });
-  if (approved && !isConfirmed(deps, record)) {
-    throw accessProblem({ reason: 'requester_signs_in_again', because: 'unconfirmed' });
-  }
-  return record;
+  if (record?.account !== account || record.delegation !== undefined) return rejected({ reason: 'requester_gone' });
+  if (!approved || isConfirmed(deps, record)) return ok(record);
+  return rejected({ reason: 'requester_signs_in_again', because: 'unconfirmed' });
 }
 
 const decisionOf = ({ record }: KnownUser, at: number, { approved, reason }: Decision): AccessDecision => ({
@@ -89,23 +99,24 @@ async function approve(
   stored: StoredRequest,
   {
     caller,
-    judged: { role },
+    role,
     decider,
     requester,
     reason,
   }: {
     readonly caller: AccessCaller;
-    readonly judged: Judged;
+    readonly role: Judged['role'];
     readonly decider: KnownUser;
     readonly requester: SessionRecord;
     readonly reason: string;
   },
-): Promise<AccessWrite> {
+): Promise<Judgement<AccessWrite>> {
   const request = await withLapses(deps, stored.request, { asksProvider: true });
   const approvals = approvalsOf(request);
-  passed(judgeFirstApproval(approvals, decider));
+  const first = judgeFirstApproval(approvals, decider);
+  if (!first.ok) return first;
   if (!mayRequest(role, requester.identity) || request.seconds > role.longest) {
-    throw accessProblem({ reason: 'requester_not_eligible' });
+    return rejected({ reason: 'requester_not_eligible' });
   }
   const { knownAs, record } = decider;
   const decision = {
@@ -116,19 +127,24 @@ async function approve(
   // After everything was read: the approver who decides may have been revoked while a provider was asked.
   caller.actor.assertValid();
   const decided = { ...request, decisions: [...request.decisions, decision] };
-  if (approvals.length + 1 < role.approval.count) return deps.store.access.change(stored, decided);
-  return deps.store.access.begin(stored, { ...decided, state: 'granted' }, request.seconds);
+  const { access } = deps.store;
+  return ok(
+    await (approvals.length + 1 < role.approval.count
+      ? access.change(stored, decided)
+      : access.begin(stored, { ...decided, state: 'granted' }, request.seconds)),
+  );
 }
 
-function deny(
+async function deny(
   deps: AccessDeps,
   stored: StoredRequest,
   { caller, decider, reason }: { readonly caller: AccessCaller; readonly decider: KnownUser; readonly reason: string },
-): Promise<AccessWrite> {
+): Promise<Judgement<AccessWrite>> {
   const { request } = stored;
   caller.actor.assertValid();
   const decision = decisionOf(decider, nowSeconds(deps), { approved: false, reason });
-  return deps.store.access.change(stored, { ...request, state: 'denied', decisions: [...request.decisions, decision] });
+  const denied = { ...request, state: 'denied', decisions: [...request.decisions, decision] } as const;
+  return ok(await deps.store.access.change(stored, denied));
 }
 
 async function audit(

@@ -10,7 +10,9 @@
 import { randomUUID } from 'node:crypto';
 import type { RevocationResults } from '../admin/admin.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import type { AccessRequest, GrantPeriod } from '../../core/access/request.ts';
+import { problemFor } from '../../http/problem.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
 import { auditEnded, type GrantEnd } from './audit-events.ts';
 import { auditIfFound } from './grant-begin.ts';
@@ -132,7 +134,7 @@ async function revoke(
 ): Promise<RevocationResult> {
   const { ending, by, reason, context, path } = end;
   const requestId = grant?.revocation ?? randomUUID();
-  const forget = results.expect(requestId, {
+  const expected = results.expect(requestId, {
     context,
     path,
     reason: reason === '' ? ending : reason,
@@ -142,6 +144,7 @@ async function revoke(
     receipt: true,
     fingerprint: requestId,
   });
+  if (!expected.ok) throw problemFor(ADMIN, expected.reason);
   try {
     // It casts no doubt on who the user is, and their session goes on.
     const order = { target: { kind: 'grant', grant: id, session }, requestId, asksFreshSignIn: false } as const;
@@ -149,7 +152,7 @@ async function revoke(
     await results.keep(result);
     return result;
   } catch (thrown) {
-    forget();
+    expected.value();
     throw thrown;
   }
 }

@@ -19,7 +19,7 @@ import { isApprover } from './judge.ts';
 /**
  * Returns a request with each approval that counts no longer marked so; the same object where all count.
  * @param asksProvider whether the provider of each giver is asked as well
- * @throws ProblemError `provider_unavailable`
+ * @throws AppError `provider_unavailable`
  */
 export async function withLapses(
   deps: AccessDeps,

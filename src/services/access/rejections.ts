@@ -1,8 +1,6 @@
 /** What decisions return, and why the store wrote nothing. */
-import { ACCESS_PROBLEMS } from '../../core/api/access-problems.ts';
-import { ACCESS_TEXTS, type AccessRejection } from '../../core/api/rejections.ts';
+import type { AccessRejection } from '../../core/api/rejections.ts';
 import { no, type Result } from '../../core/result.ts';
-import { problemFor, type ProblemError } from '../../http/problem.ts';
 import type { AccessWriteRejection } from '../../store/store.ts';
 
 /** What a decision returns. */
@@ -11,20 +9,10 @@ export type Judgement<T> = Result<T, AccessRejection>;
 export const rejected = (rejection: AccessRejection): { readonly ok: false; readonly reason: AccessRejection } =>
   no(rejection);
 
-/** Returns a rejection as the problem that its caller is told. */
-export const accessProblem = (rejection: AccessRejection): ProblemError =>
-  problemFor(ACCESS_PROBLEMS, ACCESS_TEXTS, rejection, {
-    maxAgeSeconds: rejection.reason === 'fresh_sign_in_needed' ? rejection.withinSeconds : undefined,
-  });
-
-/** Returns what was decided. @throws ProblemError where it is a rejection */
-export function passed<T>(judgement: Judgement<T>): T {
-  if (judgement.ok) return judgement.value;
-  throw accessProblem(judgement.reason);
-}
-
 /** Returns why the store wrote nothing, for users. */
-export function ofWrite(reason: AccessWriteRejection): AccessRejection {
+export const unwritten = (reason: AccessWriteRejection) => rejected(ofWrite(reason));
+
+function ofWrite(reason: AccessWriteRejection): AccessRejection {
   switch (reason) {
     case 'request_unknown':
       return { reason: 'request_not_found' };

@@ -1,6 +1,6 @@
 /** The service: what users, approvers and admins do with access requests. */
 import { randomBytes } from 'node:crypto';
-import { assertFresh } from '../admin/admin.ts';
+import { judgeAdminFreshness, judgeFreshness as judgeSignIn } from '../admin/admin.ts';
 import type {
   AccessAction,
   AccessCaller,
@@ -10,7 +10,10 @@ import type {
   RequesterBackground,
 } from './access-requests.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
+import { ACCESS_PROBLEMS } from '../../core/api/access-problems.ts';
+import { appErrorOf } from '../../http/error-status.ts';
 import { auditedError } from '../../http/problem.ts';
+import { ok } from '../../core/result.ts';
 import { approvalsOf, isOpen, OPEN_SECONDS, type AccessRequest } from '../../core/access/request.ts';
 import { termsOf, type AccessRole } from '../../core/access/role.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
@@ -23,8 +26,8 @@ import type { AccessDeps, KnownUser } from './dependencies.ts';
 import type { EndGrant } from './end-grant.ts';
 import { isApprover, mayAskFor, maySee, roleFor, roleNamed } from './judge.ts';
 import { cleanReason, judgeReason } from './reason.ts';
-import { accessProblem, ofWrite, passed } from './rejections.ts';
-import { assertCanAct, freshness, judgeFreshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
+import { rejected, unwritten, type Judgement } from './rejections.ts';
+import { assertCanAct, judgeFreshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
 import { defined } from '../../core/defined.ts';
 
 /** Requests of one page that is read from the store, where all of them are needed. */
@@ -35,7 +38,7 @@ const FORMER = 10;
 /** Attempts at a change while others change the same request: a few approvers at once, each of whom succeeds once. */
 const ATTEMPTS = 8;
 
-const notFound = () => accessProblem({ reason: 'request_not_found' });
+const notFound = () => rejected({ reason: 'request_not_found' });
 
 /** 128 bits, as those of sessions. Never with a dash in front, which a command line takes for an option. */
 function newRequestId(): string {
@@ -45,24 +48,37 @@ function newRequestId(): string {
 
 export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): AccessRequests {
   /** Runs an act of a caller, and audits what it rejects. @param run is given a function that says what it is about */
-  async function act<T>(caller: AccessCaller, run: (about: (facts: AuditFacts) => void) => Promise<T>): Promise<T> {
+  async function act<T>(
+    caller: AccessCaller,
+    run: (about: (facts: AuditFacts) => void) => Promise<Judgement<T>>,
+  ): Promise<Judgement<T>> {
     let about: AuditFacts = {};
     try {
       assertCanAct(deps, caller);
-      return await run((facts) => (about = facts));
+      const done = await run((facts) => (about = facts));
+      if (done.ok) return done;
+      const { reason } = done.reason;
+      auditRefused(deps, caller, { code: ACCESS_PROBLEMS[reason].status, reason }, about);
+      return rejected({ ...done.reason, audited: true });
     } catch (thrown) {
-      auditRefused(deps, caller, thrown, about);
+      const { error, status } = appErrorOf(thrown);
+      auditRefused(deps, caller, { code: status, reason: error.reason }, about);
       throw auditedError(thrown);
     }
   }
-  const actOn = <T>(caller: AccessCaller, id: string, run: (found: StoredRequest) => Promise<T>): Promise<T> =>
+  const actOn = <T>(
+    caller: AccessCaller,
+    id: string,
+    run: (found: StoredRequest) => Promise<Judgement<T>>,
+  ): Promise<Judgement<T>> =>
     act(caller, async (about) => {
       const found = await visible(deps, caller, id);
+      if (!found.ok) return found;
       // Only now: an id that someone made up is not audited as one of ours.
-      about({ 'grant-id': id, role: found.request.terms.name });
+      about({ 'grant-id': id, role: found.value.request.terms.name });
       // The user who decides or ends may have been revoked while it was read.
       caller.actor.assertValid();
-      return run(found);
+      return run(found.value);
     });
   return {
     roles: ({ actor }) =>
@@ -73,7 +89,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
       return pageOf(await deps.store.access.list({ ...page, account: actor.account }));
     },
     queue: (caller, page) => queueOf(deps, caller, page),
-    find: (caller, id) => actOn(caller, id, async ({ request }) => request),
+    find: (caller, id) => actOn(caller, id, async ({ request }) => ok(request)),
     may: (caller, request) => actionsOf(deps, caller, request),
     background: (caller, request) => backgroundOf(deps, caller, request),
     request: (caller, order) =>
@@ -83,15 +99,10 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
         return ask(deps, caller, order);
       }),
     approve: (caller, id, reason = '') =>
-      actOn(caller, id, (found) =>
-        decide(deps, caller, found, { approved: true, reason: passed(cleanReason(reason)) }),
-      ),
+      actOn(caller, id, (found) => decide(deps, caller, found, { approved: true, reason })),
     deny: (caller, id, reason = '') =>
-      actOn(caller, id, (found) =>
-        decide(deps, caller, found, { approved: false, reason: passed(cleanReason(reason)) }),
-      ),
-    end: (caller, id, reason = '') =>
-      actOn(caller, id, (found) => end(deps, endGrant, { caller, found, reason: passed(cleanReason(reason)) })),
+      actOn(caller, id, (found) => decide(deps, caller, found, { approved: false, reason })),
+    end: (caller, id, reason = '') => actOn(caller, id, (found) => end(deps, endGrant, { caller, found, reason })),
     async history({ actor }, { account, role, state, ...page }) {
       const query = {
         ...page,
@@ -99,8 +110,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
         where: ({ terms, ...request }: AccessRequest) =>
           (role === undefined || terms.name === role) && (state === undefined || request.state === state),
       };
-      if (!seesAll(deps, { actor })) throw notFound();
-      return pageOf(await deps.store.access.list(query));
+      return seesAll(deps, { actor }) ? ok(pageOf(await deps.store.access.list(query))) : notFound();
     },
   };
 }
@@ -121,17 +131,16 @@ function needsFreshSignIn(
   proof: AccessCaller['actor']['proof'],
   { freshness: withinSeconds }: AccessRole,
 ): boolean {
-  return withinSeconds !== undefined && freshness(deps, proof, withinSeconds) !== 'fresh';
+  return withinSeconds !== undefined && !judgeSignIn(deps, proof, withinSeconds).ok;
 }
 
-/** @throws ProblemError `request_not_found`, also for one that the caller may not see */
-async function visible(deps: AccessDeps, { actor }: AccessCaller, id: string): Promise<StoredRequest> {
+/** Rejects with `request_not_found` one that the caller may not see, too. */
+async function visible(deps: AccessDeps, { actor }: AccessCaller, id: string): Promise<Judgement<StoredRequest>> {
   const stored = /^[A-Za-z0-9_-]{1,64}$/.test(id) ? await deps.store.access.find(id) : undefined;
-  if (stored === undefined) throw notFound();
+  if (stored === undefined) return notFound();
   const { account, identity } = actor;
   const seen = { account, identity, seesAll: seesAll(deps, { actor }) || mayRevoke(deps, { actor }) };
-  if (!maySee(deps, stored.request, seen)) throw notFound();
-  return stored;
+  return maySee(deps, stored.request, seen) ? ok(stored) : notFound();
 }
 
 /** Reads every page of a query. */
@@ -219,16 +228,16 @@ async function backgroundOf(
   deps: AccessDeps,
   caller: AccessCaller,
   request: AccessRequest,
-): Promise<RequesterBackground> {
+): Promise<Judgement<RequesterBackground>> {
   const { account, identity } = caller.actor;
   if (!seesAll(deps, caller) && (request.account === account || !isApprover(deps, request, identity))) {
-    throw notFound();
+    return notFound();
   }
   const [recent, former] = await Promise.all([
     deps.store.recent.read(request.session),
     deps.store.access.list({ account: request.account, where: ({ id }) => id !== request.id, limit: FORMER }),
   ]);
-  return { recent: recent.slice(0, RECENT), former: former.requests.map((stored) => stored.request) };
+  return ok({ recent: recent.slice(0, RECENT), former: former.requests.map((stored) => stored.request) });
 }
 
 interface Order {
@@ -238,44 +247,57 @@ interface Order {
   readonly session?: string;
 }
 
-async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promise<AccessRequest> {
+async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promise<Judgement<AccessRequest>> {
   // First by what is known already: an attacker who may ask for nothing must not make us ask the provider.
-  const { reason: pattern } = passed(roleFor(deps, order, caller.actor.identity));
-  const reason = passed(cleanReason(order.reason));
-  passed(judgeReason(reason, pattern));
-  const requester = passed(await recheckedUser(deps, caller));
-  const { session = requester.record.id } = order;
-  const holder = session === requester.record.id ? requester : passed(await recheckedUser(deps, caller, session));
-  const role = passed(roleFor(deps, order, holder.identity));
+  const offered = roleFor(deps, order, caller.actor.identity);
+  if (!offered.ok) return offered;
+  const cleaned = cleanReason(order.reason);
+  if (!cleaned.ok) return cleaned;
+  const reason = cleaned.value;
+  const matches = judgeReason(reason, offered.value.reason);
+  if (!matches.ok) return matches;
+  const requester = await recheckedUser(deps, caller);
+  if (!requester.ok) return requester;
+  const { session = requester.value.record.id } = order;
+  const holder = session === requester.value.record.id ? requester : await recheckedUser(deps, caller, session);
+  if (!holder.ok) return holder;
+  const found = roleFor(deps, order, holder.value.identity);
+  if (!found.ok) return found;
+  const role = found.value;
   // The proof is of the requester now; the session that gets it may have been open since the morning.
-  passed(judgeFreshness(deps, requester, role.freshness, 'request'));
-  await assertNotTwice(deps, role, holder);
-  const request = requestOf(deps, { role, order, reason, requester, holder, address: caller.context.address });
+  const fresh = judgeFreshness(deps, requester.value, role.freshness, 'request');
+  if (!fresh.ok) return fresh;
+  const once = await judgeOnce(deps, role, holder.value);
+  if (!once.ok) return once;
+  const { address } = caller.context;
+  const parties = { requester: requester.value, holder: holder.value };
+  const request = requestOf(deps, { role, order, reason, ...parties, address });
   caller.actor.assertValid();
   const atOnce = role.approval === 'none';
   const written = await deps.store.access.create(request, atOnce ? { grantSeconds: order.seconds } : {});
-  if (!written.ok) throw accessProblem(ofWrite(written.reason));
+  if (!written.ok) return unwritten(written.reason);
   const { request: stored } = written.stored;
   auditRequested(deps, caller, stored);
   deps.countRequest?.(role.name, 'requested');
   deps.notify?.({ kind: atOnce ? 'break-glass' : 'requested', request: stored, by: stored.username });
   if (atOnce) await auditGrantBegin(deps, stored, caller);
-  return stored;
+  return ok(stored);
 }
 
 /** One session needs a role once; a second request would only make the approvers' queue longer. */
-async function assertNotTwice(deps: AccessDeps, { name }: AccessRole, { record, account }: KnownUser): Promise<void> {
-  if (record.grants?.some(({ role }) => role === name) === true) {
-    throw accessProblem({ reason: 'role_active' });
-  }
+async function judgeOnce(
+  deps: AccessDeps,
+  { name }: AccessRole,
+  { record, account }: KnownUser,
+): Promise<Judgement<undefined>> {
+  if (record.grants?.some(({ role }) => role === name) === true) return rejected({ reason: 'role_active' });
   const now = nowSeconds(deps);
   const open = await all(deps, {
     account,
     open: true,
     where: (request) => request.session === record.id && request.terms.name === name && isOpen(request, now),
   });
-  if (open.length === 0) return;
-  throw accessProblem({ reason: 'role_open' });
+  return open.length === 0 ? ok(undefined) : rejected({ reason: 'role_open' });
 }
 
 function requestOf(
@@ -321,32 +343,39 @@ function requestOf(
 async function end(
   deps: AccessDeps,
   endGrant: EndGrant,
-  { caller, found, reason }: { readonly caller: AccessCaller; readonly found: StoredRequest; readonly reason: string },
-): Promise<EndedGrant> {
+  {
+    caller,
+    found,
+    reason: given,
+  }: { readonly caller: AccessCaller; readonly found: StoredRequest; readonly reason: string },
+): Promise<Judgement<EndedGrant>> {
+  const cleaned = cleanReason(given);
+  if (!cleaned.ok) return cleaned;
+  const reason = cleaned.value;
   const { request } = found;
   const { account, identity } = caller.actor;
   const own = request.account === account;
   switch (request.state) {
     case 'open':
       if (own) return withdraw(deps, caller, { found, reason });
-      throw accessProblem({ reason: 'request_open' });
+      return rejected({ reason: 'request_open' });
     case 'granted': {
       const ending = own ? 'user' : isApprover(deps, request, identity) ? 'approver' : 'admin';
       if (ending === 'admin') {
-        if (!mayRevoke(deps, caller)) throw accessProblem({ reason: 'may_not_end' });
-        assertFresh(deps, caller.actor);
+        if (!mayRevoke(deps, caller)) return rejected({ reason: 'may_not_end' });
+        const fresh = judgeAdminFreshness(deps, caller.actor);
+        if (!fresh.ok) return rejected({ ...fresh.reason, purpose: 'admin' });
       }
       const { context, path } = caller;
       const ended = await endGrant(request, { ending, by: identity.username, reason, context, path });
       // Without a receipt of its own: its session has ended, or another replica is about to write that it is over.
-      if (ended.result === undefined) throw accessProblem({ reason: 'grant_over', act: 'end' });
-      return ended;
+      return ended.result === undefined ? rejected({ reason: 'grant_over', act: 'end' }) : ok(ended);
     }
     case 'denied':
     case 'withdrawn':
     case 'expired':
     case 'ended':
-      throw accessProblem({ reason: 'grant_over', act: 'end' });
+      return rejected({ reason: 'grant_over', act: 'end' });
   }
 }
 
@@ -354,7 +383,7 @@ async function withdraw(
   deps: AccessDeps,
   caller: AccessCaller,
   { found, reason }: { readonly found: StoredRequest; readonly reason: string },
-): Promise<EndedGrant> {
+): Promise<Judgement<EndedGrant>> {
   let stored = found;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const written = await deps.store.access.change(stored, { ...stored.request, state: 'withdrawn' });
@@ -362,16 +391,14 @@ async function withdraw(
       auditDenied(deps, written.stored.request, { ending: 'withdrawn', reason, caller });
       deps.countRequest?.(stored.request.terms.name, 'withdrawn');
       deps.notify?.({ kind: 'withdrawn', request: written.stored.request, by: caller.actor.identity.username });
-      return { request: written.stored.request };
+      return ok({ request: written.stored.request });
     }
-    if (written.reason !== 'request_changed') throw accessProblem(ofWrite(written.reason));
+    if (written.reason !== 'request_changed') return unwritten(written.reason);
     const again = await deps.store.access.find(stored.request.id);
-    if (again === undefined) throw notFound();
+    if (again === undefined) return notFound();
     // An approval came first: what has begun is ended, by the same call again.
-    if (again.request.state !== 'open') {
-      throw accessProblem({ reason: 'request_busy', others: 'have_decided' });
-    }
+    if (again.request.state !== 'open') return rejected({ reason: 'request_busy', others: 'have_decided' });
     stored = again;
   }
-  throw accessProblem({ reason: 'request_busy', others: 'change' });
+  return rejected({ reason: 'request_busy', others: 'change' });
 }

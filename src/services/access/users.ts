@@ -5,16 +5,14 @@
  * delegated session, or a pipeline, and asks for more than it was given. So neither may, and where the provider does not
  * answer, no one may.
  */
-import { isConfirmed, recheckedRecord, roleOf, workloadRule } from '../admin/admin.ts';
+import { isConfirmed, judgeFreshness as judgeSignIn, recheckedRecord, roleOf, workloadRule } from '../admin/admin.ts';
 import type { AccessCaller } from './access-requests.ts';
-import { nowSeconds } from '../../contracts/clock.ts';
-import { freshnessOf, type Freshness } from '../../core/identity/freshness.ts';
 import { ok } from '../../core/result.ts';
 import { assertAuditable } from '../../http/audit-events.ts';
 import { fencedError } from '../../http/error-status.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import { passed, rejected, type Judgement } from './rejections.ts';
+import { rejected, type Judgement } from './rejections.ts';
 
 /** Asserts that something may be done now, and that the caller's credential is good still. */
 export function assertCanAct(deps: Pick<AccessDeps, 'audit' | 'guard'>, { actor }: AccessCaller): void {
@@ -33,15 +31,9 @@ export function judgeSession(
 }
 
 /**
- * Asserts that a session may ask and decide.
- * @throws ProblemError `workload`, `delegated_session`
- */
-export const assertOwnSession = (...given: Parameters<typeof judgeSession>): void => passed(judgeSession(...given));
-
-/**
  * Returns the user of a session of the caller's account after a re-check at the provider.
  * @param session absent: that of the caller
- * @throws ProblemError `provider_unavailable`
+ * @throws AppError `provider_unavailable`
  */
 export async function recheckedUser(
   deps: AccessDeps,
@@ -64,16 +56,6 @@ export async function recheckedUser(
   return ok({ record, account, identity, knownAs });
 }
 
-export function freshness(
-  { config, providers, ...deps }: Pick<AccessDeps, 'config' | 'providers' | 'clock'>,
-  { provider, authTime }: Pick<SessionRecord, 'provider' | 'authTime'>,
-  withinSeconds: number,
-): Freshness {
-  const provesFreshness = providers.get(provider)?.provesFreshness === true;
-  const { clockSkew } = config;
-  return freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
-}
-
 /** Whether a user has proven themselves recently enough. */
 export function judgeFreshness(
   deps: Pick<AccessDeps, 'config' | 'providers' | 'clock'>,
@@ -82,14 +64,8 @@ export function judgeFreshness(
   purpose: 'approval' | 'request',
 ): Judgement<undefined> {
   if (withinSeconds === undefined || withinSeconds === 'off') return ok(undefined);
-  switch (freshness(deps, record, withinSeconds)) {
-    case 'fresh':
-      return ok(undefined);
-    case 'unprovable':
-      return rejected({ reason: 'freshness_unprovable', provider: record.provider, purpose });
-    case 'stale':
-      return rejected({ reason: 'fresh_sign_in_needed', withinSeconds });
-  }
+  const judged = judgeSignIn(deps, record, withinSeconds);
+  return judged.ok ? judged : rejected({ ...judged.reason, purpose });
 }
 
 /** Whether the caller is an admin or an auditor, who sees all requests. */

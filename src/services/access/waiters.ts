@@ -3,9 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessCaller } from './access-requests.ts';
 import { ConcurrencyLimit } from '../../core/concurrency-limit.ts';
 import { approvalsOf, type AccessRequest } from '../../core/access/request.ts';
+import { ok } from '../../core/result.ts';
 import { tooMany } from '../../http/call-limits.ts';
 import type { AccessDeps } from './dependencies.ts';
-import { accessProblem } from './rejections.ts';
+import { rejected, type Judgement } from './rejections.ts';
 
 /** How often the store is asked for each caller who waits. */
 const POLL_MS = 1000;
@@ -25,7 +26,7 @@ export interface Waiters {
     caller: AccessCaller,
     before: AccessRequest,
     until: { readonly seconds: number; readonly gone: AbortSignal },
-  ): Promise<AccessRequest>;
+  ): Promise<Judgement<AccessRequest>>;
 }
 
 export function createWaiters({
@@ -57,7 +58,7 @@ async function changed(
   store: AccessDeps['store'],
   before: AccessRequest,
   { seconds, signal }: { readonly seconds: number; readonly signal: AbortSignal },
-): Promise<AccessRequest> {
+): Promise<Judgement<AccessRequest>> {
   const until = performance.now() + seconds * 1000;
   let request = before;
   while (!signal.aborted && performance.now() < until) {
@@ -65,9 +66,9 @@ async function changed(
       () => undefined,
     );
     const found = await store.access.find(before.id);
-    if (found === undefined) throw accessProblem({ reason: 'request_not_found' });
+    if (found === undefined) return rejected({ reason: 'request_not_found' });
     ({ request } = found);
     if (versionOf(request) !== versionOf(before)) break;
   }
-  return request;
+  return ok(request);
 }

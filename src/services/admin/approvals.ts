@@ -7,13 +7,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import { ADMIN_TEXTS, rejectionError } from '../../core/api/rejections.ts';
 import type { Account } from '../../core/identity/identity.ts';
-import { type AdminDeps } from './dependencies.ts';
+import { no, ok } from '../../core/result.ts';
+import type { AdminDeps, AdminResult } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { isConfirmed, recheckedRecord } from './confirmed-user.ts';
-import { AdminError } from './problem.ts';
 import { record } from '../../http/audit-events.ts';
 import { targetName } from '../../core/credential/revocation.ts';
 import type { RevocationPlan } from './revocation-request.ts';
@@ -86,10 +85,14 @@ async function needsSecondAdmin(deps: AdminDeps, { target, lock }: RevocationPla
   return lock && target.kind === 'account' && mayBeAdmin(deps, target.account);
 }
 
-async function requestApproval(deps: AdminDeps, context: RequestContext, ask: ApprovalRequest): Promise<never> {
+async function requestApproval(
+  deps: AdminDeps,
+  context: RequestContext,
+  ask: ApprovalRequest,
+): Promise<AdminResult<never>> {
   const { actor, plan, reason, path } = ask;
   // An admin who can start a pipeline has it ask, and then approves alone what takes two humans.
-  if (workloadRule(actor.account, deps.config) !== undefined) throw workloadMayNot('ask');
+  if (workloadRule(actor.account, deps.config) !== undefined) return workloadMayNot('ask');
   const approval = randomBytes(16).toString('base64url');
   const expiresAt = rfc3339(nowSeconds(deps) + TTL_SECONDS);
   const deed = describePlan(plan);
@@ -102,11 +105,12 @@ async function requestApproval(deps: AdminDeps, context: RequestContext, ask: Ap
   const details = { target: targetName(plan.target), lock: String(plan.lock), approval };
   record(deps, context, { event: 'approval-asked', path, code: 409, reason, details });
   const members = { approval, expiresAt };
-  throw new AdminError({ reason: 'second_admin_needed', ...members, deed }, { members, audited: true });
+  return no({ reason: 'second_admin_needed', ...members, deed, members, audited: true });
 }
 
-const workloadMayNot = (act: 'ask' | 'approve') =>
-  rejectionError('forbidden', ADMIN_TEXTS, { reason: 'workload_may_not_approve', act });
+const workloadMayNot = (act: 'ask' | 'approve'): AdminResult<never> => no({ reason: 'workload_may_not_approve', act });
+
+const notGood: AdminResult<never> = no({ reason: 'approval_not_good' });
 
 /**
  * Returns whether this same request of this admin was written before, and its response was lost on the way back from the
@@ -126,30 +130,28 @@ async function wasWritten(
 /**
  * Verifies an approval without consuming it. The local revocation guard rejects the target before anything is
  * written, so an invalid approval must be rejected before that.
- * @throws AdminError `approval_not_good`, `same_admin`, `provider_unavailable`, AppError `forbidden`
+ * @throws AppError `provider_unavailable`
  */
-async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<Consent> {
+async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: string): Promise<AdminResult<Consent>> {
   // An attacker with a pipeline starts two of its workloads, so that each approves what the other asks for.
-  if (workloadRule(ask.actor.account, deps.config) !== undefined) throw workloadMayNot('approve');
+  if (workloadRule(ask.actor.account, deps.config) !== undefined) return workloadMayNot('approve');
   const found = await deps.store.artefacts.find('Approval', approval);
-  if (found === undefined && (await wasWritten(deps, ask))) return { approval };
+  if (found === undefined && (await wasWritten(deps, ask))) return ok({ approval });
   const asked = payloadSchema.safeParse(found);
-  if (!asked.success || asked.data.deed !== describePlan(ask.plan))
-    throw new AdminError({ reason: 'approval_not_good' });
+  if (!asked.success || asked.data.deed !== describePlan(ask.plan)) return notGood;
   // Compared by account, not by session: an attacker who has stolen one session of an admin can open another.
-  if (asked.data.account === ask.actor.account) throw new AdminError({ reason: 'same_admin' });
+  if (asked.data.account === ask.actor.account) return no({ reason: 'same_admin' });
   const { username, account, session } = asked.data;
   // An attacker with an admin's laptop asks, and the admin or their session is revoked, or locked, for that: then no one has
   // asked. An admin who is dismissed asks first, and their provider has disabled them since: so it is asked now, as what their
   // session says is as old as its last refresh. Where it does not answer, no second half counts: who must end everything then
   // has the server's own shell.
   const first = session === undefined ? undefined : await recheckedRecord(deps.recheckUser, session);
-  if (first?.account !== account || roleOf(first, deps.config) !== 'admin')
-    throw new AdminError({ reason: 'approval_not_good' });
+  if (first?.account !== account || roleOf(first, deps.config) !== 'admin') return notGood;
   // Where their provider cannot be asked again, their sign-in is its last word. A long while after it they may have left.
-  if (!isConfirmed(deps, first)) throw new AdminError({ reason: 'approval_not_good' });
-  await assertSecondAdmin(deps, ask.actor);
-  return { approval, first: { username, account } };
+  if (!isConfirmed(deps, first)) return notGood;
+  const second = await judgeSecondAdmin(deps, ask.actor);
+  return second.ok ? ok({ approval, first: { username, account } }) : second;
 }
 
 /**
@@ -157,29 +159,27 @@ async function verifyApproval(deps: AdminDeps, ask: ApprovalRequest, approval: s
  *
  * The first admin is there still, and the second one is who was dismissed: their token says what it said when it was
  * issued.
- * @throws AppError `forbidden`, or that the credential is not valid any more; AdminError `provider_unavailable`
+ * @throws AppError that the credential is not valid any more, or `provider_unavailable`
  */
-async function assertSecondAdmin(deps: AdminDeps, actor: Actor): Promise<void> {
+async function judgeSecondAdmin(deps: AdminDeps, actor: Actor): Promise<AdminResult<undefined>> {
   const second = await recheckedRecord(deps.recheckUser, actor.session);
   actor.assertValid();
   if (second?.account !== actor.account || roleOf(second, deps.config) !== 'admin') {
-    throw rejectionError('forbidden', ADMIN_TEXTS, { reason: 'second_admin_is_none' });
+    return no({ reason: 'second_admin_is_none' });
   }
-  if (isConfirmed(deps, second)) return;
-  throw rejectionError('forbidden', ADMIN_TEXTS, { reason: 'second_admin_not_confirmed' });
+  return isConfirmed(deps, second) ? ok(undefined) : no({ reason: 'second_admin_not_confirmed' });
 }
 
 /**
  * Checks before a revocation whether it takes a second admin, and who the first one was.
  * @returns the consent of two admins; undefined where one admin is enough
- * @throws AdminError `second_admin_needed` with `approval` and `expiresAt`, `approval_not_good`, `same_admin`
  */
 export async function requireSecondAdmin(
   deps: AdminDeps,
   context: RequestContext,
   ask: ApprovalRequest,
-): Promise<Consent | undefined> {
-  if (!(await needsSecondAdmin(deps, ask.plan))) return undefined;
+): Promise<AdminResult<Consent | undefined>> {
+  if (!(await needsSecondAdmin(deps, ask.plan))) return ok(undefined);
   if (ask.approval === undefined) return requestApproval(deps, context, ask);
   return verifyApproval(deps, ask, ask.approval);
 }

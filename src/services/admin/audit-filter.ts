@@ -1,29 +1,26 @@
 /** The filters of the audit log: of the live view, and of searches in what was written before. */
 import { momentOf } from '../../core/audit/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
-import { AppError } from '../../core/errors.ts';
-import type { AdminConfig } from './dependencies.ts';
+import { ok } from '../../core/result.ts';
+import type { AdminConfig, AdminResult } from './dependencies.ts';
 import type { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from '../../core/api/audit.ts';
-import { parseQuery } from './session-query.ts';
+import { malformed, parseQuery } from './session-query.ts';
 import { defined } from '../../core/defined.ts';
 
-const malformed = (message: string): AppError => new AppError('bad_request', message, { reason: 'query_malformed' });
-
-/**
- * Parses the filter of a query.
- * @throws AppError `bad_request` that names the field
- */
+/** Parses the filter of a query. What is rejected names the field. */
 export function auditFilter(
   config: Pick<AdminConfig, 'clusters'>,
   query: object,
   schema: typeof auditQuerySchema | typeof auditEventsQuerySchema | typeof auditExportQuerySchema,
-): Readonly<Record<string, string>> {
+): AdminResult<Readonly<Record<string, string>>> {
+  const parsed = parseQuery<typeof schema>(schema, query);
+  if (!parsed.ok) return parsed;
   const filter: Record<string, string> = {};
-  for (const [name, value] of Object.entries(parseQuery(schema, query))) if (value !== undefined) filter[name] = value;
+  for (const [name, value] of Object.entries(parsed.value)) if (value !== undefined) filter[name] = value;
   // With a mistyped name no event would ever be shown, and the auditor would believe that there were none.
   if (filter['cluster'] !== undefined && !config.clusters.some(({ name }) => name === filter['cluster']))
-    throw malformed('cluster: there is no cluster of this name. GET clusters lists them.');
-  return filter;
+    return malformed('cluster: there is no cluster of this name. GET clusters lists them.');
+  return ok(filter);
 }
 
 /** Returns the range of a search that names none: a request is looked for by its id days later. */

@@ -4,8 +4,8 @@ import type { HistoryBounds } from '../../audit/query/history.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Account } from '../../core/identity/identity.ts';
-import type { AdminDeps } from './dependencies.ts';
-import { AdminError } from './problem.ts';
+import { no, ok } from '../../core/result.ts';
+import type { AdminDeps, AdminResult } from './dependencies.ts';
 
 const RETRY_AFTER_SECONDS = 3;
 
@@ -24,22 +24,21 @@ export interface Searcher {
 
 /**
  * Returns the events that match, for as long as the caller waits; undefined where no replica has a file.
- * @throws AdminError `too_many_requests` where other searches had to run first for too long
+ * Rejects with `too_many_requests` where other searches had to run first for too long.
  */
 export async function searchHistory(
   { history }: { readonly history?: AuditHistory },
   { account, isAbandoned }: Searcher,
   query: AuditQuery,
   bounds: HistoryBounds,
-): Promise<Found> {
+): Promise<AdminResult<Found>> {
   try {
     // A search for one request is for all that is known of it.
     const every = query.auditId !== undefined;
-    return await history?.search(account, query, { every, isAbandoned, ...bounds });
+    return ok(await history?.search(account, query, { every, isAbandoned, ...bounds }));
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'conflict') throw error;
     const { message } = error;
-    const options = { cause: error, retryAfterSeconds: RETRY_AFTER_SECONDS };
-    throw new AdminError({ reason: 'too_many_requests', message }, options);
+    return no({ reason: 'too_many_requests', message, cause: error, retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
 }

@@ -7,13 +7,15 @@
 import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import { AppError } from '../../core/errors.ts';
 import type { SessionRecord } from '../../store/store.ts';
-import { AdminError } from './problem.ts';
 
 /**
  * How old the provider's last confirmation may be, where the provider gave no refresh token and so cannot be asked again:
  * then the sign-in itself is the confirmation.
  */
 const CONFIRMED_SECONDS = 300;
+
+const UNCONFIRMED =
+  'The identity provider does not confirm the user right now, so nothing was done. Try again in a moment.';
 
 /** What the provider says of a session's user now (`src/oauth/recheck.ts`). Its consequences are drawn already. */
 export type RecheckedUser =
@@ -36,12 +38,12 @@ export const isConfirmed = (
 /**
  * Re-checks a session at its provider.
  * @returns undefined where it has ended
- * @throws AdminError `provider_unavailable`
+ * @throws AppError `provider_unavailable`
  */
 export async function recheckedRecord(recheck: RecheckUser, session: string): Promise<SessionRecord | undefined> {
   const outcome = await recheck(session).catch((cause: unknown) => {
     if (!(cause instanceof AppError) || cause.code !== 'provider_unavailable') throw cause;
-    throw new AdminError({ reason: 'provider_unavailable' }, { cause, reason: cause.reason });
+    throw new AppError('provider_unavailable', UNCONFIRMED, { cause, reason: cause.reason });
   });
   if (outcome.kind === 'gone' || outcome.kind === 'refused') return undefined;
   return outcome.record;

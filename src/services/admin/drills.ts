@@ -11,11 +11,13 @@ import { DRILL_CLIENT_ID } from '../../core/core.ts';
 import { accountOf } from '../../core/identity/identity.ts';
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import type { DrillPart, SessionRecord } from '../../store/store.ts';
-import type { AdminDeps, AdminContext } from './dependencies.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
+import { no, ok } from '../../core/result.ts';
+import { problemFor } from '../../http/problem.ts';
+import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
-import { AdminError } from './problem.ts';
 import { record } from '../../http/audit-events.ts';
 import { workloadRule } from './roles.ts';
 import { revoke, type AdminService } from './revoke.ts';
@@ -33,14 +35,14 @@ interface DrillService extends AdminService {
   readonly clusters: Clusters;
 }
 
-export type RunDrill = (admin: AdminContext, request: DrillRequest) => Promise<DrillResult>;
+export type RunDrill = (admin: AdminContext, request: DrillRequest) => Promise<AdminResult<DrillResult>>;
 
 /** Returns the function that runs drills on this replica, one at a time. */
 export function createDrills(admin: AdminService): RunDrill {
   const service = { ...admin, clusters: createClusters(admin.deps.config) };
   let running = false;
   return async (admin, request) => {
-    if (running || runsElsewhere(service.deps)) throw new AdminError({ reason: 'drill_running' });
+    if (running || runsElsewhere(service.deps)) return no({ reason: 'drill_running' });
     running = true;
     try {
       return await drill(service, admin, request);
@@ -65,15 +67,14 @@ function clusterOf(
   { actor }: AdminContext,
   callerSession: SessionRecord,
   requested?: string,
-): string {
+): AdminResult<string> {
   const rule = workloadRule(callerSession.account, deps.config);
   const usable = clusters
     .usableBy(actor.identity)
     .map(({ name }) => name)
     .filter((name) => rule?.clusters.includes(name) ?? true);
   const cluster = requested === undefined ? usable[0] : usable.find((name) => name === requested);
-  if (cluster !== undefined) return cluster;
-  throw new AdminError({ reason: 'cluster_not_found', isWorkload: rule !== undefined });
+  return cluster === undefined ? no({ reason: 'cluster_not_found', isWorkload: rule !== undefined }) : ok(cluster);
 }
 
 /**
@@ -85,7 +86,7 @@ async function openSession(
   deps: AdminDeps,
   { context, actor }: AdminContext,
   callerSession: SessionRecord,
-): Promise<string> {
+): Promise<AdminResult<string>> {
   const id = randomUUID();
   const subject = 'portcullis:drill';
   const now = nowSeconds(deps);
@@ -108,45 +109,61 @@ async function openSession(
     },
     {},
   );
-  if (opened.ok) return id;
-  throw new AdminError({ reason: 'drill_refused', because: opened.reason });
+  return opened.ok ? ok(id) : no({ reason: 'drill_refused', because: opened.reason });
 }
 
-async function drill(service: DrillService, admin: AdminContext, request: DrillRequest): Promise<DrillResult> {
+async function drill(
+  service: DrillService,
+  admin: AdminContext,
+  request: DrillRequest,
+): Promise<AdminResult<DrillResult>> {
   const { deps } = service;
   const id = randomUUID();
   const callerSession = await deps.store.sessions.read(admin.actor.session);
-  if (callerSession === undefined) throw new AdminError({ reason: 'session_not_found' });
-  const cluster = clusterOf(service, admin, callerSession, request.cluster);
+  if (callerSession === undefined) return no({ reason: 'session_not_found' });
+  const chosen = clusterOf(service, admin, callerSession, request.cluster);
+  if (!chosen.ok) return chosen;
+  const { value: cluster } = chosen;
   admin.actor.assertValid();
   const session = await openSession(deps, admin, callerSession);
+  if (!session.ok) return session;
   const revokeIt = () =>
     revoke(service, admin, {
-      target: { kind: 'session', session },
+      target: { kind: 'session', session: session.value },
       lock: false,
       canSignInAgain: false,
       reason: request.reason,
     });
   let opened: { readonly replicas: readonly ReplicaView[]; readonly parts: Parts };
   try {
-    opened = await openWatches(deps, { id, session, cluster, path: request.path });
+    opened = await openWatches(deps, { id, session: session.value, cluster, path: request.path });
   } catch (error) {
     // The session is revoked in any case. The first error says more than a failure of that.
     await Promise.allSettled([revokeIt()]);
     throw error;
   }
   const startedAtMs = performance.now();
-  const receipt = await revokeIt().catch((error: unknown) => {
-    const details = { drill: id, verdict: 'failed', cluster, outcome: appErrorOf(error).error.reason };
+  const auditFailed = (code: number, outcome: string): void => {
+    const details = { drill: id, verdict: 'failed', cluster, outcome };
     const { context, path } = admin;
-    record(deps, context, { event: 'drill', path, code: appErrorOf(error).status, reason: request.reason, details });
-    throw error;
+    record(deps, context, { event: 'drill', path, code, reason: request.reason, details });
+  };
+  const revoked = await revokeIt().catch((thrown: unknown) => {
+    const { error, status } = appErrorOf(thrown);
+    auditFailed(status, error.reason);
+    throw thrown;
   });
+  if (!revoked.ok) {
+    const { status, reason } = problemFor(ADMIN, revoked.reason);
+    auditFailed(status, reason);
+    return revoked;
+  }
+  const receipt = revoked.value;
   const outcome = { id, receipt, ...(await awaitCuts(deps, id, opened, startedAtMs)) };
   const passed = receipt.complete && outcome.replicas.every((replica) => replica.opened && replica.cut);
   const result: DrillResult = { ...outcome, verdict: passed ? 'passed' : 'failed' };
   auditDrill(deps, admin, { request, cluster, result });
-  return result;
+  return ok(result);
 }
 
 async function openWatches(

@@ -7,36 +7,32 @@
  * reason that is audited.
  */
 import type { Account } from '../../core/identity/identity.ts';
-import type { AdminDeps, AdminContext } from './dependencies.ts';
+import { ADMIN_PROBLEMS } from '../../core/api/admin-problems.ts';
+import { no, ok } from '../../core/result.ts';
+import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
 import { record } from '../../http/audit-events.ts';
-import { AdminError } from './problem.ts';
 import { defined } from '../../core/defined.ts';
 
-const OUTCOMES = {
-  lifted: { code: 200, outcome: undefined },
-  none: { code: 404, outcome: 'fresh_sign_in_not_needed' },
-  newer: { code: 409, outcome: 'fresh_sign_in_newer' },
-} as const;
+const OUTCOMES = { none: 'fresh_sign_in_not_needed', newer: 'fresh_sign_in_newer' } as const;
 
 /**
  * Lifts the requirement of a fresh sign-in for an account.
  * @param lift.reason as the admin gave it
  * @param lift.upTo epoch seconds: the revocation that the admin was shown. Another admin may have revoked again
  *   since then, because the device is stolen; that later revocation then stays in force
- * @throws AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
  */
 export async function liftFreshSignIn(
   deps: AdminDeps,
   { context, actor, path }: AdminContext,
   { account, reason, upTo }: { readonly account: Account; readonly reason: string; readonly upTo?: number | undefined },
-): Promise<void> {
+): Promise<AdminResult<undefined>> {
   actor.assertValid();
   const result = await deps.store.freshSignIns.lift(account, upTo);
-  const { code, outcome } = OUTCOMES[result];
+  const outcome = result === 'lifted' ? undefined : OUTCOMES[result];
+  const code = outcome === undefined ? 200 : ADMIN_PROBLEMS[outcome].status;
   const details = { target: `account:${account}`, ...defined({ outcome }) };
   record(deps, context, { event: 'fresh-sign-in-lifted', path, code, reason, details });
-  if (result === 'lifted') return;
-  throw new AdminError({ reason: OUTCOMES[result].outcome }, { audited: true });
+  return outcome === undefined ? ok(undefined) : no({ reason: outcome, audited: true });
 }
 
 /**

@@ -7,44 +7,54 @@
  * it writes. An attacker with an old session gains nothing from this: the claim is a fixed moment that is compared
  * with now, and the guard checks before and after whether the session is still valid.
  */
+import type { AdminRejection } from '../../core/api/rejections.ts';
+import { no, ok, type Result } from '../../core/result.ts';
 import { freshnessOf } from '../../core/identity/freshness.ts';
 import type { AdminConfig } from './dependencies.ts';
 import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import type { Actor } from '../../http/request-context.ts';
-import { AdminError } from './problem.ts';
 import { workloadRule } from './roles.ts';
 
 interface FreshnessDeps {
-  readonly config: Pick<AdminConfig, 'admin' | 'workload' | 'clockSkew'>;
+  readonly config: Pick<AdminConfig, 'clockSkew'>;
   /** Of each provider, whether it says when its users authenticated. */
   readonly providers: ReadonlyMap<string, { readonly provesFreshness: boolean }>;
   readonly clock: Clock;
 }
 
-/**
- * Returns whether a sign-in is fresh enough; false where it is too old.
- * @throws AdminError `freshness_unprovable`
- */
-export function isFresh(deps: FreshnessDeps, { provider, authTime }: Actor['proof'], withinSeconds: number): boolean {
+type FreshnessRejection = Extract<AdminRejection, { readonly reason: 'fresh_sign_in_needed' | 'freshness_unprovable' }>;
+
+/** Whether a user has signed in recently enough. */
+export function judgeFreshness(
+  deps: FreshnessDeps,
+  { provider, authTime }: Actor['proof'],
+  withinSeconds: number,
+): Result<undefined, FreshnessRejection> {
   const provesFreshness = deps.providers.get(provider)?.provesFreshness === true;
   const { clockSkew } = deps.config;
-  const freshness = freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew });
-  // The configuration is validated for this, so such a provider was changed or removed since the session began.
-  if (freshness === 'unprovable') throw new AdminError({ reason: 'freshness_unprovable', provider });
-  return freshness === 'fresh';
+  switch (freshnessOf({ provesFreshness, authTime }, { now: nowSeconds(deps), withinSeconds, clockSkew })) {
+    case 'fresh':
+      return ok(undefined);
+    // The configuration is validated for this, so such a provider was changed or removed since the session began.
+    case 'unprovable':
+      return no({ reason: 'freshness_unprovable', provider });
+    case 'stale':
+      return no({ reason: 'fresh_sign_in_needed', withinSeconds });
+  }
 }
 
 /**
- * Checks the sign-in before an admin changes anything. A workload with a role is exempt, because no user is
+ * Whether an admin has signed in recently enough to change anything. A workload with a role is exempt, because no user is
  * there to sign in.
- * @throws AdminError `fresh_sign_in_needed` (with `maxAgeSeconds`), `freshness_unprovable`
  * @throws AppError `unauthenticated` where the session is gone, `fenced`
  */
-export function assertFresh(deps: FreshnessDeps, actor: Actor): void {
+export function judgeAdminFreshness(
+  deps: FreshnessDeps & { readonly config: Pick<AdminConfig, 'admin' | 'workload'> },
+  actor: Actor,
+): Result<undefined, FreshnessRejection> {
   const { freshness: withinSeconds } = deps.config.admin;
   const { role = 'none' } = workloadRule(actor.account, deps.config) ?? {};
-  if (withinSeconds === 'off' || role !== 'none') return;
+  if (withinSeconds === 'off' || role !== 'none') return ok(undefined);
   actor.assertValid();
-  if (isFresh(deps, actor.proof, withinSeconds)) return;
-  throw new AdminError({ reason: 'fresh_sign_in_needed', withinSeconds }, { maxAgeSeconds: withinSeconds });
+  return judgeFreshness(deps, actor.proof, withinSeconds);
 }

@@ -10,12 +10,12 @@
  */
 import type { AppError } from '../../core/errors.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
-import { type AdminDeps, type AdminContext } from './dependencies.ts';
+import { ADMIN_PROBLEMS } from '../../core/api/admin-problems.ts';
+import { no } from '../../core/result.ts';
+import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { appErrorOf } from '../../http/error-status.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { record } from '../../http/audit-events.ts';
-import { AdminError } from './problem.ts';
 import { targetName } from '../../core/credential/revocation.ts';
 
 /** Long enough to repair the store and to send the revocation again, which replaces the hold. */
@@ -29,28 +29,28 @@ const mayHold = ({ config }: AdminDeps, { kind }: RevocationTarget): boolean =>
  * Holds the target on this replica instead of revoking it.
  * @param given.target undefined where only the store can resolve it
  * @param given.cause the error of the store
- * @throws AdminError `revocation_not_written` with `heldUntil`; `cause` where the target is not known, or not one
- *   admin's to revoke
+ * @returns `revocation_not_written` with `heldUntil`
+ * @throws `cause` where the target is not known, or not one admin's to revoke
  * @throws AppError `unauthenticated` or `fenced` where the caller's credential is not good any more
  */
 export function holdInstead(
   deps: AdminDeps,
   { context, actor, path }: AdminContext,
   given: { readonly target: RevocationTarget | undefined; readonly reason: string; readonly cause: AppError },
-): never {
+): AdminResult<never> {
   const { target, reason, cause } = given;
   if (target === undefined || !mayHold(deps, target)) throw cause;
   actor.assertValid();
   const streamsClosed = deps.guard.hold(target, HOLD_SECONDS);
   const heldUntil = rfc3339(nowSeconds(deps) + HOLD_SECONDS);
-  const options = { cause, members: { heldUntil }, audited: true };
-  const error = new AdminError({ reason: 'revocation_not_written', heldUntil }, options);
+  const outcome = 'revocation_not_written';
+  const { status: code } = ADMIN_PROBLEMS[outcome];
   const details = {
     target: targetName(target),
-    outcome: error.reason,
+    outcome,
     'held-until': heldUntil,
     'streams-closed': String(streamsClosed),
   };
-  record(deps, context, { event: 'revocation', path, code: appErrorOf(error).status, reason, details });
-  throw error;
+  record(deps, context, { event: 'revocation', path, code, reason, details });
+  return no({ reason: outcome, heldUntil, cause, members: { heldUntil }, audited: true });
 }

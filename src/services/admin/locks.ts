@@ -5,9 +5,9 @@ import type { z } from 'zod';
 import type { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock } from '../../store/store.ts';
-import type { AdminDeps, AdminContext } from './dependencies.ts';
+import { no, ok } from '../../core/result.ts';
+import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
 import { rfc3339 } from '../../core/time.ts';
-import { AdminError } from './problem.ts';
 import { record } from '../../http/audit-events.ts';
 
 export type LockView = z.output<(typeof ADMIN_API)['schemas']['Lock']>;
@@ -22,19 +22,17 @@ export async function lockViews(deps: AdminDeps): Promise<readonly LockView[]> {
 /**
  * Unlocks an account. One admin is enough, because it signs no one in.
  * @param reason as the admin gave it
- * @throws AdminError `lock_not_found`
  */
 export async function unlock(
   deps: AdminDeps,
   { context, actor, path }: AdminContext,
   { account, reason }: { readonly account: Account; readonly reason: string },
-): Promise<void> {
+): Promise<AdminResult<undefined>> {
   actor.assertValid();
   const details = { target: `account:${account}` };
   const removed = await deps.store.locks.remove(account);
   const code = removed ? 200 : 404;
   const outcome = removed ? {} : { outcome: 'lock_not_found' };
   record(deps, context, { event: 'unlock', path, code, reason, details: { ...details, ...outcome } });
-  if (removed) return;
-  throw new AdminError({ reason: 'lock_not_found' }, { audited: true });
+  return removed ? ok(undefined) : no({ reason: 'lock_not_found', audited: true });
 }

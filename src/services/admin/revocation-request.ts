@@ -6,8 +6,8 @@ import type { revocationSchema } from '../../core/api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, type Account } from '../../core/identity/identity.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
-import type { AdminConfig, AdminDeps } from './dependencies.ts';
-import { AdminError } from './problem.ts';
+import { no, ok } from '../../core/result.ts';
+import type { AdminConfig, AdminDeps, AdminResult } from './dependencies.ts';
 
 const LIST_PAGE = 200;
 
@@ -33,27 +33,26 @@ export interface RevocationPlan {
   readonly requestId?: string | undefined;
 }
 
-async function accountNamed({ store }: Known, username: string): Promise<Account> {
+async function accountNamed({ store }: Known, username: string): Promise<AdminResult<Account>> {
   const { users } = await store.sessions.tally({ username });
   const { sessions } = await store.sessions.list({ username, limit: users === 1 ? 1 : LIST_PAGE });
   const [account, ...others] = new Set(sessions.map((session) => session.account));
-  if (account !== undefined && users === 1) return account;
-  if (account === undefined) throw new AdminError({ reason: 'username_not_found' });
-  throw new AdminError({ reason: 'username_ambiguous', users, accounts: [account, ...others] });
+  if (account === undefined) return no({ reason: 'username_not_found' });
+  return users === 1 ? ok(account) : no({ reason: 'username_ambiguous', users, accounts: [account, ...others] });
 }
 
 /**
  * Returns the account of a session, and whether it is a delegated one. While the store is unavailable the session is revoked without being read,
  * because the local revocation guard rejects it before anything is written.
- * @throws AdminError `session_not_found`
  */
-async function aboutSession(deps: Known, id: string): Promise<Omit<ResolvedTarget, 'target'>> {
+async function sessionTarget(deps: Known, id: string): Promise<AdminResult<ResolvedTarget>> {
+  const target = { kind: 'session', session: id } as const;
   try {
     const session = await deps.store.sessions.read(id);
-    if (session === undefined) throw new AdminError({ reason: 'session_not_found' });
-    return { account: session.account, delegated: session.delegation !== undefined };
+    if (session === undefined) return no({ reason: 'session_not_found' });
+    return ok({ target, account: session.account, delegated: session.delegation !== undefined });
   } catch (error) {
-    if (error instanceof AppError && error.code === 'store_unavailable') return {};
+    if (error instanceof AppError && error.code === 'store_unavailable') return ok({ target });
     throw error;
   }
 }
@@ -65,39 +64,41 @@ interface ResolvedTarget {
   readonly delegated?: boolean;
 }
 
-const accountTarget = (account: Account): ResolvedTarget => ({ target: { kind: 'account', account }, account });
+const accountTarget = (account: Account) => ok({ target: { kind: 'account', account }, account } as const);
 
-async function resolveTarget(deps: Known, request: RevocationRequest): Promise<ResolvedTarget> {
+async function resolveTarget(deps: Known, request: RevocationRequest): Promise<AdminResult<ResolvedTarget>> {
   const { session, account, username, provider, workload, subject } = request;
-  if (session !== undefined) {
-    return { target: { kind: 'session', session }, ...(await aboutSession(deps, session)) };
-  }
+  if (session !== undefined) return sessionTarget(deps, session);
   if (account !== undefined) return accountTarget(account);
-  if (username !== undefined) return accountTarget(await accountNamed(deps, username));
+  if (username !== undefined) {
+    const named = await accountNamed(deps, username);
+    return named.ok ? accountTarget(named.value) : named;
+  }
   if (provider !== undefined) {
     // Without this check the revocation of a mistyped name would be "complete", and the admin would believe it.
-    if (deps.providers.has(provider)) return { target: { kind: 'provider', provider } };
-    throw new AdminError({ reason: 'provider_not_found' });
+    if (deps.providers.has(provider)) return ok({ target: { kind: 'provider', provider } });
+    return no({ reason: 'provider_not_found' });
   }
   if (workload !== undefined && subject !== undefined) {
     if (deps.config.workload.some(({ name }) => name === workload)) return accountTarget(accountOf(workload, subject));
-    throw new AdminError({ reason: 'workload_not_found' });
+    return no({ reason: 'workload_not_found' });
   }
-  return { target: { kind: 'all' } };
+  return ok({ target: { kind: 'all' } });
 }
 
 /**
  * Returns the target of a request, as far as it can be resolved without the store.
  * @returns undefined for a username, which only the store can resolve
- * @throws AdminError `provider_not_found`, `workload_not_found`
  */
 export async function targetWithoutStore(
   deps: Known,
   request: RevocationRequest,
-): Promise<RevocationTarget | undefined> {
+): Promise<AdminResult<RevocationTarget | undefined>> {
   const { session, username } = request;
-  if (username !== undefined) return undefined;
-  return session === undefined ? (await resolveTarget(deps, request)).target : { kind: 'session', session };
+  if (username !== undefined) return ok(undefined);
+  if (session !== undefined) return ok({ kind: 'session', session });
+  const resolved = await resolveTarget(deps, request);
+  return resolved.ok ? ok(resolved.value.target) : resolved;
 }
 
 /**
@@ -142,32 +143,34 @@ export async function isSeen({ store }: Known, account: Account): Promise<boolea
  * Checks the provider of an account. The revocation of `dmeo/alice` would be "complete", and the admin would believe
  * that alice is out. An account of a provider that was removed from the configuration passes while it is known.
  */
-async function assertKnownProvider(deps: Known, account: Account): Promise<void> {
+async function judgeProvider(deps: Known, account: Account): Promise<AdminResult<undefined>> {
   const names = [...deps.providers.keys(), ...deps.config.workload.map(({ name }) => name)];
-  if (names.includes(account.slice(0, account.indexOf('/'))) || (await isSeen(deps, account))) return;
-  throw new AdminError({ reason: 'provider_not_found', names });
+  if (names.includes(account.slice(0, account.indexOf('/'))) || (await isSeen(deps, account))) return ok(undefined);
+  return no({ reason: 'provider_not_found', names });
 }
 
 /**
  * Checks that a lock is for an account that was seen before, unless it is forced: a lock of a mistyped account locks
  * no one out, and is "complete".
- * @throws AdminError `account_not_seen`
  */
-export async function assertSeen(deps: Known, { lock, account }: RevocationPlan, force = false): Promise<void> {
-  if (!lock || force || account === undefined || (await isSeen(deps, account))) return;
-  throw new AdminError({ reason: 'account_not_seen' });
+export async function judgeSeen(
+  deps: Known,
+  { lock, account }: RevocationPlan,
+  force = false,
+): Promise<AdminResult<undefined>> {
+  const isSure = !lock || force || account === undefined || (await isSeen(deps, account));
+  return isSure ? ok(undefined) : no({ reason: 'account_not_seen' });
 }
 
-/**
- * Resolves the target of a request.
- * @throws AdminError `session_not_found`, `provider_not_found`, `workload_not_found`, `username_not_found`,
- *   `username_ambiguous`; `provider_not_found` also for an account
- */
-export async function planOf(deps: Known, request: RevocationRequest): Promise<RevocationPlan> {
-  const { delegated = false, ...meant } = await resolveTarget(deps, request);
-  if (request.account !== undefined) await assertKnownProvider(deps, request.account);
+/** Resolves the target of a request. Of an account, the provider must be known too. */
+export async function planOf(deps: Known, request: RevocationRequest): Promise<AdminResult<RevocationPlan>> {
+  const resolved = await resolveTarget(deps, request);
+  if (!resolved.ok) return resolved;
+  const { delegated = false, ...meant } = resolved.value;
+  const provider = request.account === undefined ? ok(undefined) : await judgeProvider(deps, request.account);
+  if (!provider.ok) return provider;
   const { reason, requestId, lock = false } = request;
   // The end of a delegated session alone asks its user for nothing: their own session goes on.
   const mayReturn = !lock && (delegated || (await canSignInAgain(deps, meant.account)));
-  return { ...meant, lock, canSignInAgain: mayReturn, reason, requestId };
+  return ok({ ...meant, lock, canSignInAgain: mayReturn, reason, requestId });
 }

@@ -8,8 +8,8 @@ import { z } from 'zod';
 import { revocationResultSchema } from '../../core/api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { RESULT_KEPT_SECONDS, type RevocationResult } from '../../revocation/revocation.ts';
-import type { AdminDeps } from './dependencies.ts';
-import { AdminError } from './problem.ts';
+import { no, ok } from '../../core/result.ts';
+import type { AdminDeps, AdminResult } from './dependencies.ts';
 import { record } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { defined } from '../../core/defined.ts';
@@ -47,19 +47,19 @@ export type RevocationReceipt = z.output<typeof revocationResultSchema>;
 export interface RevocationResults {
   /**
    * Registers a revocation before the guard runs it, because its proof may come in the tick of its result.
-   * @returns a function to call where the revocation failed
-   * @throws AdminError `request_id_reused` where the id belongs to another request, also to one that is still running
+   * @returns a function to call where the revocation failed; `request_id_reused` where the id belongs to another request, also
+   *   to one that is still running
    */
-  expect(id: string, about: ResultContext): () => void;
+  expect(id: string, about: ResultContext): AdminResult<() => void>;
   /** Saves the first result. Never throws, because the revocation stands whether its result can be saved or not. */
   keep(answer: RevocationResult): Promise<RevocationReceipt>;
   /** Returns a receipt; undefined where it is unknown here and in the store, or older than thirty days. */
   find(id: string): Promise<RevocationReceipt | undefined>;
   /**
-   * Returns the result of the same request from the last ten minutes; undefined where this is the first one.
-   * @throws AdminError `request_id_reused` where the id belongs to another request
+   * Returns the result of the same request from the last ten minutes; undefined where this is the first one;
+   * `request_id_reused` where the id belongs to another request.
    */
-  repeated(id: string, fingerprint: string): Promise<RevocationReceipt | undefined>;
+  repeated(id: string, fingerprint: string): Promise<AdminResult<RevocationReceipt | undefined>>;
 }
 
 const payloadSchema = z.object({
@@ -210,14 +210,13 @@ export function createRevocationResults(deps: ResultDeps): RevocationResults {
       // The guard joins two requests by id and target, and the store may be unavailable. Neither knows the rest of
       // the request, a lock.
       const before = expected.get(id);
-      if (before !== undefined && before.fingerprint !== about.fingerprint)
-        throw new AdminError({ reason: 'request_id_reused' });
+      if (before !== undefined && before.fingerprint !== about.fingerprint) return no({ reason: 'request_id_reused' });
       const untilMs = deps.clock.nowMs() + RESULT_KEPT_SECONDS * 1000;
       const entry = { ...about, untilMs, ttlSeconds: lifetimeOf(about) };
       expected.set(id, entry);
-      return () => {
+      return ok(() => {
         if (expected.get(id) === entry) expected.delete(id);
-      };
+      });
     },
     keep: save,
     async find(id) {
@@ -228,10 +227,10 @@ export function createRevocationResults(deps: ResultDeps): RevocationResults {
     },
     async repeated(id, fingerprint) {
       const kept = await readIfAvailable(id);
-      if (kept === undefined || !isRecent(kept.answer.at, deps.clock.nowMs())) return undefined;
-      if (kept.fingerprint !== fingerprint) throw new AdminError({ reason: 'request_id_reused' });
+      if (kept === undefined || !isRecent(kept.answer.at, deps.clock.nowMs())) return ok(undefined);
+      if (kept.fingerprint !== fingerprint) return no({ reason: 'request_id_reused' });
       const result = deps.guard.result(id);
-      return result === undefined ? kept.answer : receiptOf(result, kept.answer);
+      return ok(result === undefined ? kept.answer : receiptOf(result, kept.answer));
     },
   };
 }

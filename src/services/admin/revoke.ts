@@ -4,28 +4,30 @@
  * A revocation has three shapes on its way: `RevocationRequest` (as the admin sent it), `RevocationPlan` (the same,
  * resolved), and the guard's `RevocationOrder`, which is the store's `AppendRequest` with two optional fields.
  */
-import type { AdminContext } from './dependencies.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import { targetName } from '../../core/credential/revocation.ts';
+import { ADMIN_PROBLEMS } from '../../core/api/admin-problems.ts';
+import type { AdminRejection } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
+import { no, ok } from '../../core/result.ts';
 import { revokeAudited, type RevocationResult, type RevocationOrder } from '../../revocation/revocation.ts';
 import { delegatedOf, receiptsOf, type RevocationReceipt, type RevocationResults } from './revocation-results.ts';
 import { requireSecondAdmin, type Consent } from './approvals.ts';
-import { type AdminDeps } from './dependencies.ts';
+import type { AdminContext, AdminDeps, AdminResult } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { appErrorOf } from '../../http/error-status.ts';
 import { holdInstead } from './holds.ts';
-import { AdminError } from './problem.ts';
 import { record, requestFacts } from '../../http/audit-events.ts';
 import {
-  assertSeen,
+  judgeSeen,
   planOf,
   targetWithoutStore,
   type RevocationPlan,
   type RevocationRequest,
 } from './revocation-request.ts';
 import { defined } from '../../core/defined.ts';
+
+const NOT_WRITTEN = 'revocation_not_written';
 
 /** The service that the admin pages and the admin API share. */
 export interface AdminService {
@@ -42,13 +44,12 @@ interface RevokeService {
   readonly results: Pick<RevocationResults, 'expect' | 'keep'>;
 }
 
-function failureOf(thrown: unknown): AdminError | undefined {
-  if (!(thrown instanceof AppError)) return undefined;
+function failureOf(cause: unknown): AdminRejection | undefined {
+  if (!(cause instanceof AppError)) return undefined;
   // Another request with the same approval was faster.
-  if (thrown.reason === 'approval_spent') return new AdminError({ reason: 'approval_not_good' }, { cause: thrown });
-  if (thrown.code === 'conflict') return new AdminError({ reason: 'request_id_reused' }, { cause: thrown });
-  if (thrown.code !== 'store_unavailable') return undefined;
-  return new AdminError({ reason: 'revocation_not_written' }, { cause: thrown, audited: true });
+  if (cause.reason === 'approval_spent') return { reason: 'approval_not_good', cause };
+  if (cause.code === 'conflict') return { reason: 'request_id_reused', cause };
+  return cause.code === 'store_unavailable' ? { reason: NOT_WRITTEN, cause, audited: true } : undefined;
 }
 
 function resultDetails(result: RevocationResult): AuditFacts {
@@ -100,20 +101,19 @@ interface RevokeOptions {
 /**
  * Revokes, and audits it before (`revocation-begun`), and success and failure: with `revocation`, and also with `lock` where the
  * account is locked.
- * @throws AdminError `revocation_not_written`, `request_id_reused`, `approval_not_good`
  */
 export async function revoke(
   { deps, results }: RevokeService,
   revoker: Revoker,
   plan: RevocationPlan,
   { fingerprint, consent }: RevokeOptions = {},
-): Promise<RevocationReceipt> {
+): Promise<AdminResult<RevocationReceipt>> {
   const { context, path } = revoker;
   const { reason, requestId = randomUUID() } = plan;
   const target = targetName(plan.target);
   const by = 'shellUser' in revoker ? { by: revoker.shellUser } : {};
   const facts = { target, ...by, ...consentDetails(consent) };
-  const forget = results.expect(requestId, {
+  const expected = results.expect(requestId, {
     context,
     path,
     reason,
@@ -124,6 +124,7 @@ export async function revoke(
     receipt: fingerprint !== undefined,
     fingerprint: fingerprint ?? requestId,
   });
+  if (!expected.ok) return expected;
   try {
     const order = guardOrder(deps, revoker, plan, { requestId, consent });
     const begun = requestFacts(context, { path, reason, details: { ...facts, lock: String(plan.lock) } });
@@ -134,15 +135,16 @@ export async function revoke(
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
     if (plan.lock) record(deps, context, { event: 'lock', ...action });
-    return await results.keep(result);
+    return ok(await results.keep(result));
   } catch (cause) {
-    forget();
-    const thrown = failureOf(cause) ?? cause;
-    if (thrown instanceof AdminError && thrown.audited) {
-      const details = { ...facts, outcome: thrown.reason };
-      record(deps, context, { event: 'revocation', path, code: appErrorOf(thrown).status, reason, details });
+    expected.value();
+    const rejection = failureOf(cause);
+    if (rejection === undefined) throw cause;
+    if (rejection.reason === NOT_WRITTEN) {
+      const { status: code } = ADMIN_PROBLEMS[NOT_WRITTEN];
+      record(deps, context, { event: 'revocation', path, code, reason, details: { ...facts, outcome: NOT_WRITTEN } });
     }
-    throw thrown;
+    return no(rejection);
   }
 }
 
@@ -158,29 +160,34 @@ function fingerprintOf(
 /**
  * Handles an admin's request for a revocation. A request with the same id again is the same revocation and returns
  * its result, brought up to date.
- * @throws AdminError the errors of `planOf`, `assertSeen`, `requireSecondAdmin` and `revoke`
  */
 export async function handleRevocation(
   service: AdminService,
   admin: AdminContext,
   request: RevocationRequest,
-): Promise<RevocationReceipt> {
+): Promise<AdminResult<RevocationReceipt>> {
   const { deps, results } = service;
   const { reason, requestId, approval } = request;
   const { actor } = admin;
   if (actor.unread !== undefined) {
-    return holdInstead(deps, admin, { target: await targetWithoutStore(deps, request), reason, cause: actor.unread });
+    const target = await targetWithoutStore(deps, request);
+    return target.ok ? holdInstead(deps, admin, { target: target.value, reason, cause: actor.unread }) : target;
   }
   const fingerprint = fingerprintOf(admin, request);
-  const before = requestId === undefined ? undefined : await results.repeated(requestId, fingerprint);
+  const repeated = requestId === undefined ? ok(undefined) : await results.repeated(requestId, fingerprint);
+  if (!repeated.ok) return repeated;
+  const { value: before } = repeated;
   if (before !== undefined) {
     const details = { revocation: before.id };
     const code = revocationStatus(before);
     record(deps, admin.context, { event: 'admin-read', path: admin.path, code, reason: 'revocation', details });
-    return before;
+    return ok(before);
   }
-  const plan = await planOf(deps, request);
-  await assertSeen(deps, plan, request.force);
+  const planned = await planOf(deps, request);
+  if (!planned.ok) return planned;
+  const { value: plan } = planned;
+  const seen = await judgeSeen(deps, plan, request.force);
+  if (!seen.ok) return seen;
   const ask = { actor, plan, reason, path: admin.path, approval, requestId };
   const consent = await requireSecondAdmin(deps, admin.context, ask).catch((cause: unknown) => {
     // While the store is unavailable we cannot know whether two admins are needed, so we do what one admin may do
@@ -188,5 +195,5 @@ export async function handleRevocation(
     if (!(cause instanceof AppError) || cause.code !== 'store_unavailable') throw cause;
     return holdInstead(deps, admin, { target: plan.target, reason, cause });
   });
-  return revoke(service, admin, plan, { fingerprint, consent });
+  return consent.ok ? revoke(service, admin, plan, { fingerprint, consent: consent.value }) : consent;
 }

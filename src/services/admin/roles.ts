@@ -2,9 +2,9 @@
  * The roles of the admin pages and the admin API: admins change and read, auditors read. A workload has the role of its
  * rule: `auditor` reads, `revoker` revokes and locks, `drill` starts drills.
  */
-import { ADMIN_TEXTS, rejectionError } from '../../core/api/rejections.ts';
 import type { Account } from '../../core/identity/identity.ts';
-import type { AdminConfig } from './dependencies.ts';
+import { no, ok } from '../../core/result.ts';
+import type { AdminConfig, AdminResult } from './dependencies.ts';
 import type { Actor } from '../../http/request-context.ts';
 
 export type Role = 'admin' | 'auditor' | 'revoker' | 'drill';
@@ -48,13 +48,10 @@ export function roleOf({ identity, account }: Subject, config: RoleConfig): Role
 /** Why a role may not do what it is not allowed. */
 const REASONS = { auditor: 'auditor_may_not_act', revoker: 'revoker_only', drill: 'drill_only' } as const;
 
-/**
- * Checks that a caller may do what they ask for, and returns their role.
- * @throws AppError `forbidden`
- */
-export function assertRole(subject: Subject, config: RoleConfig, need: Need): Role {
+/** Whether a caller may do what they ask for, and in which role. */
+export function judgeRole(subject: Subject, config: RoleConfig, need: Need): AdminResult<Role> {
   const role = roleOf(subject, config);
-  if (role === 'admin') return role;
-  if (role !== undefined && ALLOWED[role].includes(need)) return role;
-  throw rejectionError('forbidden', ADMIN_TEXTS, { reason: role === undefined ? 'no_role' : REASONS[role] });
+  if (role === 'admin') return ok(role);
+  if (role === undefined) return no({ reason: 'no_role' });
+  return ALLOWED[role].includes(need) ? ok(role) : no({ reason: REASONS[role] });
 }

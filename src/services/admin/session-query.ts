@@ -5,14 +5,14 @@ import type { z } from 'zod';
 import { checked } from '../../core/api/issues.ts';
 import { sessionsQuerySchema } from '../../core/api/requests.ts';
 import { actorText } from '../../core/delegation/delegation.ts';
-import { AppError } from '../../core/errors.ts';
+import { no, ok } from '../../core/result.ts';
 import {
   lastUseOf,
   type SessionPage,
   type SessionQuery as StoredQuery,
   type SessionRecord,
 } from '../../store/store.ts';
-import { type AdminConfig, type AdminDeps } from './dependencies.ts';
+import type { AdminConfig, AdminDeps, AdminResult } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
 import { workloadRule } from './roles.ts';
@@ -21,23 +21,16 @@ import { defined } from '../../core/defined.ts';
 /** `idle` in seconds. */
 export type SessionQuery = z.output<typeof sessionsQuerySchema>;
 
-const malformed = (message: string): AppError => new AppError('bad_request', message, { reason: 'query_malformed' });
+export const malformed = (message: string): AdminResult<never> => no({ reason: 'query_malformed', message });
 
-/**
- * Parses the query of a URL.
- * @throws AppError `bad_request` that names each field
- */
-export function parseQuery<T extends z.ZodType>(schema: T, query: object): z.output<T> {
+/** Parses the query of a URL. What is rejected names each field. */
+export function parseQuery<T extends z.ZodType>(schema: T, query: object): AdminResult<z.output<T>> {
   const result = checked(schema, query);
-  if (!result.ok) throw malformed(result.reason);
-  return result.value;
+  return result.ok ? result : malformed(result.reason);
 }
 
-/**
- * Parses the query of a list of sessions; a parameter that is `undefined` counts as absent.
- * @throws AppError `bad_request`
- */
-export function listQuery(query: object): SessionQuery {
+/** Parses the query of a list of sessions; a parameter that is `undefined` counts as absent. */
+export function listQuery(query: object): AdminResult<SessionQuery> {
   const given = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined));
   return parseQuery(sessionsQuerySchema, given);
 }
@@ -100,16 +93,18 @@ function sessionFilter(query: SessionQuery, parts: FilterContext): ((session: Se
 /**
  * Checks that the cluster and the provider exist. With a mistyped name no session would be found, and an admin
  * would believe that no user is signed in.
- * @throws AppError `bad_request`
  */
-function assertKnownNames({ config, providers }: AdminDeps, { cluster, provider }: SessionQuery): void {
+function judgeNames({ config, providers }: AdminDeps, { cluster, provider }: SessionQuery): AdminResult<undefined> {
   if (cluster !== undefined && !config.clusters.some(({ name }) => name === cluster)) {
-    throw malformed('cluster: there is no cluster of this name. GET clusters lists them.');
+    return malformed('cluster: there is no cluster of this name. GET clusters lists them.');
   }
   const isRule = config.workload.some(({ name }) => name === provider);
   if (provider !== undefined && !providers.has(provider) && !isRule) {
-    throw malformed('provider: there is no identity provider or workload rule of this name. GET providers lists them.');
+    return malformed(
+      'provider: there is no identity provider or workload rule of this name. GET providers lists them.',
+    );
   }
+  return ok(undefined);
 }
 
 /** Returns the narrowest of them, by which the store has an index. */
@@ -136,18 +131,19 @@ function storedQuery(query: SessionQuery, parts: FilterContext): StoredQuery {
 /**
  * Finds one page. With a filter the page may be short, even empty, and still have a cursor: then there may be more.
  */
-export type ListSessions = (query: SessionQuery) => Promise<SessionPage>;
+export type ListSessions = (query: SessionQuery) => Promise<AdminResult<SessionPage>>;
 
 /**
  * Compiles each cluster's rule once, for all lists.
- * @returns a function that throws AppError `bad_request` for a name that is not configured, or for a cursor of
+ * @returns a function that rejects a name that is not configured, and throws AppError `bad_request` for a cursor of
  *   another order
  */
 export function createSessionList(deps: AdminDeps): ListSessions {
   const clusters = createClusters(deps.config);
   return async (query) => {
-    assertKnownNames(deps, query);
+    const names = judgeNames(deps, query);
+    if (!names.ok) return names;
     const parts = { clusters, config: deps.config, nowSeconds: nowSeconds(deps) };
-    return deps.store.sessions.list(storedQuery(query, parts));
+    return ok(await deps.store.sessions.list(storedQuery(query, parts)));
   };
 }

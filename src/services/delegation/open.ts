@@ -129,7 +129,7 @@ async function open<T>(
   const above = await sessionsAbove(deps, order.parent);
   const refuse = (rejection: DelegationRejection): Result<never, DelegationRejection> => {
     audit.refused(order, rejection, above?.at(-1));
-    return no(rejection);
+    return no({ ...rejection, audited: true });
   };
   if (above === undefined) return refuse({ reason: 'parent_over' });
   const judged = judge(deps, order, { above, nowSeconds });

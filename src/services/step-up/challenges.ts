@@ -7,16 +7,15 @@
  */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { z } from 'zod';
-import type { PendingStepUp, StepUpProof, StepUpRequestContext, StepUps } from './step-ups.ts';
+import type { PendingStepUp, StepUpProof, StepUpRequestContext, StepUpResult, StepUps } from './step-ups.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { Caller } from '../../core/credential/credential.ts';
-import { rejectionError, STEP_UP_TEXTS, type StepUpRejection } from '../../core/api/rejections.ts';
-import { STEP_UP_PROBLEMS } from '../../core/api/step-up-problems.ts';
+import type { StepUpRejection } from '../../core/api/rejections.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
 import type { Unproven } from '../../core/identity/auth-time.ts';
 import { isPlausible } from '../../core/identity/freshness.ts';
+import { no, ok } from '../../core/result.ts';
 import { fencedError } from '../../http/error-status.ts';
-import { problemFor } from '../../http/problem.ts';
 import { record } from '../../http/audit-events.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { StepUpDeps } from './dependencies.ts';
@@ -78,16 +77,16 @@ export interface StepUpState {
 
 /** What the API for programs needs besides. */
 export interface Challenges extends StepUps {
-  /** @throws ProblemError for a session that can never step up, and where codes are off */
+  /** Rejects a session that can never step up, and where codes are off. */
   begin(
     caller: Caller,
     order: { readonly redirect?: string; readonly state?: string },
     context: StepUpRequestContext,
-  ): Promise<Begun>;
-  /** @throws ProblemError `step_up_unknown` unless the same session began it, with the same key */
-  stateOf(caller: Caller, id: string): Promise<StepUpState>;
+  ): Promise<StepUpResult<Begun>>;
+  /** Rejects with `step_up_unknown` unless the same session began it, with the same key. */
+  stateOf(caller: Caller, id: string): Promise<StepUpResult<StepUpState>>;
   /** Redeems the one-time code. Idempotent: a program that has lost the response asks again. */
-  redeem(caller: Caller, id: string, code: string, context: StepUpRequestContext): Promise<StepUpState>;
+  redeem(caller: Caller, id: string, code: string, context: StepUpRequestContext): Promise<StepUpResult<StepUpState>>;
 }
 
 /** 256 bits: anyone who has it sees the page with the user's name. */
@@ -101,26 +100,21 @@ const normalized = (typed: string): string => typed.toUpperCase().replace(/[^A-Z
 const codeName = (id: string, code: string): string =>
   createHash('sha256').update(`${id}\0${code}`).digest('base64url');
 
-/** One of those that the API has a code for. */
-const rejected = (rejection: StepUpRejection) => problemFor(STEP_UP_PROBLEMS, STEP_UP_TEXTS, rejection);
+const rejected = (rejection: StepUpRejection) => no(rejection);
 
-const notPending = (reason: 'step_up_unknown' | 'step_up_over') =>
-  rejectionError('sign_in_expired', STEP_UP_TEXTS, { reason: 'not_pending' }, reason);
+const notPending = (precisely: 'step_up_unknown' | 'step_up_over') => rejected({ reason: 'not_pending', precisely });
 
-const sessionOver = (reason = 'session_unknown') =>
-  rejectionError('sign_in_expired', STEP_UP_TEXTS, { reason: 'session_over' }, reason);
-
-const denied = (rejection: StepUpRejection) => rejectionError('sign_in_refused', STEP_UP_TEXTS, rejection);
+const sessionOver = (precisely = 'session_unknown') => rejected({ reason: 'session_over', precisely });
 
 export function createStepUps(deps: StepUpDeps): Challenges {
   const { artefacts, sessions } = deps.store;
   const providers = new Map(deps.config.providers.map(({ name, freshness }) => [name, freshness !== 'none']));
 
   const whyNever: StepUps['whyNever'] = ({ provider, isDelegated }) => {
-    if (isDelegated) return rejected({ reason: 'step_up_delegated' });
+    if (isDelegated) return { reason: 'step_up_delegated' };
     const proves = providers.get(provider);
-    if (proves === undefined) return rejected({ reason: 'step_up_workload' });
-    return proves ? undefined : rejected({ reason: 'freshness_unprovable', provider });
+    if (proves === undefined) return { reason: 'step_up_workload' };
+    return proves ? undefined : { reason: 'freshness_unprovable', provider };
   };
 
   async function read(id: string): Promise<Challenge | undefined> {
@@ -130,11 +124,11 @@ export function createStepUps(deps: StepUpDeps): Challenges {
   const isPending = ({ consumed, outcome, expiresAt }: Challenge): boolean =>
     consumed === undefined && outcome === undefined && expiresAt > nowSeconds(deps);
 
-  function pendingOf(id: string, challenge: Challenge | undefined): PendingStepUp {
-    if (challenge === undefined) throw notPending('step_up_unknown');
-    if (!isPending(challenge)) throw notPending('step_up_over');
+  function pendingOf(id: string, challenge: Challenge | undefined): StepUpResult<PendingStepUp> {
+    if (challenge === undefined) return notPending('step_up_unknown');
+    if (!isPending(challenge)) return notPending('step_up_over');
     const { account, provider, username, session, address, userAgent, deviceName, redirect } = challenge;
-    return {
+    return ok({
       id,
       account,
       provider,
@@ -144,7 +138,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       userAgent,
       ...defined({ deviceName }),
       by: redirect === undefined ? 'code' : 'loopback',
-    };
+    });
   }
 
   async function save(id: string, challenge: Challenge, userCode?: string): Promise<void> {
@@ -154,51 +148,52 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     await artefacts.save('StepUp', id, challenge, kept);
   }
 
-  /** Decides it, once. @throws AppError `sign_in_expired` where another request was first */
-  async function decide(id: string): Promise<Challenge> {
+  /** Decides it, once: not where another request was first. */
+  async function decide(id: string): Promise<StepUpResult<Challenge>> {
     const challenge = await read(id);
-    if (challenge === undefined) throw notPending('step_up_unknown');
-    if (!isPending(challenge) || !(await artefacts.consume('StepUp', id))) throw notPending('step_up_over');
-    return challenge;
+    if (challenge === undefined) return notPending('step_up_unknown');
+    if (!isPending(challenge) || !(await artefacts.consume('StepUp', id))) return notPending('step_up_over');
+    return ok(challenge);
   }
 
-  /** @throws AppError `sign_in_refused` unless the proof is one, of this account and of now */
-  function authTimeOf(own: { readonly account: string; readonly provider: string }, proof: StepUpProof): number {
-    if (proof.account !== own.account) throw denied({ reason: 'other_account' });
+  /** Rejects a proof that is none, of another account, or not of now. */
+  function authTimeOf(
+    own: { readonly account: string; readonly provider: string },
+    proof: StepUpProof,
+  ): StepUpResult<number> {
+    if (proof.account !== own.account) return rejected({ reason: 'other_account' });
     const { authTime } = proof;
     const isProof = providers.get(own.provider) === true && authTime !== undefined;
     const now = nowSeconds(deps);
     if (!isProof || !isPlausible(authTime, now, deps.config.clockSkew)) {
       const unproven: Unproven =
         authTime === undefined ? { defect: 'missing', seen: 'absent' } : { defect: 'future', seen: String(authTime) };
-      throw denied({ reason: 'fresh_sign_in_needed', unproven, provider: own.provider, now });
+      return rejected({ reason: 'fresh_sign_in_needed', unproven, provider: own.provider, now });
     }
-    return authTime;
+    return ok(authTime);
   }
 
-  /** @throws AppError `sign_in_expired` where the session is over, or a revocation came between; `fenced` */
+  /** Rejects where the session is over, or a revocation came between. @throws AppError `fenced` */
   async function liveSession(
     { session, account }: { readonly session: string; readonly account: string },
     { startedAt }: StepUpProof,
-  ): Promise<SessionRecord> {
+  ): Promise<StepUpResult<SessionRecord>> {
     const found = await sessions.read(session);
-    if (found === undefined || found.account !== account) throw sessionOver();
+    if (found === undefined || found.account !== account) return sessionOver();
     // This replica may know of an entry that the store has not been asked about since.
-    const rejected = deps.guard.check({ keys: coveringKeys({ ...found, session }), position: startedAt });
-    if (rejected === 'fenced') throw fencedError();
-    if (rejected !== undefined) throw sessionOver(rejected);
-    return found;
+    const shut = deps.guard.check({ keys: coveringKeys({ ...found, session }), position: startedAt });
+    if (shut === 'fenced') throw fencedError();
+    return shut === undefined ? ok(found) : sessionOver(shut);
   }
 
   /**
    * A session keeps its groups until the next re-check, and for as long as it lives where its provider gave no refresh token. A
    * former admin proves it at the provider, which has just said that they are none, and has all rights of an admin until then.
-   * @throws AppError `sign_in_refused`
    */
-  function assertHasGroups({ identity }: SessionRecord, { groups }: StepUpProof): void {
+  function hasItsGroups({ identity }: SessionRecord, { groups }: StepUpProof): boolean {
     // A user may have thousands: each is looked up once.
     const now = new Set(groups);
-    if (identity.groups.some((group) => !now.has(group))) throw denied({ reason: 'groups_changed' });
+    return identity.groups.every((group) => now.has(group));
   }
 
   /** @param isFirst asked once the moment is stored; absent: this is the only call */
@@ -207,10 +202,10 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     authTime: number,
     context: StepUpRequestContext,
     isFirst?: () => Promise<boolean>,
-  ): Promise<void> {
+  ): Promise<StepUpResult<undefined>> {
     const proven = await sessions.prove(session, authTime);
-    if (proven === undefined) throw sessionOver();
-    if (isFirst !== undefined && !(await isFirst())) return;
+    if (proven === undefined) return sessionOver();
+    if (isFirst !== undefined && !(await isFirst())) return ok(undefined);
     const { identity, account, provider, address, device, deviceName } = proven;
     deps.countStepUp?.('done');
     record(deps, context, {
@@ -224,6 +219,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       },
       about: { identity, account, session },
     });
+    return ok(undefined);
   }
 
   /** Returns the address of the program with parameters, and the issuer (RFC 9207), which the program compares. */
@@ -239,7 +235,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
   }
 
   /** Only for the session that began it, and with its key: of an id that leaked, nothing is learnt. */
-  async function ownChallenge({ credential, delegation }: Caller, id: string): Promise<Challenge> {
+  async function ownChallenge({ credential, delegation }: Caller, id: string): Promise<StepUpResult<Challenge>> {
     const challenge = await read(id);
     const isOwn =
       challenge !== undefined &&
@@ -247,8 +243,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       challenge.session === credential.session &&
       challenge.account === credential.account &&
       challenge.thumbprint === credential.thumbprint;
-    if (!isOwn) throw rejected({ reason: 'step_up_unknown' });
-    return challenge;
+    return isOwn ? ok(challenge) : rejected({ reason: 'step_up_unknown' });
   }
 
   const stateOf = ({ outcome, description }: Challenge): StepUpState => ({
@@ -262,11 +257,11 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     async begin({ credential, identity, delegation }, { redirect, state }, { address, userAgent }) {
       const { session, account, provider, thumbprint } = credential;
       const never = whyNever({ provider, isDelegated: delegation !== undefined });
-      if (never !== undefined) throw never;
+      if (never !== undefined) return rejected(never);
       if (redirect === undefined && deps.config.sessions.deviceCode === 'off')
-        throw rejected({ reason: 'device_code_off' });
+        return rejected({ reason: 'device_code_off' });
       const found = await sessions.read(session);
-      if (found === undefined) throw sessionOver();
+      if (found === undefined) return sessionOver();
       const id = newSecret();
       const userCode = redirect === undefined ? newUserCode() : undefined;
       const expiresAt = nowSeconds(deps) + STEP_UP_SECONDS;
@@ -284,32 +279,36 @@ export function createStepUps(deps: StepUpDeps): Challenges {
         ...defined({ userCode, state }),
       };
       await save(id, challenge, userCode);
-      return { id, expiresAt, ...defined({ userCode }) };
+      return ok({ id, expiresAt, ...defined({ userCode }) });
     },
 
     async stateOf(caller, id) {
-      return stateOf(await ownChallenge(caller, id));
+      const own = await ownChallenge(caller, id);
+      return own.ok ? ok(stateOf(own.value)) : own;
     },
 
     async redeem(caller, id, code, context) {
-      const challenge = await ownChallenge(caller, id);
+      const own = await ownChallenge(caller, id);
+      if (!own.ok) return own;
+      const challenge = own.value;
       const name = codeName(id, code);
       const payload = codeSchema.safeParse(await artefacts.find('StepUpCode', name)).data;
-      if (payload?.challenge !== id) throw rejected({ reason: 'step_up_code' });
+      if (payload?.challenge !== id) return rejected({ reason: 'step_up_code' });
       const { authTime } = payload;
       // Of two calls at once, one is audited; the moment that both write is the same. Consumed only now: an attacker whose first
       // call failed with the store would redeem it again, and what it proves would be in no audit log. Where it is not known
       // whether another call consumed it, it is audited: rather twice than never.
       const isFirst = async (): Promise<boolean> => artefacts.consume('StepUpCode', name).catch(() => true);
-      await prove(challenge.session, authTime, context, isFirst);
+      const proven = await prove(challenge.session, authTime, context, isFirst);
+      if (!proven.ok) return proven;
       if (challenge.outcome === undefined) await save(id, { ...challenge, outcome: 'done' });
-      return { state: 'done', authTime };
+      return ok({ state: 'done', authTime });
     },
 
     async find(id, options) {
       const pending = pendingOf(id, await read(id));
-      if (pending.by === 'code' && options?.typed !== true) throw notPending('step_up_unknown');
-      return pending;
+      const needsCode = pending.ok && pending.value.by === 'code' && options?.typed !== true;
+      return needsCode ? notPending('step_up_unknown') : pending;
     },
 
     async findByCode(userCode) {
@@ -317,36 +316,45 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       const named = typed.length === 8 ? await artefacts.findByUserCode('StepUp', typed) : undefined;
       const id = named?.['id'];
       // The name is not sealed: an attacker who can write to Redis lets the code of a user's own step-up find theirs.
-      if (typeof id !== 'string' || (named?.['userCode'] ?? typed) !== typed) throw notPending('step_up_unknown');
+      if (typeof id !== 'string' || (named?.['userCode'] ?? typed) !== typed) return notPending('step_up_unknown');
       return pendingOf(id, await read(id));
     },
 
     async finish(pending, proof, context) {
       const authTime = authTimeOf(pending, proof);
-      assertHasGroups(await liveSession(pending, proof), proof);
-      const challenge = await decide(pending.id);
+      if (!authTime.ok) return authTime;
+      const live = await liveSession(pending, proof);
+      if (!live.ok) return live;
+      if (!hasItsGroups(live.value, proof)) return rejected({ reason: 'groups_changed' });
+      const decided = await decide(pending.id);
+      if (!decided.ok) return decided;
+      const challenge = decided.value;
       if (challenge.redirect === undefined) {
-        await prove(challenge.session, authTime, context);
-        await save(pending.id, { ...challenge, outcome: 'done' });
-        return undefined;
+        const proven = await prove(challenge.session, authTime.value, context);
+        if (proven.ok) await save(pending.id, { ...challenge, outcome: 'done' });
+        return proven;
       }
       const code = newSecret();
       const kept = { ttlSeconds: CODE_SECONDS, session: challenge.session };
-      await artefacts.save('StepUpCode', codeName(pending.id, code), { challenge: pending.id, authTime }, kept);
-      return returnUrl(challenge, { code });
+      const payload = { challenge: pending.id, authTime: authTime.value };
+      await artefacts.save('StepUpCode', codeName(pending.id, code), payload, kept);
+      return ok(returnUrl(challenge, { code }));
     },
 
     async proveOwn(own, proof, context) {
-      const found = await liveSession(own, proof);
-      const authTime = authTimeOf({ ...own, provider: found.provider }, proof);
-      assertHasGroups(found, proof);
-      await prove(own.session, authTime, context);
+      const live = await liveSession(own, proof);
+      if (!live.ok) return live;
+      const authTime = authTimeOf({ ...own, provider: live.value.provider }, proof);
+      if (!authTime.ok) return authTime;
+      if (!hasItsGroups(live.value, proof)) return rejected({ reason: 'groups_changed' });
+      return prove(own.session, authTime.value, context);
     },
 
     async refuse({ id }, description) {
-      const challenge = await decide(id);
-      await save(id, { ...challenge, outcome: 'refused', description });
-      return returnUrl(challenge, { error: 'access_denied', error_description: description });
+      const decided = await decide(id);
+      if (!decided.ok) return decided;
+      await save(id, { ...decided.value, outcome: 'refused', description });
+      return ok(returnUrl(decided.value, { error: 'access_denied', error_description: description }));
     },
   };
 }

@@ -1,4 +1,8 @@
 /** What the pages need of step-ups. */
+import type { StepUpRejection } from '../../core/api/rejections.ts';
+import type { Result } from '../../core/result.ts';
+
+export type StepUpResult<T> = Result<T, StepUpRejection>;
 
 /** A step-up that waits for its user. All but `id`, `account` and `provider` is for the page that asks. */
 export interface PendingStepUp {
@@ -36,33 +40,35 @@ export interface StepUpRequestContext {
 
 export interface StepUps {
   /**
+   * Rejects one that is unknown, decided or too old.
    * @param options.typed the browser has shown that its user typed the code; without it, what has a code is unknown, because a
    *   link must not be enough
-   * @throws AppError `sign_in_expired` where it is unknown, decided or too old
    */
-  find(id: string, options?: { readonly typed: true }): Promise<PendingStepUp>;
-  /** @throws AppError `sign_in_expired` for a code that is unknown, decided or too old */
-  findByCode(userCode: string): Promise<PendingStepUp>;
+  find(id: string, options?: { readonly typed: true }): Promise<StepUpResult<PendingStepUp>>;
+  /** Rejects a code that is unknown, decided or too old. */
+  findByCode(userCode: string): Promise<StepUpResult<PendingStepUp>>;
   /**
-   * Finishes a step-up, once. Audits what it did, and not what it rejects.
+   * Finishes a step-up, once. Audits what it did, and not what it rejects: another account, no proof, a session that has a group
+   * that the user has no more, or that is over.
    * @returns the program's loopback address with a one-time code, where it has one; otherwise the session is proven
-   * @throws AppError `sign_in_refused` where the account is another one, nothing is proven, or the session has a group that the
-   *   user has no more; `sign_in_expired`
    */
-  finish(pending: PendingStepUp, proof: StepUpProof, context: StepUpRequestContext): Promise<string | undefined>;
-  /** Proves a browser's own session. @throws as `finish` */
+  finish(
+    pending: PendingStepUp,
+    proof: StepUpProof,
+    context: StepUpRequestContext,
+  ): Promise<StepUpResult<string | undefined>>;
+  /** Proves a browser's own session. Rejects as `finish`. */
   proveOwn(
     own: { readonly session: string; readonly account: string },
     proof: StepUpProof,
     context: StepUpRequestContext,
-  ): Promise<void>;
+  ): Promise<StepUpResult<undefined>>;
   /**
-   * Ends a step-up without a proof, and lets the program know.
+   * Ends a step-up without a proof, and lets the program know. Rejects one that is decided already.
    * @param description for the program, in printable ASCII
    * @returns the program's loopback address with the error, where it has one
-   * @throws AppError `sign_in_expired` where it is decided already
    */
-  refuse(pending: PendingStepUp, description: string): Promise<string | undefined>;
-  /** Returns the error for a session that can never step up; undefined for one that can. */
-  whyNever(session: { readonly provider: string; readonly isDelegated: boolean }): Error | undefined;
+  refuse(pending: PendingStepUp, description: string): Promise<StepUpResult<string | undefined>>;
+  /** Returns why a session can never step up; undefined for one that can. */
+  whyNever(session: { readonly provider: string; readonly isDelegated: boolean }): StepUpRejection | undefined;
 }

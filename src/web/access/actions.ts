@@ -1,9 +1,10 @@
 /** What the caller may do with a request: the forms, and their handlers. A GET changes nothing. */
+import { ACCESS } from '../../core/api/rejections.ts';
 import type { AccessAction } from '../../services/access/access.ts';
 import { MOST_REASON, type AccessRequest } from '../../core/access/request.ts';
 import { record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
-import { ProblemError } from '../../http/problem.ts';
+import { passed, ProblemError } from '../../http/problem.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { field } from '../browser/guards.ts';
 import { accessHref } from '../page/access-text.ts';
@@ -130,7 +131,7 @@ export function handleDecision(decision: 'approve' | 'deny', show: Show): (conte
       const { access, req, res } = context;
       const reason = field(req, 'reason');
       const id = requestId(context);
-      await access[decision](callerAt(context), id, ...(reason === '' ? [] : [reason]));
+      passed(ACCESS, await access[decision](callerAt(context), id, reason));
       seeOther(res, accessHref(id));
     });
 }
@@ -142,7 +143,7 @@ export function handleEnd(show: Show): (context: AccessContext) => Promise<void>
       const { access, req, res } = context;
       const reason = field(req, 'reason');
       const id = requestId(context);
-      const { request, result } = await access.end(callerAt(context), id, ...(reason === '' ? [] : [reason]));
+      const { request, result } = passed(ACCESS, await access.end(callerAt(context), id, reason));
       if (result === undefined) return seeOther(res, accessHref(id));
       const body = html`<h1>Access ended</h1>
         <p class="lead">${request.terms.name} for <bdi>${request.username}</bdi></p>

@@ -1,7 +1,7 @@
 /** What each page of access requests is given, and how it leads to a fresh sign-in. */
 import type { Request, Response } from 'express';
 import type { AccessCaller, AccessRequests } from '../../services/access/access.ts';
-import { AdminError, type RevocationResults, isFresh } from '../../services/admin/admin.ts';
+import { type RevocationResults, judgeFreshness } from '../../services/admin/admin.ts';
 import { AppError } from '../../core/errors.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { ProblemError } from '../../http/problem.ts';
@@ -54,12 +54,9 @@ export type Freshness = 'fresh' | 'stale' | 'unprovable';
 export function freshnessOf({ deps, user }: Pick<AccessContext, 'deps' | 'user'>): Freshness {
   const { freshness } = deps.config.access;
   if (freshness === 'off') return 'fresh';
-  try {
-    return isFresh(deps, user.proof, freshness) ? 'fresh' : 'stale';
-  } catch (error) {
-    if (error instanceof AdminError && error.problem === 'freshness_unprovable') return 'unprovable';
-    throw error;
-  }
+  const judged = judgeFreshness(deps, user.proof, freshness);
+  if (judged.ok) return 'fresh';
+  return judged.reason.reason === 'freshness_unprovable' ? 'unprovable' : 'stale';
 }
 
 /** A rejection that the user can do something about on the page that they came from. */

@@ -4,7 +4,9 @@
  */
 import type { OfferedRole } from '../../services/access/access.ts';
 import type { AccessRequest } from '../../core/access/request.ts';
+import { ACCESS } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
+import { passed } from '../../http/problem.ts';
 import { accessHref, approvalText, clusterList, isActive, nameList } from '../page/access-text.ts';
 import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
@@ -174,7 +176,7 @@ export async function handleRequest(context: AccessContext): Promise<void> {
       throw new AppError('bad_request', 'Choose which of your sessions gets it.', { reason: 'request_malformed' });
     }
     const order = { role, seconds: secondsOf(given), reason, session };
-    const { id } = await access.request(callerAt(context), order);
+    const { id } = passed(ACCESS, await access.request(callerAt(context), order));
     seeOther(res, accessHref(id));
   } catch (thrown) {
     const rejected = rejectedOf(thrown);

@@ -11,8 +11,10 @@ import {
   type AccessDecision,
   type AccessRequest,
 } from '../../core/access/request.ts';
+import { ACCESS } from '../../core/api/rejections.ts';
 import { approvalsNeeded } from '../../core/access/role.ts';
 import { record } from '../../http/audit-events.ts';
+import { passed } from '../../http/problem.ts';
 import { contextOf } from '../../http/request-context.ts';
 import {
   accessHref,
@@ -202,11 +204,11 @@ function auditRead({ deps, req, user }: AccessContext, { id, account }: AccessRe
 export async function showRequest(context: AccessContext, rejected?: Rejected): Promise<void> {
   const { deps, access, results, user } = context;
   const caller = callerAt(context);
-  const request = await access.find(caller, requestId(context));
+  const request = passed(ACCESS, await access.find(caller, requestId(context)));
   const isOwn = request.account === user.account;
   const revocation = request.grant?.revocation;
   const [background, ended] = await Promise.all([
-    isOwn ? undefined : access.background(caller, request),
+    isOwn ? undefined : access.background(caller, request).then((found) => passed(ACCESS, found)),
     // The page is useful without it.
     revocation === undefined ? undefined : results.find(revocation).catch(() => undefined),
   ]);

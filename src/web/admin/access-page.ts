@@ -1,4 +1,6 @@
 /** `/admin/access`: all access requests, those that are over included, with filters. */
+import { ACCESS } from '../../core/api/rejections.ts';
+import { passed } from '../../http/problem.ts';
 import type { AccessPage } from '../../services/access/access.ts';
 import { accountSchema } from '../../core/api/fields.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
@@ -80,10 +82,8 @@ export async function showAccess(context: AdminPageContext): Promise<void> {
   if (!parsed.success) throw malformed('An account is PROVIDER/SUBJECT.');
   if (state !== undefined && !isState(state)) throw malformed(`A state is one of ${Object.keys(STATES).join(', ')}.`);
   const caller = { actor: user, context: contextOf(req), path: req.path };
-  const page = await deps.access.history(caller, {
-    limit: PAGE_SIZE,
-    ...defined({ account: parsed.data, role, state, cursor }),
-  });
+  const query = { limit: PAGE_SIZE, ...defined({ account: parsed.data, role, state, cursor }) };
+  const page = passed(ACCESS, await deps.access.history(caller, query));
   const roles = deps.config.access.roles.map(({ name }) => name);
   const { cursor: _cursor, ...filter } = shown;
   const details: AuditFacts = Object.keys(filter).length === 0 ? {} : { filter: JSON.stringify(filter) };

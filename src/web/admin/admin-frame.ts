@@ -2,6 +2,8 @@
  * What all admin pages have in common: the check of the role, the navigation, and the audit events of reads and
  * rejections.
  */
+import { ADMIN } from '../../core/api/rejections.ts';
+import { passed, ProblemError } from '../../http/problem.ts';
 import type { Request, RequestHandler, Response } from 'express';
 import type { AuditFacts, PortcullisEventName } from '../../core/audit/event.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
@@ -17,11 +19,10 @@ import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import {
   type AdminContext,
-  AdminError,
   type AdminService,
   type Need,
   type RunDrill,
-  assertRole,
+  judgeRole,
 } from '../../services/admin/admin.ts';
 import { defined } from '../../core/defined.ts';
 
@@ -58,7 +59,7 @@ export type AdminHandler = (context: AdminPageContext) => Promise<void> | void;
 export function withRole(service: AdminPageService & AdminPlace, need: Need, handler: AdminHandler): PageHandler {
   const { deps, tabs, tab } = service;
   return async (req, res, user) => {
-    const mayAct = assertRole(user, deps.config, need) === 'admin';
+    const mayAct = passed(ADMIN, judgeRole(user, deps.config, need)) === 'admin';
     await handler({ service, deps, tabs, tab, req, res, user, mayAct });
   };
 }
@@ -89,7 +90,8 @@ export function auditRejections(
       const isChange = req.method === 'POST';
       // What fails has its own audit event, unless one was written already. A client without a session causes none by
       // reading while this replica is fenced, because an attacker would fill the audit log with them.
-      const isFailure = (isChange || context.actor !== undefined) && !(thrown instanceof AdminError && thrown.audited);
+      const isFailure =
+        (isChange || context.actor !== undefined) && !(thrown instanceof ProblemError && thrown.audited);
       const event = isRejection ? 'admin-refused' : attempted;
       if (isRejection || isFailure)
         record(deps, context, { event, path: req.path, code: status, reason: error.reason });

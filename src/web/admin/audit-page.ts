@@ -3,6 +3,8 @@
  * range and with the filters of the URL. Then `audit.js` reads the stream of the admin API, which authorizes and
  * audits each connection, and adds new events on top.
  */
+import { ADMIN } from '../../core/api/rejections.ts';
+import { problemFor } from '../../http/problem.ts';
 import type { Request } from 'express';
 import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
@@ -10,7 +12,7 @@ import { auditEventsQuerySchema } from '../../core/api/audit.ts';
 import { auditTime } from '../../core/audit/moment.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import type { History } from '../../audit/query/history.ts';
-import { AdminError, auditFilter, defaultSince, pastQuery, searchHistory } from '../../services/admin/admin.ts';
+import { auditFilter, defaultSince, pastQuery, searchHistory } from '../../services/admin/admin.ts';
 import { waiterOf } from '../../http/request-context.ts';
 import { AppError } from '../../core/errors.ts';
 import { html, type Html } from '../page/html.ts';
@@ -266,14 +268,12 @@ async function pastOf(
   { deps, req }: AdminPageContext,
   shown: AuditFilters,
 ): Promise<{ readonly past: Past; readonly read: AdminRead }> {
-  let filter: Readonly<Record<string, string>>;
-  try {
-    filter = auditFilter(deps.config, shown, auditEventsQuerySchema);
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code !== 'bad_request') throw error;
-    const { message, reason } = error;
+  const parsed = auditFilter(deps.config, shown, auditEventsQuerySchema);
+  if (!parsed.ok) {
+    const { message, reason } = problemFor(ADMIN, parsed.reason);
     return { past: { kind: 'malformed', message }, read: { reason } };
   }
+  const filter = parsed.value;
   const past = await searched(deps, req, pastQuery(filter, deps.clock.nowMs()));
   // The page is shown without the past, and nothing was read.
   const reason = past.kind === 'busy' ? 'too_many_requests' : 'audit_events';
@@ -281,13 +281,9 @@ async function pastOf(
 }
 
 async function searched(deps: WebDeps, req: Request, query: AuditQuery): Promise<Past> {
-  try {
-    const found = await searchHistory(deps, waiterOf(req), query, { events: PAGE_SIZE });
-    if (found !== undefined) return { kind: 'files', found };
-  } catch (error) {
-    if (error instanceof AdminError && error.problem === 'too_many_requests') return { kind: 'busy' };
-    throw error;
-  }
+  const found = await searchHistory(deps, waiterOf(req), query, { events: PAGE_SIZE });
+  if (!found.ok) return { kind: 'busy' };
+  if (found.value !== undefined) return { kind: 'files', found: found.value };
   return { kind: 'recent', requests: await recentMatches(deps, query) };
 }
 

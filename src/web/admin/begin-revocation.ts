@@ -3,6 +3,8 @@
  * The second click of an admin who clicks twice joins the first one and has the same result.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { ADMIN } from '../../core/api/rejections.ts';
+import { passed, problemFor } from '../../http/problem.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
 import {
   type AdminContext,
@@ -10,7 +12,6 @@ import {
   type RevocationReceipt,
   type RevocationRequest,
   handleRevocation,
-  AdminError,
 } from '../../services/admin/admin.ts';
 
 /** How often to check whether the revocation is written. */
@@ -26,13 +27,13 @@ interface Running {
 export interface StartedRevocation {
   /** The result at the time when the revocation was written. */
   readonly result: RevocationResult;
-  /** The result of `handleRevocation`: proven, or not proven in time. */
+  /** The result of `handleRevocation`: proven, or not proven in time. Rejects with what that has rejected. */
   readonly proven: Promise<RevocationReceipt>;
 }
 
 type Identified = RevocationRequest & { readonly requestId: string };
 
-/** Starts a revocation. @throws the errors of `handleRevocation`, where nothing was written */
+/** Starts a revocation. @throws what `handleRevocation` rejects or throws, where nothing was written */
 export type StartRevocation = (admin: AdminContext, request: Identified) => Promise<StartedRevocation>;
 
 export function createRevocationStarter(service: AdminService): StartRevocation {
@@ -42,7 +43,7 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
     const { requestId } = request;
     // A result under this id may belong to another request. `handleRevocation` checks that before anything is returned.
     const isNew = service.deps.guard.result(requestId) === undefined;
-    const proven = handleRevocation(service, admin, request);
+    const proven = handleRevocation(service, admin, request).then((result) => passed(ADMIN, result));
     const written = isNew ? untilWritten(service, requestId, proven) : proven;
     running.set(requestId, { key, written, proven });
     // The admin already has the response that it is written, so a later failure can only be logged.
@@ -59,7 +60,7 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
   return async (admin, request) => {
     const key = JSON.stringify([admin.actor.account, request]);
     const before = running.get(request.requestId);
-    if (before !== undefined && before.key !== key) throw new AdminError({ reason: 'request_id_reused' });
+    if (before !== undefined && before.key !== key) throw problemFor(ADMIN, { reason: 'request_id_reused' });
     const { written, proven } = before ?? start(admin, request, key);
     return { result: await written, proven };
   };

@@ -9,7 +9,9 @@ import { receiptHref, queryString } from './links.ts';
 import { countOf, formatMs } from './format.ts';
 import { checked } from '../../core/api/issues.ts';
 import { drillSchema } from '../../core/api/requests.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
+import { passed } from '../../http/problem.ts';
 import { field } from '../browser/guards.ts';
 import { parameter } from '../page/response.ts';
 import { table, type Column } from '../page/table.ts';
@@ -152,7 +154,7 @@ export async function handleDrill(context: AdminPageContext): Promise<void> {
     throw new AppError('bad_request', message, { reason: 'request_malformed' });
   }
   await whenFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
-    const result = await service.runDrill(adminContextAt(context), asked.value);
+    const result = passed(ADMIN, await service.runDrill(adminContextAt(context), asked.value));
     sendAdminPage(context, { title: `Drill ${result.verdict}`, body: drillResultBody(result) });
   });
 }

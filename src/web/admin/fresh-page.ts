@@ -3,11 +3,13 @@
  * sign-in and back.
  */
 import type { Request, Response } from 'express';
-import { appErrorOf } from '../../http/error-status.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
+import { ok } from '../../core/result.ts';
+import { problemFor } from '../../http/problem.ts';
 import { html } from '../page/html.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import { AdminError, assertFresh, isFresh } from '../../services/admin/admin.ts';
+import { judgeAdminFreshness, judgeFreshness } from '../../services/admin/admin.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { seeOther } from '../page/response.ts';
@@ -18,21 +20,19 @@ import { freshHref } from './links.ts';
 /**
  * Runs a change where the sign-in is fresh enough; otherwise sends the page that asks for a fresh sign-in.
  * @param back the page from which the admin can try again
- * @throws the other errors of `assertFresh`, and the errors of the change
+ * @throws the other errors of a judgement, and the errors of the change
  */
 export async function whenFresh(context: AdminPageContext, back: string, change: () => Promise<void>): Promise<void> {
-  try {
-    assertFresh(context.deps, context.user);
-  } catch (thrown) {
-    if (!(thrown instanceof AdminError && thrown.problem === 'fresh_sign_in_needed')) throw thrown;
-    const { error, status } = appErrorOf(thrown);
+  const judged = judgeAdminFreshness(context.deps, context.user);
+  if (!judged.ok) {
+    const error = problemFor(ADMIN, judged.reason);
+    const { problem, status, message } = error;
+    if (problem !== 'fresh_sign_in_needed') throw error;
     const { deps, req } = context;
-    if (!thrown.audited) {
-      record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: error.reason });
-    }
+    record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: problem });
     const body = html`<h1>Sign in again</h1>
       <div class="card">
-        <p role="alert">${error.message}</p>
+        <p role="alert">${message}</p>
         <p class="muted">Nothing was changed. After the sign-in you return to the page that you came from.</p>
         <a class="button" href="${freshHref(back)}">Sign in again</a>
       </div>`;
@@ -45,11 +45,13 @@ export async function whenFresh(context: AdminPageContext, back: string, change:
  * Redirects an admin whose sign-in is too old to a fresh sign-in, on a page that leads to a change: the change
  * would be rejected afterwards. The sign-in leads back to this page.
  * @returns false where the browser was redirected
- * @throws AdminError `freshness_unprovable`
+ * @throws ProblemError `freshness_unprovable`
  */
 export function freshOrRedirect(deps: WebDeps, req: Request, res: Response, { record }: SignedIn): boolean {
   const { freshness: withinSeconds } = deps.config.admin;
-  if (withinSeconds === 'off' || isFresh(deps, record, withinSeconds)) return true;
+  const judged = withinSeconds === 'off' ? ok(undefined) : judgeFreshness(deps, record, withinSeconds);
+  if (judged.ok) return true;
+  if (judged.reason.reason === 'freshness_unprovable') throw problemFor(ADMIN, judged.reason);
   seeOther(res, freshHref(adminReturnPath(req.originalUrl) ?? '/admin'));
   return false;
 }

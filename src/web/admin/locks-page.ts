@@ -8,8 +8,10 @@ import { type LockView, liftFreshSignIn, lockViews, unlock } from '../../service
 import { accountHref } from './links.ts';
 import { countOf } from './format.ts';
 import { accountSchema, reasonSchema } from '../../core/api/fields.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
+import { passed } from '../../http/problem.ts';
 import { field } from '../browser/guards.ts';
 import { parameter, seeOther } from '../page/response.ts';
 import { table, type Column } from '../page/table.ts';
@@ -80,7 +82,7 @@ export async function showLocks(context: AdminPageContext): Promise<void> {
 
 /**
  * Unlocks an account and leads back to the page of the form.
- * @throws AppError `bad_request`, AdminError `lock_not_found`
+ * @throws AppError `bad_request`, ProblemError `lock_not_found`
  */
 export async function handleUnlock(context: AdminPageContext): Promise<void> {
   const { deps, req, res } = context;
@@ -90,14 +92,14 @@ export async function handleUnlock(context: AdminPageContext): Promise<void> {
   );
   const back = field(req, 'from') === 'person' ? accountHref(asked.account) : '/admin/locks';
   await whenFresh(context, back, async () => {
-    await unlock(deps, adminContextAt(context), asked);
+    passed(ADMIN, await unlock(deps, adminContextAt(context), asked));
     seeOther(res, back);
   });
 }
 
 /**
  * Lifts the need for a fresh sign-in, so that any sign-in of the account is enough again.
- * @throws AppError `bad_request`, AdminError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
+ * @throws AppError `bad_request`, ProblemError `fresh_sign_in_not_needed`, `fresh_sign_in_newer`
  */
 export async function handleLiftFreshSignIn(context: AdminPageContext): Promise<void> {
   const { deps, req, res } = context;
@@ -109,7 +111,7 @@ export async function handleLiftFreshSignIn(context: AdminPageContext): Promise<
   if (!/^\d{1,12}$/.test(since)) throw malformed;
   const back = accountHref(asked.account);
   await whenFresh(context, back, async () => {
-    await liftFreshSignIn(deps, adminContextAt(context), { ...asked, upTo: Number(since) });
+    passed(ADMIN, await liftFreshSignIn(deps, adminContextAt(context), { ...asked, upTo: Number(since) }));
     seeOther(res, back);
   });
 }

@@ -148,7 +148,8 @@ async function pastOf(
   events: number,
 ): Promise<History | undefined> {
   const query = pastQuery(filter, deps.clock.nowMs());
-  return await searchHistory(deps, waiterOf(req), query, { events, ms: SEARCH_MS }).catch(() => undefined);
+  const found = await searchHistory(deps, waiterOf(req), query, { events, ms: SEARCH_MS }).catch(() => undefined);
+  return found?.ok === true ? found.value : undefined;
 }
 
 /** A cluster that does not respond takes as long as its time limit, and the page must not. */

@@ -5,8 +5,10 @@
  * `receipt.js` keeps it up to date. All texts are on this page: the script copies the row of each state from a
  * template, and fills the elements that have a name in `data-text`.
  */
+import { ADMIN } from '../../core/api/rejections.ts';
+import { problemFor } from '../../http/problem.ts';
 import type { ReplicaReceipt, RevocationResult } from '../../revocation/revocation.ts';
-import { type RevocationReceipt, isFollowed, AdminError } from '../../services/admin/admin.ts';
+import { type RevocationReceipt, isFollowed } from '../../services/admin/admin.ts';
 import { accessHref, endingText, nameList, periodText } from '../page/access-text.ts';
 import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
@@ -203,7 +205,8 @@ async function grantOf(
 ): Promise<AccessRequest | undefined> {
   if (deps.access === undefined || target?.startsWith(GRANT) !== true) return undefined;
   const caller = { actor: user, context: contextOf(req), path: req.path };
-  return deps.access.find(caller, target.slice(GRANT.length)).catch(() => undefined);
+  const found = await deps.access.find(caller, target.slice(GRANT.length)).catch(() => undefined);
+  return found?.ok === true ? found.value : undefined;
 }
 
 interface ReceiptView {
@@ -235,13 +238,13 @@ const RECENT_MS = 15_000;
 
 /**
  * Shows what is known of a revocation, on any replica.
- * @throws AdminError `revocation_not_found`
+ * @throws ProblemError `revocation_not_found`
  */
 export async function showReceipt(context: AdminPageContext): Promise<void> {
   const { service, deps, req } = context;
   const id = String(req.params['id']);
   const result = await service.results.find(id);
-  if (result === undefined) throw new AdminError({ reason: 'revocation_not_found' });
+  if (result === undefined) throw problemFor(ADMIN, { reason: 'revocation_not_found' });
   const granted = await grantOf(context, result);
   const nowMs = deps.clock.nowMs();
   const isRecent = nowMs - Date.parse(result.at) < RECENT_MS;

@@ -2,6 +2,8 @@
  * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. Further pages are for
  * an approval by a second admin and for a revocation that could not be written.
  */
+import { ADMIN } from '../../core/api/rejections.ts';
+import { passed, ProblemError } from '../../http/problem.ts';
 import { targetName } from '../../core/credential/revocation.ts';
 import { actorText } from '../../core/delegation/delegation.ts';
 import { endsWithIt } from '../page/delegated-sessions.ts';
@@ -10,7 +12,6 @@ import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { checkBox, reasonField, FIELD_LABELS } from './form-fields.ts';
 import {
-  AdminError,
   type RevocationPlan,
   type RevocationReceipt,
   type RevocationRequest,
@@ -249,7 +250,7 @@ export async function showConfirmation(context: AdminPageContext): Promise<void>
   const fields = linkFields(req);
   const request = requestOf(fields, { reason: 'not given yet' });
   if (!freshOrRedirect(deps, req, res, user)) return;
-  const plan = await planOf(deps, request);
+  const plan = passed(ADMIN, await planOf(deps, request));
   const read = { reason: 'sessions', details: { target: targetName(plan.target) } };
   await sendConfirmation(context, fields, plan, { read });
 }
@@ -287,7 +288,7 @@ export function handleRevoke(begin: StartRevocation): AdminHandler {
       try {
         await redirectToReceipt(context, await begin(adminContextAt(context), request));
       } catch (thrown) {
-        if (!(thrown instanceof AdminError)) throw thrown;
+        if (!(thrown instanceof ProblemError)) throw thrown;
         if (thrown.problem === 'account_not_seen') return confirmSpelling(context, fields, request, thrown);
         if (thrown.problem === 'second_admin_needed') return showApproval(context, fields, reason, thrown);
         // This replica rejects the target all the same, so an admin who has revoked their own session has no page
@@ -304,11 +305,11 @@ async function confirmSpelling(
   context: AdminPageContext,
   fields: RevocationFields,
   request: RevocationRequest,
-  error: AdminError,
+  error: ProblemError,
 ): Promise<void> {
   const { deps, req } = context;
   const { status } = appErrorOf(error);
-  const plan = await planOf(deps, request);
+  const plan = passed(ADMIN, await planOf(deps, request));
   record(deps, contextOf(req), { event: 'revocation', path: req.path, code: status, reason: error.reason });
   await sendConfirmation(context, fields, plan, { status, reason: request.reason });
 }
@@ -343,7 +344,7 @@ function showApproval(
   { deps, ...context }: AdminPageContext,
   fields: RevocationFields,
   reason: string,
-  error: AdminError,
+  error: ProblemError,
 ): void {
   const { approval = '', expiresAt = '' } = error.members;
   const link = new URL(revokeHref({ ...fields, approval }), deps.config.publicUrl).href;
@@ -356,7 +357,7 @@ function offerRetry(
   context: AdminPageContext,
   fields: RevocationFields,
   given: { readonly reason: string; readonly requestId: string },
-  error: AdminError,
+  error: ProblemError,
 ): void {
   const { status } = appErrorOf(error);
   const body = retryBody({ fields, ...given, csrf: context.user.csrf, message: error.message });

@@ -1,6 +1,8 @@
 /**
  * `/admin/sessions/:id`: one session, with its device, its times and its latest requests.
  */
+import { ADMIN } from '../../core/api/rejections.ts';
+import { problemFor } from '../../http/problem.ts';
 import { idleEndOf, lastUseOf, type SessionPage, type SessionRecord } from '../../store/store.ts';
 import type { Delegation } from '../../core/delegation/delegation.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
@@ -18,7 +20,7 @@ import { sessionTable } from './session-table.ts';
 import { requestsCard } from './shared-cards.ts';
 import { sessionIdSchema } from '../../core/api/fields.ts';
 import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
-import { AdminError, workloadRule } from '../../services/admin/admin.ts';
+import { workloadRule } from '../../services/admin/admin.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 interface SessionPageContent {
@@ -138,12 +140,12 @@ function sessionBody(content: SessionPageContent): Html {
 /** As many as one session may have beneath it by default. */
 const MAX_BENEATH = 20;
 
-/** Shows one session. @throws AdminError `session_not_found` */
+/** Shows one session. @throws ProblemError `session_not_found` */
 export async function showSession(context: AdminPageContext): Promise<void> {
   const { service, deps, req, mayAct } = context;
   const id = sessionIdSchema.safeParse(req.params['id']);
   const session = id.success ? await deps.store.sessions.read(id.data) : undefined;
-  if (session === undefined) throw new AdminError({ reason: 'session_not_found' });
+  if (session === undefined) throw problemFor(ADMIN, { reason: 'session_not_found' });
   const [requests, beneath] = await Promise.all([
     latestRequests(deps, [session]),
     deps.store.sessions.list({ ancestor: session.id, limit: MAX_BENEATH }),

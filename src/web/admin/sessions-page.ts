@@ -2,6 +2,8 @@
  * `/admin`: the list of sessions, with its search, filters, sort order and pages. Its whole state is in the URL, so
  * that it can be bookmarked, shared and gone back to.
  */
+import { ADMIN } from '../../core/api/rejections.ts';
+import { passed } from '../../http/problem.ts';
 import type { Request } from 'express';
 import { parameter } from '../page/response.ts';
 import { type ListSessions, type SessionQuery, listQuery } from '../../services/admin/admin.ts';
@@ -33,7 +35,7 @@ function filtersOf(req: Request): ListState {
 }
 
 /** Returns the query. @throws AppError `bad_request` for what the admin API rejects too */
-const queryFor = (shown: ListState): SessionQuery => listQuery({ ...shown, limit: PAGE_SIZE });
+const queryFor = (shown: ListState): SessionQuery => passed(ADMIN, listQuery({ ...shown, limit: PAGE_SIZE }));
 
 /** Returns the URL of the same list with a change. A change of the filters leads to the first page. */
 const listHref = (shown: ListState, change: { readonly [N in Name]?: string }): string =>
@@ -208,7 +210,8 @@ export function showSessions(list: ListSessions): AdminHandler {
     const { deps, req, mayAct } = context;
     const shown = filtersOf(req);
     const query = queryFor(shown);
-    const [page, total] = await Promise.all([list(query), deps.store.sessions.count()]);
+    const [listed, total] = await Promise.all([list(query), deps.store.sessions.count()]);
+    const page = passed(ADMIN, listed);
     const body = sessionsBody({
       shown,
       page,

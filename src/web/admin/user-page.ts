@@ -1,6 +1,8 @@
 /**
  * `/admin/accounts/:account`: one user, with their identity, lock, sessions and latest requests.
  */
+import { ADMIN } from '../../core/api/rejections.ts';
+import { passed } from '../../http/problem.ts';
 import {
   type ListSessions,
   freshSignInNeeded,
@@ -186,11 +188,8 @@ async function requestsOf(
   // Sign-ins are not among them, and must not take their places.
   const bounds = { events: MAX_REQUESTS, ms: PAST_MS, requests: true };
   // The page is useful without them, and links to the search.
-  const found = await searchHistory(deps, waiterOf(req), query, bounds).catch((): History => ({
-    hits: [],
-    stopped: 'time',
-    unreadable: 0,
-  }));
+  const tried = await searchHistory(deps, waiterOf(req), query, bounds).catch(() => undefined);
+  const found: History | undefined = tried?.ok === true ? tried.value : { hits: [], stopped: 'time', unreadable: 0 };
   const { hits, stopped } = found ?? { hits: [] };
   const searched = stopped === undefined || stopped === 'events';
   const past = hits.flatMap(({ event }) => pastRequest(event) ?? []);
@@ -219,9 +218,10 @@ export function showUser(list: ListSessions): AdminHandler {
     if (!account.success) throw new AppError('not_found', 'There is no such account. An account is PROVIDER/SUBJECT.');
     const cursor = parameter(req.query['cursor']);
     const query = { account: account.data, delegated: 'false', limit: PAGE_SIZE, cursor };
+    const listed = async (asked: object) => passed(ADMIN, await list(passed(ADMIN, listQuery(asked))));
     const [own, delegated, lock, freshSince] = await Promise.all([
-      list(listQuery(query)),
-      list(listQuery({ account: account.data, delegated: 'true', limit: MAX_DELEGATED })),
+      listed(query),
+      listed({ account: account.data, delegated: 'true', limit: MAX_DELEGATED }),
       deps.store.locks.find(account.data),
       freshSignInNeeded(deps, account.data),
     ]);

@@ -1,8 +1,9 @@
 /** Authenticates a browser at the admin API. */
 import type { Request } from 'express';
 import type { IdentifyCaller } from '../../api/api.ts';
-import { AdminError } from '../../services/admin/admin.ts';
+import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
+import { problemFor } from '../../http/problem.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { BrowserSessions, SignedIn } from './browser-session.ts';
@@ -47,6 +48,6 @@ function assertFromOwnPage({ config }: WebDeps, req: Request, user: SignedIn): v
   } catch (cause) {
     if (!(cause instanceof AppError)) throw cause;
     const { message, reason } = cause;
-    throw new AdminError({ reason: CSRF_FAILED, message }, { reason, cause });
+    throw problemFor(ADMIN, { reason: CSRF_FAILED, message, precisely: reason, cause });
   }
 }

@@ -9,10 +9,12 @@
  */
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
 import type { StepUpProof, StepUps } from '../../services/step-up/step-up.ts';
+import { STEP_UP } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
 import { accountOf } from '../../core/identity/identity.ts';
 import { auditFailures, record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
+import { passed, problemFor } from '../../http/problem.ts';
 import { contextOf, type RequestContext } from '../../http/request-context.ts';
 import { authTimeIn } from '../../idp/auth-time.ts';
 import { clockSkewOf } from '../../idp/provider-clock.ts';
@@ -123,7 +125,9 @@ function enterCode(service: Service): RequestHandler {
     const userCode = field(req, 'user_code');
     const path = '/step-up';
     try {
-      const pending = await run(service, req, { path }, () => stepUps.findByCode(userCode));
+      const pending = await run(service, req, { path }, async () =>
+        passed(STEP_UP, await stepUps.findByCode(userCode)),
+      );
       const subject = { pending };
       await run(service, req, { path, subject }, async () => assertNearby(deps.config, context, pending.address));
       limit.refund(context);
@@ -139,7 +143,7 @@ function enterCode(service: Service): RequestHandler {
 function showLink(service: Service): RequestHandler<{ id: string }> {
   const { cookie, stepUps } = service;
   return async (req, res) => {
-    const pending = await stepUps.find(req.params.id);
+    const pending = passed(STEP_UP, await stepUps.find(req.params.id));
     const value = cookie.begin(req, res);
     send(res, 200, TITLE, confirmOf(service, contextOf(req), { subject: { pending }, value }));
   };
@@ -156,7 +160,7 @@ function showOwn(service: Service, guards: Guards): RequestHandler {
 
 function assertCanProve({ stepUps }: Service, { record: { provider, delegation } }: SignedIn): void {
   const never = stepUps.whyNever({ provider, isDelegated: delegation !== undefined });
-  if (never !== undefined) throw never;
+  if (never !== undefined) throw problemFor(STEP_UP, never);
 }
 
 /** @returns the value of this browser's cookie, to which the page that asks has given the ticket */
@@ -183,7 +187,7 @@ function start(service: Service): RequestHandler<{ id: string }> {
   return async (req, res) => {
     const path = '/step-up/start';
     const subject = await run(service, req, { path }, async () => ({
-      pending: await service.stepUps.find(req.params.id, { typed: true }),
+      pending: passed(STEP_UP, await service.stepUps.find(req.params.id, { typed: true })),
     }));
     try {
       await run(service, req, { path, subject }, () => redirectToProvider(service, req, res, subject));
@@ -206,8 +210,8 @@ function deny(service: Service): RequestHandler {
   const { deps, cookie, stepUps } = service;
   return async (req, res) => {
     cookie.assertOwnForm(req);
-    const pending = await stepUps.find(field(req, 'id'), { typed: true });
-    await stepUps.refuse(pending, 'It was denied in the browser.');
+    const pending = passed(STEP_UP, await stepUps.find(field(req, 'id'), { typed: true }));
+    passed(STEP_UP, await stepUps.refuse(pending, 'It was denied in the browser.'));
     const context = contextOf(req);
     const denied = new AppError('sign_in_refused', 'denied', { reason: 'step_up_denied' });
     await auditRejected(deps, context, { path: '/step-up/deny', subject: { pending } }, denied);
@@ -223,7 +227,7 @@ async function subjectOf(
   { what }: PurposeFor<'step-up'>,
 ): Promise<Subject> {
   // It was begun with a ticket, so its code was typed, where it has one.
-  if ('challenge' in what) return { pending: await stepUps.find(what.challenge, { typed: true }) };
+  if ('challenge' in what) return { pending: passed(STEP_UP, await stepUps.find(what.challenge, { typed: true })) };
   const own = await browsers.current(req);
   if (own?.session !== what.session) throw otherBrowser();
   return { own };
@@ -265,9 +269,10 @@ async function persist(
   subject: Subject,
   proof: StepUpProof,
 ): Promise<string> {
-  if ('pending' in subject) return (await stepUps.finish(subject.pending, proof, context)) ?? '/step-up/done';
-  await stepUps.proveOwn(subject.own, proof, context);
-  return '/step-up/done';
+  const proven = await ('pending' in subject
+    ? stepUps.finish(subject.pending, proof, context)
+    : stepUps.proveOwn(subject.own, proof, context));
+  return passed(STEP_UP, proven) ?? '/step-up/done';
 }
 
 function finish(service: Service): RequestHandler {
@@ -311,7 +316,7 @@ async function isReported(
 ): Promise<boolean> {
   if ('own' in subject) return false;
   const report = async (description: string): Promise<void> => {
-    const program = await stepUps.refuse(subject.pending, description);
+    const program = passed(STEP_UP, await stepUps.refuse(subject.pending, description));
     if (program !== undefined) seeOther(res, program);
   };
   return send(deps, res, context, { thrown, report });

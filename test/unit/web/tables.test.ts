@@ -7,8 +7,8 @@ import { deviceOf } from '../../../src/web/page/client-label.ts';
 import { errorMessages } from '../../../src/web/page/error-page.ts';
 import { appErrorOf, statusOfCode } from '../../../src/http/error-status.ts';
 import { kubeconfigFor } from '../../../src/web/my-sessions/my-sessions.ts';
-import { AdminError } from '../../../src/services/admin/problem.ts';
-import { problemOf } from '../../../src/http/problem.ts';
+import { ADMIN } from '../../../src/core/api/rejections.ts';
+import { problemFor, problemOf } from '../../../src/http/problem.ts';
 import { createRateLimiter, createTally } from '../../../src/core/rate-limit.ts';
 import { bucketOf } from '../../../src/core/http/address.ts';
 import { roleOf } from '../../../src/services/admin/roles.ts';
@@ -42,7 +42,7 @@ describe('errors', () => {
   });
 
   test('the admin API’s finer codes win', () => {
-    const error = new AdminError({ reason: 'username_ambiguous', users: 2, accounts: [] });
+    const error = problemFor(ADMIN, { reason: 'username_ambiguous', users: 2, accounts: [] });
     expect(problemOf(error, 'r')).toMatchObject({ status: 409, code: 'username_ambiguous' });
   });
 });

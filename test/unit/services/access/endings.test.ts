@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Access } from '../../../../src/services/access/access.ts';
 import { ROLE, Stage, problem } from './stage.ts';
 
 const ORDER = { role: 'shop-admins', seconds: 600, reason: 'INC-4711' };
@@ -12,7 +11,7 @@ beforeEach(async () => {
 afterEach(() => stage.guard.stop());
 
 /** Alice has the role; the events so far are forgotten. @returns the id */
-async function granted(access: Access): Promise<string> {
+async function granted(access: ReturnType<Stage['access']>): Promise<string> {
   const { id } = await access.requests.request(await stage.caller('alice'), ORDER);
   await access.requests.approve(await stage.caller('bob'), id);
   stage.audited.splice(0);

@@ -1,6 +1,6 @@
 /** The service of access requests with a store in memory, and a provider that says what the test wants. */
 import { randomUUID } from 'node:crypto';
-import { createAccess, type Access, type AccessDeps } from '../../../../src/services/access/access.ts';
+import { createAccess, type AccessDeps } from '../../../../src/services/access/access.ts';
 import type { AccessCaller } from '../../../../src/services/access/access-requests.ts';
 import type { RecheckedUser } from '../../../../src/services/admin/confirmed-user.ts';
 import type { AccessNotice } from '../../../../src/core/access/notice.ts';
@@ -8,7 +8,9 @@ import type { AccessRole } from '../../../../src/core/access/role.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { accountOf, type Identity } from '../../../../src/core/identity/identity.ts';
+import { ACCESS } from '../../../../src/core/api/rejections.ts';
 import { ProblemError } from '../../../../src/http/problem.ts';
+import { atEdge } from '../../../support/at-edge.ts';
 import type { RevocationGuard } from '../../../../src/revocation/revocation.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import type { NewSession, Store } from '../../../../src/store/store.ts';
@@ -94,8 +96,9 @@ export class Stage {
     return Math.floor(this.nowMs / 1000);
   }
 
-  access(access: Settings = {}, deps: Partial<AccessDeps> = {}): Access {
-    return createAccess({
+  /** Its `requests` throw what they reject, as their callers at an edge do. */
+  access(access: Settings = {}, deps: Partial<AccessDeps> = {}) {
+    const created = createAccess({
       config: {
         access: { roles: [ROLE, BREAK_GLASS], freshness: 900, notify: [], ...access },
         admin: { groups: ['corp:platform'], auditors: ['corp:security'], freshness: 900, dualControl: 'off' },
@@ -119,6 +122,7 @@ export class Stage {
       countBreakGlass: (role) => void this.counted.push(`break-glass ${role}`),
       ...deps,
     });
+    return { ...created, requests: atEdge(ACCESS, created.requests) };
   }
 
   async #recheck(session: string): Promise<RecheckedUser> {

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createWaiters } from '../../../../src/services/access/waiters.ts';
+import { ACCESS } from '../../../../src/core/api/rejections.ts';
+import { atEdge } from '../../../support/at-edge.ts';
 import { problem, Stage } from './stage.ts';
 
 let stage: Stage;
@@ -13,7 +15,7 @@ const never = new AbortController().signal;
 
 test('a session waits for four requests at a time, an account for twenty, and no one for a replica that leaves', async () => {
   const leaving = new AbortController();
-  const waiters = createWaiters({ store: stage.store, leaving: leaving.signal });
+  const waiters = atEdge(ACCESS, createWaiters({ store: stage.store, leaving: leaving.signal }));
   const caller = await stage.caller('alice');
   const order = { role: 'shop-admins', seconds: 600, reason: '' };
   const request = await stage.access().requests.request(caller, order);
@@ -31,7 +33,7 @@ test('a session waits for four requests at a time, an account for twenty, and no
 });
 
 test('anyone who waits is told of a denial, and the place of one who has gone is free', async () => {
-  const waiters = createWaiters({ store: stage.store });
+  const waiters = atEdge(ACCESS, createWaiters({ store: stage.store }));
   const access = stage.access();
   const caller = await stage.caller('alice');
   const request = await access.requests.request(caller, { role: 'shop-admins', seconds: 600, reason: '' });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { assertRole, roleOf, workloadRule, type Need, type Role } from '../../../../src/services/admin/roles.ts';
+import { judgeRole, roleOf, workloadRule, type Need, type Role } from '../../../../src/services/admin/roles.ts';
 import type { Account } from '../../../../src/core/identity/identity.ts';
 
 const CONFIG = {
@@ -35,14 +35,11 @@ const ROWS: readonly Row[] = [
 describe('a role', () => {
   it.each(ROWS)('%s of %j allows %j and nothing else', (role, who, allowed) => {
     expect(roleOf(who, CONFIG)).toBe(role);
-    const able = NEEDS.filter((need) => {
-      try {
-        return assertRole(who, CONFIG, need) === role;
-      } catch {
-        return false;
-      }
-    });
-    expect(able).toEqual(allowed);
+    const judged = NEEDS.map((need) => judgeRole(who, CONFIG, need));
+    expect(NEEDS.filter((_need, index) => judged[index]?.ok)).toEqual(allowed);
+    expect(new Set(judged.flatMap((one) => (one.ok ? [one.value] : [])))).toEqual(
+      new Set(allowed.length > 0 ? [role] : []),
+    );
   });
 
   it('is that of a rule for its own accounts alone, and not for a provider whose name begins with its name', () => {

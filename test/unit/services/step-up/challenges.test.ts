@@ -10,6 +10,8 @@ import type { RevocationGuard } from '../../../../src/revocation/revocation.ts';
 import { createStepUps } from '../../../../src/services/step-up/step-up.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import type { Store } from '../../../../src/store/store.ts';
+import { STEP_UP } from '../../../../src/core/api/rejections.ts';
+import { atEdge } from '../../../support/at-edge.ts';
 import { memoryGuard } from '../../../support/memory-guard.ts';
 
 const REDIRECT = 'http://127.0.0.1:9/callback';
@@ -51,23 +53,26 @@ beforeEach(async () => {
 afterEach(() => guard.stop());
 
 const stepUps = (deviceCode: 'on' | 'off' = 'on') =>
-  createStepUps({
-    config: {
-      publicUrl: 'https://portcullis.example.com',
-      clockSkew: 60,
-      stepUp: [],
-      sessions: { deviceCode },
-      providers: [
-        { name: 'corp', freshness: 'auto' },
-        { name: 'hub', freshness: 'none' },
-      ],
-    },
-    store,
-    guard,
-    audit: { record: (event) => void audited.push(event), blocked: false },
-    clock: { nowMs: () => now },
-    countStepUp: (outcome) => counted.push(outcome),
-  });
+  atEdge(
+    STEP_UP,
+    createStepUps({
+      config: {
+        publicUrl: 'https://portcullis.example.com',
+        clockSkew: 60,
+        stepUp: [],
+        sessions: { deviceCode },
+        providers: [
+          { name: 'corp', freshness: 'auto' },
+          { name: 'hub', freshness: 'none' },
+        ],
+      },
+      store,
+      guard,
+      audit: { record: (event) => void audited.push(event), blocked: false },
+      clock: { nowMs: () => now },
+      countStepUp: (outcome) => counted.push(outcome),
+    }),
+  );
 
 const callerOf = (provider = 'corp', delegation?: Delegation): Caller => {
   const who = { session: 'own', account: `${provider}/alice`, provider } as const;

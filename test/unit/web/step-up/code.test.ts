@@ -80,7 +80,8 @@ async function stageWithCodes(configured: 'on' | 'sameNetwork'): Promise<CodeSta
     configure: (changed) => void (deviceCode = changed),
     begin: async (address) => {
       const caller = { credential, identity, sessionExpiresAt: 0, sessionIdleAt: 0 };
-      return (await all.begin(caller, {}, { address, userAgent: 'portcullis/0.1.0', requestId: 'r' })).userCode ?? '';
+      const begun = await all.begin(caller, {}, { address, userAgent: 'portcullis/0.1.0', requestId: 'r' });
+      return (begun.ok && begun.value.userCode) || '';
     },
   };
 }
