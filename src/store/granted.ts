@@ -32,10 +32,11 @@ export const grantInSession = ({ id, terms, grant }: AccessRequest): GrantInSess
       };
 
 /** What a change may change: what was asked for stays what was shown to those who decide. */
-export const changedTo = (read: AccessRequest, { state, decisions }: AccessRequest): AccessRequest => ({
+export const changedTo = (read: AccessRequest, { state, decisions, sessionEnded }: AccessRequest): AccessRequest => ({
   ...read,
   state,
   decisions,
+  ...defined({ sessionEnded }),
 });
 
 /**

@@ -53,6 +53,7 @@ export function stateText(request: RequestItem): string {
     case 'ended':
       return `ended${endingText(grant?.ending, by(grant?.endedBy))}`;
     case 'withdrawn':
+      return request.sessionEnded === true ? 'withdrawn: its session has ended' : state;
     case 'expired':
       return state;
   }

@@ -5,7 +5,7 @@ import type { RoleTerms } from './role.ts';
 /**
  * - `open`: waits for approvals
  * - `granted`: the grant has begun, and may be over by time: `grant.endsAt` says
- * - `denied`, `withdrawn` (by its user), `expired` (no one decided in time): it was never granted
+ * - `denied`, `withdrawn` (by its user, or with its session), `expired` (no one decided in time): it was never granted
  * - `ended`: the grant is over
  */
 export const ACCESS_STATES = ['open', 'granted', 'denied', 'withdrawn', 'expired', 'ended'] as const;
@@ -73,6 +73,8 @@ export interface AccessRequest {
   /** The name that the program gave its device. Only shown. */
   readonly deviceName?: string;
   readonly state: AccessState;
+  /** Of one that is `withdrawn`: its session has ended. Absent: its user withdrew it. */
+  readonly sessionEnded?: true;
   readonly decisions: readonly AccessDecision[];
   /** Present from `granted` on. */
   readonly grant?: GrantPeriod;
@@ -115,6 +117,13 @@ export interface SessionGrant {
 /** Whether it waits for approvals, and may still get them. */
 export const isOpen = ({ state, openUntil }: Pick<AccessRequest, 'state' | 'openUntil'>, nowSeconds: number): boolean =>
   state === 'open' && nowSeconds < openUntil;
+
+/** Returns an open request as one that is over because its session is. */
+export const withSessionEnded = (request: AccessRequest): AccessRequest => ({
+  ...request,
+  state: 'withdrawn',
+  sessionEnded: true,
+});
 
 /** Returns the approvals that count. */
 export const approvalsOf = ({ decisions }: Pick<AccessRequest, 'decisions'>): readonly AccessDecision[] =>

@@ -51,6 +51,10 @@ export const accessRequestSchema = z.object({
   reason: z.string().describe('as the user gave it; empty where they gave none'),
   seconds: count.describe('how long it should last'),
   state: z.enum(ACCESS_STATES),
+  sessionEnded: z
+    .literal(true)
+    .describe('of one that is withdrawn: not by its user, its session has ended')
+    .exactOptional(),
   requestedAt: timeSchema,
   openUntil: timeSchema.describe('until when it may be approved'),
   needed: count.describe('how many approvals the role needs; 0: none (break-glass)'),

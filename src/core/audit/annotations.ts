@@ -13,7 +13,7 @@ export const AUDIT_FACTS = {
     'the access request, and the grant that came of it; of a request to a cluster, each grant that it was made with, separated by blanks',
   role: 'the role that was asked for, by its configured name',
   ending:
-    'why a grant is over: `expired`, `user`, `approver`, `admin`, `session`, `group` or `role`; of a request that was never granted: `denied`, `withdrawn` or `expired`',
+    'why a grant is over: `expired`, `user`, `approver`, `admin`, `session`, `group` or `role`; of a request that was never granted: `denied`, `withdrawn`, `expired` or `session`',
   groups: 'the groups that a role gives',
   approvals: 'approvals so far, and how many are needed, such as `1/2`',
   'approved-by': 'usernames of those who approved; empty for a role that needs no approval (break-glass)',

@@ -114,7 +114,7 @@ export const PORTCULLIS_EVENTS = {
   },
   'access-denied': {
     chapter: 'Access requests and step-up',
-    when: 'a request for a role was denied, withdrawn by its user, or not decided in time',
+    when: 'a request for a role was denied, withdrawn by its user or with its session, or not decided in time',
     code: always,
     facts: [...ASKED, 'ending'],
   },

@@ -45,6 +45,7 @@ export function requestFields(
     reason,
     seconds,
     state,
+    ...defined({ sessionEnded: request.sessionEnded }),
     requestedAt: rfc3339(request.requestedAt),
     openUntil: rfc3339(request.openUntil),
     needed: approvalsNeeded(terms),

@@ -143,7 +143,7 @@ export function auditBegun(deps: AccessDeps, context: RequestContext, path: stri
   if (request.terms.approval === 'none') deps.countBreakGlass?.(request.terms.name);
 }
 
-/** Audits that a request was denied, withdrawn, or not decided in time; without a caller it is the last. */
+/** Audits that a request was denied, withdrawn by its user or with its `session`, or not decided in time; without a caller it is the last. */
 export function auditDenied(
   deps: Events,
   request: AccessRequest,
@@ -151,7 +151,11 @@ export function auditDenied(
     ending,
     reason = '',
     caller,
-  }: { readonly ending: 'denied' | 'withdrawn' | 'expired'; readonly reason?: string; readonly caller?: AccessCaller },
+  }: {
+    readonly ending: 'denied' | 'withdrawn' | 'expired' | 'session';
+    readonly reason?: string;
+    readonly caller?: AccessCaller;
+  },
 ): void {
   record(deps, caller?.context ?? NO_REQUEST(), {
     event: 'access-denied',

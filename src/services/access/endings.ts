@@ -1,15 +1,15 @@
 /**
- * Finds grants that are over, requests that no one decided about, and approvals that count no longer, and writes that down. Each replica looks every two
+ * Finds grants that are over, requests that no one decided about or whose session has ended, and approvals that count no longer, and writes that down. Each replica looks every two
  * seconds, by what the store has then, and never relies on an event that could be lost: an event only makes it look sooner.
  *
  * No right depends on this. Each replica knows by itself when a grant is over (`src/proxy`); what is found here is proven and
  * audited.
  */
 import { cacheKey, sessionKey, type LogChange, type TargetKey } from '../../core/credential/revocation.ts';
-import { approvalsOf, type AccessRequest, type GrantEnding } from '../../core/access/request.ts';
+import { approvalsOf, withSessionEnded, type AccessRequest, type GrantEnding } from '../../core/access/request.ts';
 import { mayRequest } from '../../core/access/role.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import type { ActiveGrant, StoredRequest } from '../../store/store.ts';
+import type { AccessQuery, ActiveGrant, StoredRequest } from '../../store/store.ts';
 import { auditDenied, NO_REQUEST } from './audit-events.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { auditIfFound } from './grant-begin.ts';
@@ -22,11 +22,6 @@ import { defined } from '../../core/defined.ts';
 const EVERY_MS = 2000;
 /** Whether a user is still in the groups that may ask is read from their session: at once where it changed, else this often. */
 const GROUPS_EVERY_MS = 30_000;
-/**
- * A request waits for a day, so that its end is written some seconds late matters to no one. Nor does it that an approval
- * counts no longer: the approver who gives the last one judges those before again.
- */
-const OPEN_EVERY_MS = 10_000;
 /** An event makes it look sooner, but not more often than this, however many events there are. */
 const SOON_MS = 100;
 /** The replica that has begun a grant audits that at once; no one else does before this time is over. */
@@ -64,7 +59,6 @@ class Sweeper implements Endings {
   readonly #endsAt = new Map<string, number>();
   readonly #lost = new LostGrants();
   readonly #sessionOf = new Map<TargetKey, Set<string>>();
-  #openReadAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #again = false;
@@ -224,31 +218,36 @@ class Sweeper implements Endings {
   }
 
   /**
-   * Marks requests that no one decided about in time, and approvals that count no longer. Of several replicas one writes
-   * each, and audits it.
+   * Marks requests whose session has ended, those that no one decided about in time, and approvals that count no longer. Of
+   * several replicas one writes each, and audits it. No right waits for this: who looks at a request sees it as it is, and
+   * the approver who gives the last approval judges those before again.
    */
   async #reviewOpen(): Promise<void> {
-    const now = performance.now();
-    if (now - this.#openReadAt < OPEN_EVERY_MS) return;
-    this.#openReadAt = now;
     const { access } = this.#deps.store;
     const isLate = ({ openUntil }: AccessRequest): boolean => openUntil <= nowSeconds(this.#deps);
-    const where = (request: AccessRequest): boolean => isLate(request) || approvalsOf(request).length > 0;
+    const where: AccessQuery['where'] = (request, { sessionOver }) =>
+      isLate(request) || sessionOver === true || approvalsOf(request).length > 0;
     let cursor: string | undefined;
     do {
       const query = { open: true, where, limit: PAGE, ...defined({ cursor }) } as const;
       const page = await access.list(query);
-      for (const stored of page.requests) await (isLate(stored.request) ? this.#expire(stored) : this.#lapse(stored));
+      for (const stored of page.requests) {
+        if (isLate(stored.request)) await this.#close(stored, { ...stored.request, state: 'expired' }, 'expired');
+        else if (stored.sessionOver === true) await this.#close(stored, withSessionEnded(stored.request), 'session');
+        else await this.#lapse(stored);
+      }
       ({ cursor } = page);
     } while (cursor !== undefined);
   }
 
-  async #expire(stored: StoredRequest): Promise<void> {
-    const written = await this.#deps.store.access.change(stored, { ...stored.request, state: 'expired' });
+  async #close(stored: StoredRequest, next: AccessRequest, ending: 'expired' | 'session'): Promise<void> {
+    const written = await this.#deps.store.access.change(stored, next);
     if (!written.ok) return;
-    auditDenied(this.#deps, written.stored.request, { ending: 'expired' });
-    this.#deps.countRequest?.(stored.request.terms.name, 'expired');
-    this.#deps.notify?.({ kind: 'expired', request: written.stored.request });
+    const { request } = written.stored;
+    const kind = ending === 'expired' ? 'expired' : 'withdrawn';
+    auditDenied(this.#deps, request, { ending });
+    this.#deps.countRequest?.(request.terms.name, kind);
+    this.#deps.notify?.({ kind, request });
   }
 
   async #lapse(stored: StoredRequest): Promise<void> {

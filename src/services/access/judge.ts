@@ -52,6 +52,7 @@ export function roleFor(
 /** Whether a request still waits for approvals. */
 export function judgeOpen(request: AccessRequest, nowSeconds: number): Judgement<undefined> {
   if (isOpen(request, nowSeconds)) return ok(undefined);
+  if (request.sessionEnded === true) return rejected({ reason: 'requester_gone' });
   return rejected(CLOSED[request.state === 'open' ? 'expired' : request.state]);
 }
 

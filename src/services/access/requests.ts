@@ -14,7 +14,7 @@ import { ACCESS_PROBLEMS } from '../../core/api/access-problems.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { auditedError } from '../../http/problem.ts';
 import { ok } from '../../core/result.ts';
-import { approvalsOf, isOpen, OPEN_SECONDS, type AccessRequest } from '../../core/access/request.ts';
+import { approvalsOf, isOpen, OPEN_SECONDS, withSessionEnded, type AccessRequest } from '../../core/access/request.ts';
 import { termsOf, type AccessRole } from '../../core/access/role.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
@@ -89,7 +89,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
       return pageOf(await deps.store.access.list({ ...page, account: actor.account }));
     },
     queue: (caller, page) => queueOf(deps, caller, page),
-    find: (caller, id) => actOn(caller, id, async ({ request }) => ok(request)),
+    find: (caller, id) => actOn(caller, id, async (found) => ok(asItIs(found))),
     may: (caller, request) => actionsOf(deps, caller, request),
     background: (caller, request) => backgroundOf(deps, caller, request),
     request: (caller, order) =>
@@ -107,13 +107,21 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
       const query = {
         ...page,
         ...defined({ account }),
-        where: ({ terms, ...request }: AccessRequest) =>
-          (role === undefined || terms.name === role) && (state === undefined || request.state === state),
+        where: (request: AccessRequest, { sessionOver }: Pick<StoredRequest, 'sessionOver'>) =>
+          (role === undefined || request.terms.name === role) &&
+          (state === undefined || (sessionOver === true ? 'withdrawn' : request.state) === state),
       };
       return seesAll(deps, { actor }) ? ok(pageOf(await deps.store.access.list(query))) : notFound();
     },
   };
 }
+
+/**
+ * Returns a request as it is now. One whose session has ended is over, although no replica has written that yet: an attacker
+ * asks with a stolen session, and after the revocation an approver would still be shown a request that waits.
+ */
+const asItIs = ({ request, sessionOver }: StoredRequest): AccessRequest =>
+  sessionOver === true ? withSessionEnded(request) : request;
 
 const pageOf = ({
   requests,
@@ -122,7 +130,7 @@ const pageOf = ({
   readonly requests: readonly StoredRequest[];
   readonly cursor?: string;
 }): AccessPage => ({
-  requests: requests.map(({ request }) => request),
+  requests: requests.map(asItIs),
   ...defined({ cursor }),
 });
 
@@ -149,7 +157,7 @@ async function all({ store }: AccessDeps, query: Omit<AccessQuery, 'cursor' | 'l
   let cursor: string | undefined;
   do {
     const page = await store.access.list({ ...query, limit: PAGE, ...defined({ cursor }) });
-    found.push(...page.requests.map(({ request }) => request));
+    found.push(...page.requests.map(asItIs));
     ({ cursor } = page);
   } while (cursor !== undefined);
   return found;
@@ -194,7 +202,8 @@ async function queueOf(
   const knownAs = record?.knownAs ?? [];
   const waits = await deps.store.access.list({
     open: true,
-    where: (request) =>
+    where: (request, { sessionOver }) =>
+      sessionOver !== true &&
       request.account !== account &&
       !arePossiblyOne(request.knownAs, knownAs) &&
       actionsOf(deps, caller, request).length > 0,

@@ -79,6 +79,8 @@ export function stateOf(request: AccessRequest, nowMs: number): Html {
   if (grant !== undefined) {
     return html`${state('quiet', STATES.ended)} <span class="small muted">${endingText(grant)}</span>`;
   }
+  if (request.sessionEnded === true)
+    return html`${state('quiet', STATES.withdrawn)} <span class="small muted">${ENDINGS.session}</span>`;
   const name = request.state === 'open' ? 'expired' : request.state;
   return state(name === 'denied' ? 'bad' : 'quiet', STATES[name]);
 }

@@ -49,6 +49,7 @@ export function noticeText({ kind, request, by }: AccessNotice): NoticeText {
     [kind === 'denied' ? 'Denied by' : 'By', by === request.username ? undefined : by],
     ['Until', grant === undefined || kind === 'ended' ? undefined : new Date(grant.endsAt).toISOString()],
     ['Ended because', grant?.ending === undefined ? undefined : ENDINGS[grant.ending]],
+    ['Withdrawn because', request.sessionEnded === true ? ENDINGS.session : undefined],
     ['Reason', request.reason === '' ? undefined : request.reason],
     ['Reason of the denial', request.decisions.find(({ approved }) => !approved)?.reason],
   ];

@@ -205,6 +205,34 @@ describe('the end of a grant', () => {
   });
 });
 
+describe('a request whose session has ended', () => {
+  it('waits for no one from then on, is withdrawn and audited once, and the revocation counts it', async () => {
+    const access = stage.access();
+    const { id } = await access.requests.request(await stage.caller('alice'), ORDER);
+    const bob = await stage.caller('bob');
+    const queue = async () => (await access.requests.queue(bob, { limit: 10 })).requests.map((one) => one.id);
+    expect(await queue()).toEqual([id]);
+    stage.events();
+    const result = await stage.guard.revoke({ target: { kind: 'account', account: 'corp/alice' } });
+    expect(result.requestsWithdrawn).toBe(1);
+    // Before any replica has written it.
+    expect((await stored(id))?.state).toBe('open');
+    expect(await queue()).toEqual([]);
+    const seen = await access.requests.find(bob, id);
+    expect([seen.state, seen.sessionEnded, access.requests.may(bob, seen)]).toEqual(['withdrawn', true, []]);
+    expect(await problem(access.requests.approve(bob, id))).toBe('409 requester_gone');
+    stage.audited.splice(0);
+    await Promise.all([access.endings.check(), stage.access().endings.check()]);
+    expect(facts()).toEqual([
+      { event: 'access-denied', ending: 'session', account: 'corp/alice', session: 'alice', role: 'shop-admins' },
+    ]);
+    expect(await stored(id)).toMatchObject({ state: 'withdrawn', sessionEnded: true });
+    expect(stage.counted.at(-1)).toBe('withdrawn shop-admins');
+    expect(stage.notices.map(({ kind }) => kind)).toEqual(['requested', 'withdrawn']);
+    expect(await problem(access.requests.approve(bob, id))).toBe('409 requester_gone');
+  });
+});
+
 describe('a request that no one decides about', () => {
   it('expires after a day, audited once', async () => {
     const access = stage.access();
