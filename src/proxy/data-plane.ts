@@ -130,7 +130,7 @@ export class DataPlane {
     };
     const exchange = this.#begin({ method, target, raw, connection }, resetClient);
     const side = new RequestSide(exchange, client, this.#sideOptions);
-    const turn = this.#turns.reserve();
+    const turn = this.#turns.reserve(connection.line);
     return andThen(turn ?? (rejection === undefined ? ALL_PARSED : undefined), () => {
       if (!exchange.clientOpen) return;
       if (rejection !== undefined) return side.reject(rejection);

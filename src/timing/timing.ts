@@ -13,6 +13,9 @@
  * one: a lease counts from the moment at which its renewal was sent, and a reply that is read after that lease has
  * ended grants nothing (revocation/lease.ts).
  */
+import { FairQueue } from './fair-queue.ts';
+
+export { FairQueue } from './fair-queue.ts';
 
 /** A timer that is as late as this on a machine that is merely busy. */
 const LATE_MS = 50;
@@ -67,13 +70,14 @@ function startLimit(ms: number, late: () => void, isUnref = false): Limit {
 export interface Turns {
   /**
    * Runs `step` in this turn of the event loop, or in a later one if this turn has had as many steps as it may.
+   * @param line for whom, where that matters: of those that wait, each line has its turn (`FairQueue`)
    * @returns a function that cancels the step if it has not run yet
    */
-  do(step: () => void): () => void;
+  do(step: () => void, line?: string): () => void;
   /**
    * Reserves a step for the caller's own code. @returns undefined if it may go on now, without waiting for anything
    */
-  reserve(): Promise<void> | undefined;
+  reserve(line?: string): Promise<void> | undefined;
   /**
    * True while more steps wait than are run in the next turns: one who brings more should wait. The same for all that
    * ask between two turns.
@@ -86,16 +90,16 @@ const TURNS_AHEAD = 4;
 
 /** @param maxSteps steps in one turn; between two turns timers run and sockets are read */
 export function createTurns(maxSteps: number): Turns {
-  const waiting = new Set<() => void>();
+  const waiting = new FairQueue<() => void>();
   let left = maxSteps;
   let counting = false;
   let isBehind = false;
   const nextTurn = (): void => {
     counting = false;
     left = maxSteps;
-    for (const step of waiting) {
-      if (left === 0) break;
-      waiting.delete(step);
+    while (left > 0) {
+      const step = waiting.take();
+      if (step === undefined) break;
       count();
       step();
     }
@@ -109,7 +113,7 @@ export function createTurns(maxSteps: number): Turns {
   };
   const hasSpace = (): boolean => left > 0 && waiting.size === 0;
   return {
-    do(step) {
+    do(step, line = '') {
       if (hasSpace()) {
         count();
         step();
@@ -117,11 +121,11 @@ export function createTurns(maxSteps: number): Turns {
       }
       // A new function for each call, because the same step may be given twice.
       const waitingStep = (): void => step();
-      waiting.add(waitingStep);
+      waiting.add(waitingStep, line);
       return () => void waiting.delete(waitingStep);
     },
-    reserve() {
-      if (!hasSpace()) return new Promise((resolve) => void waiting.add(resolve));
+    reserve(line = '') {
+      if (!hasSpace()) return new Promise((resolve) => waiting.add(resolve, line));
       count();
       return undefined;
     },

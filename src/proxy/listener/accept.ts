@@ -86,7 +86,9 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
         connection.reset();
       },
     );
-    if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
-    else serveHttp1(socket);
+    connection.begin(() => {
+      if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
+      else serveHttp1(socket);
+    });
   });
 }

@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { plainAddress } from '../../core/http/address.ts';
+import { plainAddress, siteOf } from '../../core/http/address.ts';
 import { resetConnection } from '../../core/http/connection-reset.ts';
 import { EqualHeaders } from '../../core/http/by-headers.ts';
 import { peerCertificate } from '../../core/credential/peer-certificate.ts';
@@ -107,6 +107,13 @@ export interface ClientConnection {
   pieceRead(isEnd: boolean): void;
   /** Counts a key update of TLS, likewise. */
   keyUpdated(): void;
+  /**
+   * Begins its protocol when it is its turn to be read, which is now where few are: nothing of what came right behind the
+   * handshake has been read until then.
+   */
+  begin(serve: () => void): void;
+  /** For whom it waits in a queue with others: the account, or the site that it comes from. */
+  readonly line: string;
   /**
    * Notes that the credential of a request was accepted, which makes it a connection of this user; undefined: that it
    * was rejected. While a request is in flight on it, it stays its account's: what that holds would be others' otherwise.
@@ -224,6 +231,11 @@ export class ConnectionTable {
     return this.#raw.get(endpointsOf(socket))?.socket;
   }
 
+  /** Ends those whose protocol has not begun, which no server knows and would wait for. */
+  endUnbegun(): void {
+    for (const { tls, socket } of this.#raw.values()) if (tls?.isUnbegun === true) socket.destroy();
+  }
+
   /** Undefined if the socket was not paired: such a connection cannot be cut and must not be served. */
   of(socket: Duplex): ClientConnection | undefined {
     return this.#connections.get(socket);
@@ -257,6 +269,9 @@ class TlsConnection implements ClientConnection, SecuredConnection {
   #heldSinceMs: number | undefined;
 
   readonly #reader: Reader;
+  readonly #site: string;
+  /** Present until its protocol has begun. */
+  #serve: (() => void) | undefined;
   readonly #options: TlsOptions;
   #reading: SharedReading;
   #handshakeBytes = Infinity;
@@ -269,26 +284,40 @@ class TlsConnection implements ClientConnection, SecuredConnection {
   #closeIdle = (): void => void this.#raw.socket.destroy();
 
   constructor(socket: TLSSocket, raw: TcpConnection, certificate: Uint8Array | undefined, options: TlsOptions) {
-    this.#reader = readerOf(socket);
+    const reader = readerOf(socket);
+    this.#reader = {
+      stopReading: () => reader.stopReading(),
+      goOnReading: () => {
+        const serve = this.#serve;
+        this.#serve = undefined;
+        if (this.ended) return;
+        if (serve !== undefined) this.#begun(serve);
+        reader.goOnReading();
+      },
+    };
     this.#options = options;
     this.#reading = options.unknown;
     this.#raw = raw;
     this.#socket = socket;
     this.address = raw.address;
+    this.#site = siteOf(raw.address);
     const { servername } = socket as TLSSocket & { readonly servername?: string | false };
     this.servername = servername === undefined || servername === false ? undefined : servername.toLowerCase();
     this.thumbprint = certificate && certificateThumbprint(certificate);
     // Either of the two reports the end; which one is first depends on the side that ended it.
     for (const each of [socket, raw.socket]) each.once('close', () => this.#close());
-    this.#reading.add(this.#reader);
     this.#weigh();
-    // What came with the handshake has been decrypted, whether or not more is read of it.
+  }
+
+  #begun(serve: () => void): void {
+    serve();
+    // What came with the handshake has been decrypted then, whether or not more is read of it.
     setImmediate(() => {
       this.#isWeighed = true;
       this.#weigh();
       // An attacker's own certificate is small, and a CA of 46 kB beside it takes 2.5 MB.
       if (this.ended || this.#handshakeBytes <= MOST_HANDSHAKE_BYTES + RECORD_BYTES) return;
-      options.onTooLarge();
+      this.#options.onTooLarge();
       this.reset();
     });
   }
@@ -298,6 +327,22 @@ class TlsConnection implements ClientConnection, SecuredConnection {
     if (this.ended) return;
     this.#handshakeBytes = Math.min(this.#handshakeBytes, this.#raw.socket.bytesRead - this.#socket.bytesRead);
     this.#raw.weigh(this.#handshakeBytes);
+  }
+
+  begin(serve: () => void): void {
+    // Until Node's own listeners are there an RST would end the process.
+    this.#socket.on('error', () => undefined);
+    this.#serve = serve;
+    this.#reading.addNew(this.#reader, this.line);
+  }
+
+  get line(): string {
+    return this.#user ?? this.#site;
+  }
+
+  /** Its protocol has not begun: no server knows it. */
+  get isUnbegun(): boolean {
+    return this.#serve !== undefined;
   }
 
   requestBegun(lines: number, target: number): void {
@@ -325,7 +370,7 @@ class TlsConnection implements ClientConnection, SecuredConnection {
     this.#user = user;
     const { unknown, accounts } = this.#options;
     this.#reading = user === undefined ? unknown : accounts.of(user);
-    this.#reading.add(this.#reader);
+    this.#reading.add(this.#reader, this.line);
     return true;
   }
 

@@ -109,7 +109,7 @@ export class EndpointRequests {
       turns.do(() => {
         // Its end has been reported already, and endpoints that are given it now would wait for that.
         if (!response.gone) serve(body);
-      });
+      }, connection.line);
     };
     if (request.expectsContinue) response.writeContinue();
     if (!missesBody) return begin(Buffer.alloc(0));

@@ -105,7 +105,7 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
     onDropped,
   });
   routeHttp1(server, { deps, plane, connections, onDropped, guard });
-  return apiListenerOf({ server, plane, sessions });
+  return apiListenerOf({ server, plane, sessions, connections });
 }
 
 function serverOptions(
@@ -166,16 +166,18 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
 }
 
 interface Parts {
+  readonly connections: ConnectionTable;
   readonly server: Server;
   readonly plane: DataPlane;
   readonly sessions: Http2Sessions;
 }
 
-function apiListenerOf({ server, plane, sessions }: Parts): ApiListener {
+function apiListenerOf({ server, plane, sessions, connections }: Parts): ApiListener {
   const close = async (): Promise<void> => {
     plane.cutAll();
     const closed = stopAccepting(server);
     server.closeAllConnections();
+    connections.endUnbegun();
     sessions.endAll();
     await Promise.race([closed, timer(RESETS_READ_MS).done]);
     sessions.resetAll();
@@ -192,7 +194,7 @@ function apiListenerOf({ server, plane, sessions }: Parts): ApiListener {
       server.setSecureContext(context);
     },
     drain: async (times) => {
-      await drain({ server, plane, sessions }, times);
+      await drain({ server, plane, sessions, connections }, times);
       await close();
     },
     close,

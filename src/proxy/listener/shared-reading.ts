@@ -6,8 +6,13 @@
  * pieces of one byte. Node reads every connection that has something before anything else runs, so that the turn lasts
  * as long as the attacker likes, and the fence that follows cuts the streams of every user. So beyond some requests in
  * a turn the connections that they came on are not read, nor others like them; what libuv has for them in the same
- * poll, it skips. Then a few are read in each turn. The connections of other accounts are read as ever.
+ * poll, it skips. Then a few are read in each turn, of each address in turn. The connections of other accounts are read
+ * as ever.
+ *
+ * A connection is among them before its first byte of HTTP is read: what came right behind the handshake would be read
+ * all at once, 240 requests of each of 16 connections in a turn, before any of it could be counted.
  */
+import { FairQueue } from '../../timing/timing.ts';
 
 import type { Socket } from 'node:net';
 
@@ -36,6 +41,8 @@ const LONG_TURN_MS = 50;
 const LOOK_EVERY_MS = 10;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;
+/** Of which nothing is known yet: each may begin 250 requests, which are read in some milliseconds and judged later. */
+const NEW_PER_TURN = 8;
 
 /** Between two looks at whether an account is held back still. Milliseconds. */
 const HELD_BACK_MS = 5;
@@ -75,12 +82,15 @@ export function readerOf(socket: Socket): Reader {
 
 export class SharedReading {
   readonly #reading = new Set<Reader>();
-  /** The one that has waited longest first. */
-  readonly #stopped = new Set<Reader>();
+  readonly #stopped = new FairQueue<Reader>();
+  readonly #lineOf = new WeakMap<Reader, string>();
   readonly #isBehind: () => boolean;
   readonly #isHeldBack: () => boolean;
   #left = MOST_IN_A_TURN;
   #perTurn = CONNECTIONS_PER_TURN;
+  /** Those of which nothing has been read, and how many of them may be in this turn. */
+  readonly #new = new WeakSet<Reader>();
+  #newLeft = NEW_PER_TURN;
   #counting = false;
   #clock: NodeJS.Timeout | undefined;
 
@@ -98,12 +108,26 @@ export class SharedReading {
     return this.#reading.size === 0 && this.#stopped.size === 0;
   }
 
-  /** To be called for a new connection, and when it has become one of these. */
-  add(reader: Reader): void {
+  /**
+   * To be called when a connection has become one of these.
+   * @param line whose turn it is when it waits: the site that it comes from
+   */
+  add(reader: Reader, line = ''): void {
     if (this.#stopped.has(reader)) return;
+    this.#lineOf.set(reader, line);
     this.#reading.add(reader);
     if (this.#left <= 0) this.#stop(reader);
     this.#watch();
+  }
+
+  /** The same for a new connection, of which nothing has been read: it goes on reading now, or when it is its turn. */
+  addNew(reader: Reader, line: string): void {
+    this.#new.add(reader);
+    this.add(reader, line);
+    if (this.#stopped.has(reader)) return;
+    if (this.#stopped.size > 0 || this.#newLeft <= 0) this.#stop(reader);
+    else this.#goOn(reader);
+    this.#count();
   }
 
   /** To be called when the connection has ended, or is none of these any more. */
@@ -138,12 +162,15 @@ export class SharedReading {
 
   #take(weight: number): void {
     this.#left -= weight;
-    if (!this.#counting && this.#isReduced) {
-      this.#counting = true;
-      setImmediate(this.#nextTurn);
-    }
+    if (this.#isReduced) this.#count();
     // Once in a turn: nothing is left in `#reading` after it.
     if (this.#left <= 0) for (const reader of this.#reading) this.#stop(reader);
+  }
+
+  #count(): void {
+    if (this.#counting) return;
+    this.#counting = true;
+    setImmediate(this.#nextTurn);
   }
 
   /** Looks at the clock where there are more connections than are read in a turn: few are read to the end in a moment. */
@@ -172,8 +199,14 @@ export class SharedReading {
 
   #stop(reader: Reader): void {
     this.#reading.delete(reader);
-    this.#stopped.add(reader);
+    this.#stopped.add(reader, this.#lineOf.get(reader) ?? '');
     reader.stopReading();
+  }
+
+  #goOn(reader: Reader): void {
+    if (this.#new.delete(reader)) this.#newLeft -= 1;
+    this.#reading.add(reader);
+    reader.goOnReading();
   }
 
   readonly #nextTurn = (): void => {
@@ -183,15 +216,21 @@ export class SharedReading {
       return void setTimeout(this.#nextTurn, HELD_BACK_MS).unref();
     }
     if (this.#isBehind()) return void setImmediate(this.#nextTurn);
+    if (this.#newLeft < NEW_PER_TURN) {
+      // What they have sent is read in the poll that comes now, and then it is known whether more may be.
+      this.#newLeft = NEW_PER_TURN;
+      return void setImmediate(this.#nextTurn);
+    }
+    // More was read of a few than may be in a turn: it may be as much of each that is next.
+    if (this.#left < -REQUESTS_PER_TURN) this.#perTurn = 1;
     this.#left = Math.min(MOST_IN_A_TURN, this.#left + REQUESTS_PER_TURN);
-    let more = this.#left > 0 ? this.#perTurn : 0;
-    this.#perTurn = Math.min(CONNECTIONS_PER_TURN, 2 * this.#perTurn);
-    for (const reader of this.#stopped) {
-      if (more === 0) break;
-      more -= 1;
-      this.#stopped.delete(reader);
-      this.#reading.add(reader);
-      reader.goOnReading();
+    if (this.#left > 0) {
+      for (let more = this.#perTurn; more > 0 && this.#newLeft > 0; more -= 1) {
+        const reader = this.#stopped.take();
+        if (reader === undefined) break;
+        this.#goOn(reader);
+      }
+      this.#perTurn = Math.min(CONNECTIONS_PER_TURN, 2 * this.#perTurn);
     }
     this.#counting = this.#isReduced || this.#stopped.size > 0;
     if (this.#counting) setImmediate(this.#nextTurn);

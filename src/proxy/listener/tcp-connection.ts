@@ -27,6 +27,8 @@ export interface SecuredConnection {
   readonly isOver: boolean;
   /** Nothing more is to be written at all. */
   readonly hasEnded: boolean;
+  /** Its protocol has not begun. */
+  readonly isUnbegun: boolean;
   /** Notes that nothing is open on it any more. */
   over(): void;
   /** Closes it, with what is open on it. */

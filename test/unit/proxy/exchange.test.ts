@@ -22,6 +22,8 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     requestBegun: () => undefined,
     pieceRead: () => undefined,
     keyUpdated: () => undefined,
+    begin: () => undefined,
+    line: '',
     credentialAccepted: () => true,
     closesBy: () => undefined,
     leavesBehind: () => () => undefined,

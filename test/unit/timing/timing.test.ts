@@ -92,6 +92,16 @@ describe('turns', () => {
     expect(done.at(-1)).toBe(8);
   });
 
+  it('are given to each line in turn, so that a user waits for few of the steps of a crowd', async () => {
+    const { reserve, do: run } = createTurns(2);
+    const done: string[] = [];
+    for (let each = 0; each < 6; each += 1) void reserve('crowd')?.then(() => done.push('crowd'));
+    void reserve('alice')?.then(() => done.push('alice'));
+    run(() => done.push('bob'), 'bob');
+    for (let turns = 0; turns < 6; turns += 1) await nextTurn();
+    expect(done).toEqual(['crowd', 'alice', 'bob', 'crowd', 'crowd', 'crowd']);
+  });
+
   it('are behind while more of it waits than the next four turns do', async () => {
     const turns = createTurns(2);
     for (let step = 0; step < 14; step += 1) turns.do(() => undefined);

@@ -101,6 +101,31 @@ describe('the connections of one account', () => {
     for (const reader of crowd.each) many.remove(reader);
   });
 
+  it('are read eight in a turn where nothing is known of them, each site in turn, and one where they bring much', async () => {
+    const reading = new SharedReading();
+    const read: string[] = [];
+    const come = (site: string, count: number): void => {
+      for (let each = 0; each < count; each += 1) {
+        reading.addNew({ stopReading: () => undefined, goOnReading: () => void read.push(site) }, site);
+      }
+    };
+    come('attacker', 40);
+    come('user', 2);
+    expect(read).toHaveLength(8);
+    // What these have sent is read in between.
+    await turn();
+    expect(read).toHaveLength(8);
+    await turn();
+    expect(read.slice(8, 12)).toEqual(['attacker', 'user', 'attacker', 'user']);
+    expect(read).toHaveLength(16);
+    const most = read.length;
+    for (let each = 0; each < 2000; each += 1) reading.begun(0);
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect(read).toHaveLength(most);
+    while (read.length === most) await turn();
+    expect(read).toHaveLength(most + 1);
+  });
+
   it('are forgotten with the last of them', () => {
     const accounts = new ReadingByAccount(FREE);
     const reading = accounts.of('alice');
