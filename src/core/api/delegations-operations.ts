@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SELF_AUDIENCE } from '../core.ts';
 import { MOST_COMPARISONS } from '../delegation/escalation.ts';
+import { ACTOR_NAME, ACTOR_NAME_RULE } from '../delegation/delegation.ts';
 import { pageQuery, timeSchema } from './fields.ts';
 import { DELEGATION_PROBLEMS } from './delegations-problems.ts';
 import { OWN_CALLS } from './own-operations.ts';
@@ -22,32 +23,41 @@ const PAGE = { usual: 20, most: 50 } as const;
 /** Names of clusters in an order. An error of each of ten thousand would take longer than all else. */
 const MOST_CLUSTERS = 256;
 
+/**
+ * Only what JSON has no other form for is checked here: the service has a code of its own for each other bound, and those in
+ * `meta` are for the OpenAPI document.
+ */
 const orderSchema = z.strictObject({
-  name: z
-    .string()
-    .describe(
-      'who acts in it: 1 to 63 letters, digits, dots, hyphens and underscores, with a letter or digit at each end',
-    ),
+  name: z.string().meta({
+    pattern: ACTOR_NAME.source,
+    description: `who acts in it: ${ACTOR_NAME_RULE}`,
+  }),
   clusters: z
     .array(z.unknown())
     .max(MOST_CLUSTERS)
     .pipe(z.array(z.string()))
-    .describe('names of the clusters for which it may have tokens; at least one, at most 256'),
-  limits: z
-    .array(z.unknown())
-    .describe(
-      `what it may do. A request must be allowed by each of them, and by each of the caller’s own. Each has one or more of \`preset\` (\`read-only\` or \`read-only-with-secrets\`), \`namespaces\` and \`rules\` (as in RBAC). Rules that take more than ${MOST_COMPARISONS.toLocaleString('en')} comparisons of a text with one of the limits above are rejected as wider`,
-    ),
-  seconds: z
-    .number()
-    .describe(
+    .meta({
+      items: { type: 'string' },
+      minItems: 1,
+      description: `names of the clusters for which it may have tokens; at least one, at most ${MOST_CLUSTERS}`,
+    }),
+  limits: z.array(z.unknown()).meta({
+    items: { type: 'object' },
+    description: `what it may do. A request must be allowed by each of them, and by each of the caller’s own. Each has one or more of \`preset\` (\`read-only\` or \`read-only-with-secrets\`), \`namespaces\` and \`rules\` (as in RBAC). Rules that take more than ${MOST_COMPARISONS.toLocaleString('en')} comparisons of a text with one of the limits above are rejected as wider`,
+  }),
+  seconds: z.number().meta({
+    type: 'integer',
+    minimum: 1,
+    description:
       'how long it may last, at least 1. It ends no later than the caller’s session, and after `delegation.lifetime` at most; the response has the end that it was given',
-    ),
+  }),
   thumbprint: z
     .string()
-    .describe(
-      'SHA-256 of the session’s own certificate, in base64url (RFC 8705 §3.1). The private key stays where it was made. Not needed where `sessions.binding` is `off`, and ignored there',
-    )
+    .meta({
+      pattern: '^[A-Za-z0-9_-]{43}$',
+      description:
+        'SHA-256 of the session’s own certificate, in base64url (RFC 8705 §3.1). The private key stays where it was made. Not needed where `sessions.binding` is `off`, and ignored there',
+    })
     .exactOptional(),
 });
 

@@ -36,7 +36,7 @@ export interface Delegation {
 }
 
 /** Letters, digits and `. _ -`: it is a header's value, a label of metrics, and a word in messages. */
-const ACTOR_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
+export const ACTOR_NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
 
 /** What an actor's name may have, for messages. */
 export const ACTOR_NAME_RULE =
