@@ -10,7 +10,7 @@ import { compileMapping, mapClaims } from '../core/identity/claims.ts';
 import { groupsInOneText, oneTextNote } from '../core/identity/claims-parts.ts';
 import { type Claims, type IdentityRejection } from '../core/identity/types.ts';
 import { AppError } from '../core/errors.ts';
-import { accountOf, type Account, type Identity } from '../core/identity/identity.ts';
+import { accountOf, providerOf, type Account, type Identity } from '../core/identity/identity.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { allowed } from '../server/dependencies.ts';
 import type { ProviderSignIn } from '../idp/idp.ts';
@@ -198,7 +198,7 @@ function named(claims: Claims, claim: string): Result<string, Rejection> {
 }
 
 function rightsOf(config: Config, account: Account, identity: Identity) {
-  const holder = { provider: account.split('/', 1)[0] ?? '', identity };
+  const holder = { provider: providerOf(account), identity };
   return {
     clusters: audiences(config, allowed(config))
       .clustersOf(holder)

@@ -8,8 +8,7 @@ import { accessRequestView, type AccessRequests } from '../../services/access/ac
 import { revocationStatus } from '../../services/admin/admin.ts';
 import type { Call } from '../call.ts';
 import type { AdminApiDeps } from '../dependencies.ts';
-import type { AdminHandlers } from './handlers.ts';
-import { filterDetails } from './admin-reads.ts';
+import { filterDetails, type AdminHandlers } from './handlers.ts';
 import { defined } from '../../core/defined.ts';
 
 const notFound = (): ProblemError => problemFor(ADMIN, { reason: 'access_request_not_found' });

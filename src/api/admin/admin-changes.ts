@@ -1,11 +1,8 @@
 /** The handlers of changes: revocations, locks, drills. The service audits each. */
-import type { z } from 'zod';
-import { accountSchema, requestIdSchema, sessionIdSchema } from '../../core/api/fields.ts';
-import { checked } from '../../core/api/issues.ts';
+import { requestIdSchema } from '../../core/api/fields.ts';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Account } from '../../core/identity/identity.ts';
-import { passed, problemFor } from '../../http/problem.ts';
+import { passed } from '../../http/problem.ts';
 import {
   handleRevocation,
   liftFreshSignIn,
@@ -17,13 +14,7 @@ import {
 } from '../../services/admin/admin.ts';
 import type { Call, Reply } from '../call.ts';
 import type { AdminApiService } from '../dependencies.ts';
-import type { AdminHandlers } from './handlers.ts';
-
-function parsed<T extends z.ZodType>(schema: T, value: unknown, name: string): z.output<T> {
-  const result = checked(schema, value);
-  if (result.ok) return result.value;
-  throw new AppError('bad_request', `${name}: ${result.reason}`, { reason: `${name}_malformed` });
-}
+import { accountOfPath, parsed, sessionIdOf, type AdminHandlers } from './handlers.ts';
 
 /**
  * Adds the id that makes two attempts one revocation: `requestId`, or the header `Idempotency-Key`, which may be
@@ -37,22 +28,6 @@ function withRequestId({ header }: Call, request: RevocationRequest): Revocation
   const message = 'requestId and Idempotency-Key are not the same. Send one of them.';
   throw new AppError('bad_request', message, { reason: 'request_id_twice' });
 }
-
-/**
- * Returns the session id of the path.
- * @throws ProblemError `session_not_found` also where it has not the form of an id
- */
-export function sessionIdOf({ params }: Call): string {
-  const id = sessionIdSchema.safeParse(params['id']);
-  if (!id.success) throw problemFor(ADMIN, { reason: 'session_not_found' });
-  return id.data;
-}
-
-/**
- * Returns the account of the path.
- * @throws AppError `bad_request`
- */
-export const accountOfPath = ({ params }: Call): Account => parsed(accountSchema, params['account'], 'account');
 
 export function changeHandlers(service: AdminApiService, runDrill: RunDrill) {
   const { deps } = service;

@@ -13,15 +13,8 @@ import type { Call } from '../call.ts';
 import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
 import { openApiDocument, type JsonSchema } from '../openapi.ts';
 import { requestView, sessionView } from '../session-view.ts';
-import type { AdminHandlers } from './handlers.ts';
-import { accountOfPath, sessionIdOf } from './admin-changes.ts';
+import { accountOfPath, filterDetails, sessionIdOf, type AdminHandlers } from './handlers.ts';
 import { defined } from '../../core/defined.ts';
-
-/** Returns the filter of a query for the audit event, without the page: all pages of a search have the same filter. */
-export function filterDetails({ rawQuery }: Call): { readonly filter?: string } {
-  const { cursor: _cursor, limit: _limit, ...query } = rawQuery;
-  return Object.keys(query).length === 0 ? {} : { filter: JSON.stringify(query) };
-}
 
 async function liveSession(deps: AdminApiDeps, call: Call): Promise<SessionRecord> {
   const session = await deps.store.sessions.read(sessionIdOf(call));

@@ -3,7 +3,7 @@
  */
 import type { Claims, ClaimsMapping, IdentityRejection } from './types.ts';
 import type { Evaluation, Expression } from '../cel/expressions.ts';
-import type { Account, Identity } from './identity.ts';
+import { subjectOf, type Account, type Identity } from './identity.ts';
 import {
   MAX_EXTRA_VALUE_BYTES,
   MAX_GROUP_BYTES,
@@ -179,7 +179,7 @@ function firstOf<T>(items: readonly T[], find: (item: T) => string | undefined):
  * nothing else checks the subject.
  */
 export function subjectRejection(account: Account): IdentityRejection | undefined {
-  const subject = account.slice(account.indexOf('/') + 1);
+  const subject = subjectOf(account);
   const maxBytes = MAX_USERNAME_BYTES - byteLength(account) + byteLength(subject);
   const problem = textProblem(subject, maxBytes);
   return problem && nameRejection(problem, subject, { what: 'subject', place: 'subject', maxBytes });

@@ -19,6 +19,11 @@ export type Account = `${string}/${string}`;
 /** Returns the account of a subject. */
 export const accountOf = (provider: string, subject: string): Account => `${provider}/${subject}`;
 
+/** Returns the provider of an account, or the rule of a workload. */
+export const providerOf = (account: Account): string => account.slice(0, account.indexOf('/'));
+
+export const subjectOf = (account: Account): string => account.slice(account.indexOf('/') + 1);
+
 /** Whether two identities would send the same headers; the order of groups has no meaning. */
 export function sameIdentity(a: Identity, b: Identity): boolean {
   const canonical = (identity: Identity): string =>

@@ -10,7 +10,7 @@ import {
   type GrantEnding,
 } from '../../core/access/request.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
-import type { Identity } from '../../core/identity/identity.ts';
+import { providerOf, type Identity } from '../../core/identity/identity.ts';
 import { record, type AuditedAct } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
@@ -121,7 +121,7 @@ export function auditLapsed(
     path: '',
     code: 200,
     about: { identity: named(username), account, ...defined({ session }) },
-    provider: account.split('/', 1)[0] ?? '',
+    provider: providerOf(account),
     reason: lapsed,
     details: { ...aboutRequest(request), ...askedBy(request) },
   });

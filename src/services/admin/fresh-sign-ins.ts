@@ -6,7 +6,7 @@
  * provider, once the requirement is lifted. So only an admin with a fresh sign-in lifts it, for one account, with a
  * reason that is audited.
  */
-import type { Account } from '../../core/identity/identity.ts';
+import { providerOf, type Account } from '../../core/identity/identity.ts';
 import { ADMIN_PROBLEMS } from '../../core/api/admin-problems.ts';
 import { no, ok } from '../../core/result.ts';
 import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
@@ -45,6 +45,6 @@ export async function freshSignInNeeded(
   deps: Pick<AdminDeps, 'providers' | 'store'>,
   account: Account,
 ): Promise<number | undefined> {
-  const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
+  const provider = deps.providers.get(providerOf(account));
   return provider?.provesFreshness === false ? undefined : deps.store.freshSignIns.find(account);
 }

@@ -4,7 +4,7 @@
 import type { z } from 'zod';
 import type { revocationSchema } from '../../core/api/requests.ts';
 import { AppError } from '../../core/errors.ts';
-import { accountOf, type Account } from '../../core/identity/identity.ts';
+import { accountOf, providerOf, type Account } from '../../core/identity/identity.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import { no, ok } from '../../core/result.ts';
 import type { AdminConfig, AdminDeps, AdminResult } from './dependencies.ts';
@@ -116,7 +116,7 @@ async function isLocked(deps: Known, account: Account): Promise<boolean> {
 /** Returns false where the next sign-in certainly must be a fresh one or is rejected, and true in case of doubt. */
 async function canSignInAgain(deps: Known, account: Account | undefined): Promise<boolean> {
   if (account === undefined) return true;
-  const provider = deps.providers.get(account.slice(0, account.indexOf('/')));
+  const provider = deps.providers.get(providerOf(account));
   return provider?.provesFreshness !== true && !(await isLocked(deps, account));
 }
 
@@ -145,7 +145,7 @@ export async function isSeen({ store }: Known, account: Account): Promise<boolea
  */
 async function judgeProvider(deps: Known, account: Account): Promise<AdminResult<undefined>> {
   const names = [...deps.providers.keys(), ...deps.config.workload.map(({ name }) => name)];
-  if (names.includes(account.slice(0, account.indexOf('/'))) || (await isSeen(deps, account))) return ok(undefined);
+  if (names.includes(providerOf(account)) || (await isSeen(deps, account))) return ok(undefined);
   return no({ reason: 'provider_not_found', names });
 }
 

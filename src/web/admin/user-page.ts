@@ -16,7 +16,7 @@ import { EXTRA_DOMAIN } from '../../core/core.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import type { History } from '../../audit/query/history.ts';
 import { defined } from '../../core/defined.ts';
-import type { Account } from '../../core/identity/identity.ts';
+import { providerOf, subjectOf, type Account } from '../../core/identity/identity.ts';
 import type { Lock, SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
@@ -64,11 +64,10 @@ interface UserPage {
 
 function identityCard({ account, page }: UserPage): Html {
   const session = page.rows[0]?.session;
-  const slash = account.indexOf('/');
   const list = facts([
     ...(session === undefined ? [] : identityFacts(session.identity)),
-    ['Provider', account.slice(0, slash)],
-    ['Subject', html`<code>${account.slice(slash + 1)}</code>`],
+    ['Provider', providerOf(account)],
+    ['Subject', html`<code>${subjectOf(account)}</code>`],
   ]);
   const unknown = html`<p class="muted">They are not signed in, so nothing more is known here.</p>`;
   return card('who', 'Identity', list, session === undefined && unknown);
