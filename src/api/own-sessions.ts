@@ -13,11 +13,11 @@ import type { Caller, Credential } from '../core/credential/credential.ts';
 import { auditedSession } from '../core/delegation/delegation.ts';
 import { createRateLimiter } from '../core/rate-limit.ts';
 import type { AuditedAct } from '../http/audit-events.ts';
-import { assertCredential, authenticateBearer, type Authenticate } from '../http/bearer.ts';
+import { authenticateBearer, programActor, type Authenticate } from '../http/bearer.ts';
 import { createCallLimits } from '../http/call-limits.ts';
 import type { Actor, RequestContext } from '../http/request-context.ts';
 import { contextOf } from '../http/request-context.ts';
-import { registerFor, type FlightGuard } from '../http/revocable-response.ts';
+import type { FlightGuard } from '../http/revocable-response.ts';
 import { apiRouter, type Api } from './pipeline.ts';
 import { defined } from '../core/defined.ts';
 
@@ -93,16 +93,7 @@ async function identifyOwn(deps: OwnSessionsDeps, req: Request, what: string): P
   const { binding } = config.sessions;
   const caller = await authenticateBearer(req, { authenticate, audience: SELF_AUDIENCE, what, binding });
   callers.set(contextOf(req), caller);
-  const { credential, identity, authTime, sessionExpiresAt, sessionIdleAt } = caller;
-  const { account, session, provider } = credential;
-  return {
-    identity,
-    account,
-    session,
-    proof: { provider, ...defined({ authTime }) },
-    assertValid: () => assertCredential(guard, credential),
-    register: registerFor(guard, credential, { expiresAt: sessionExpiresAt, idleAt: sessionIdleAt }),
-  };
+  return programActor(guard, caller);
 }
 
 /**

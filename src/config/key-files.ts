@@ -1,4 +1,5 @@
 /** The format of key files: JWKs (RFC 7517) with `kid` and `iat`, one a file, as a Secret is mounted. */
+import { defined } from '../core/defined.ts';
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -123,8 +124,6 @@ export function publicPart({ kid, x, y }: JWK): JWK {
     crv: 'P-256',
     alg: 'ES256',
     use: 'sig',
-    ...(kid === undefined ? {} : { kid }),
-    ...(x === undefined ? {} : { x }),
-    ...(y === undefined ? {} : { y }),
+    ...defined({ kid, x, y }),
   };
 }

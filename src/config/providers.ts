@@ -289,8 +289,7 @@ function expressionsOf(provider: unknown): ClaimsProvider {
     usernamePrefix: '',
     groupsPrefix: '',
     username: textAt(provider, 'username') ?? 'claims.email',
-    ...(groups === undefined ? {} : { groups }),
-    ...(uid === undefined ? {} : { uid }),
+    ...defined({ groups, uid }),
     extra: isMapping(extra)
       ? Object.fromEntries(
           Object.entries(extra).map(([key, source]) => [key, typeof source === 'string' ? source : '""']),

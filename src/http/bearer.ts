@@ -1,11 +1,14 @@
 /** Programs with a Bearer token at the api listener, which is bound to the client certificate of their connection. */
 import type { IncomingMessage } from 'node:http';
-import type { Credential } from '../core/credential/credential.ts';
+import type { Caller, Credential } from '../core/credential/credential.ts';
 import { peerCertificate, type TlsPeer } from '../core/credential/peer-certificate.ts';
 import { certificateThumbprint } from '../core/credential/thumbprint.ts';
 import { AppError } from '../core/errors.ts';
 import { ok, type Result } from '../core/result.ts';
+import { defined } from '../core/defined.ts';
 import { fencedError } from './error-status.ts';
+import type { Actor } from './request-context.ts';
+import { registerFor, type FlightGuard } from './revocable-response.ts';
 
 export const unauthenticated = (message: string, reason: string): AppError =>
   new AppError('unauthenticated', message, { reason });
@@ -32,10 +35,7 @@ interface Asked<C> {
  * Asserts that the credential of a caller is valid still.
  * @throws AppError `unauthenticated`, `fenced`
  */
-export function assertCredential(
-  guard: { check(credential: Credential): string | undefined },
-  credential: Credential,
-): void {
+function assertCredential(guard: { check(credential: Credential): string | undefined }, credential: Credential): void {
   const rejection = guard.check(credential);
   if (rejection === 'fenced') throw fencedError();
   if (rejection !== undefined) throw unauthenticated('Your session has ended. Run “portcullis login”.', rejection);
@@ -85,4 +85,28 @@ export async function authenticateBearer<C extends { readonly credential: Creden
   const mayBeUnbound = binding === 'off' && credential.thumbprint === undefined;
   if (credential.thumbprint !== thumbprint && !mayBeUnbound) throw unauthenticated(message, 'certificate_mismatch');
   return outcome.value;
+}
+
+/** A program whose token was verified. */
+export type Program = Pick<Caller, 'credential' | 'identity' | 'authTime' | 'sessionExpiresAt' | 'sessionIdleAt'> &
+  Pick<Actor, 'unread'>;
+
+/** Returns who acts in the calls of a program. */
+export function programActor(
+  guard: FlightGuard & { check(credential: Credential): string | undefined },
+  { credential, identity, authTime, unread, sessionExpiresAt, sessionIdleAt }: Program,
+): Actor {
+  const { account, session, provider, expiresAt } = credential;
+  return {
+    identity,
+    account,
+    session,
+    expiresAt,
+    // Read together with the identity, so that a known admin can have a target held here while the store does not
+    // respond.
+    proof: { provider, ...defined({ authTime }) },
+    ...defined({ unread }),
+    assertValid: () => assertCredential(guard, credential),
+    register: registerFor(guard, credential, { expiresAt: sessionExpiresAt, idleAt: sessionIdleAt }),
+  };
 }

@@ -66,12 +66,10 @@ export function passed<T, C extends Texts>(catalogue: Catalogue<C>, result: Resu
 
 /** Returns anything thrown as an error whose audit event was written. */
 export function auditedError(thrown: unknown): ProblemError {
-  const { error, status: sentStatus } = appErrorOf(thrown);
+  const { error, status } = appErrorOf(thrown);
   const { code, message, reason, cause } = error;
-  const own: Partial<ProblemError> = error instanceof ProblemError ? error : {};
-  const { problem = code, status = sentStatus, members = {}, retryAfterSeconds, withinSeconds } = own;
-  const options = { members, reason, cause, retryAfterSeconds, withinSeconds, audited: true };
-  return new ProblemError({ problem, status, code }, message, options);
+  const problem = error instanceof ProblemError ? error.problem : code;
+  return new ProblemError({ problem, status, code }, message, { reason, cause, audited: true });
 }
 
 export interface Problem {

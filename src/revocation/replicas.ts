@@ -1,4 +1,5 @@
 /** The replicas as `GET replicas` shows them: this one from its own state, the others from what it sees of them. */
+import { defined } from '../core/defined.ts';
 import type { DrillPart } from '../store/store.ts';
 import type { Peer } from './peers.ts';
 import type { ReplicaView } from './types.ts';
@@ -25,7 +26,7 @@ export function replicaViews(local: LocalReplica, peers: readonly Peer[], nowMs:
     seenMsAgo: Math.round(nowMs - (freshAtMs ?? 0)),
     number,
     streamsCut,
-    ...(drill === undefined ? {} : { drill }),
+    ...defined({ drill }),
   };
   return [self, ...peers.map((peer) => viewOf(peer, nowMs))];
 }
@@ -40,7 +41,6 @@ function viewOf({ state, movedAtMs, silent }: Peer, nowMs: number): ReplicaView 
     seenMsAgo: Math.round(nowMs - movedAtMs),
     number,
     streamsCut,
-    ...(drill === undefined ? {} : { drill }),
-    ...(servesNothing === undefined ? {} : { servesNothing }),
+    ...defined({ drill, servesNothing }),
   };
 }

@@ -1,4 +1,5 @@
 /** A line's position in a chain, and how it is written. Writer and verifier share this. */
+import { defined } from '../../core/defined.ts';
 import { hash } from 'node:crypto';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 
@@ -60,8 +61,7 @@ export function chainFacts(line: Buffer): ChainFacts | undefined {
     chain,
     seq: Number(seq),
     prev,
-    ...(event === undefined ? {} : { event }),
-    ...(signature === undefined ? {} : { signature }),
+    ...defined({ event, signature }),
   };
 }
 

@@ -12,6 +12,7 @@
  * fit: here the windows of all sources end together, because each then gets an event with its count, and a source
  * beyond the bound is omitted, where a rate limiter would forget another one.
  */
+import { defined } from '../../core/defined.ts';
 import { randomUUID } from 'node:crypto';
 import { bucketOf } from '../../core/http/address.ts';
 import { portcullisEvent, type AuditEvent, type AuditFacts } from '../../core/audit/event.ts';
@@ -150,8 +151,7 @@ class Limiter {
         requestUri: '',
         sourceIps: address === undefined || address === '' ? [] : [address],
         code: 200,
-        ...(session === undefined ? {} : { session }),
-        ...(account === undefined ? {} : { account }),
+        ...defined({ session, account }),
         details,
       }),
     );

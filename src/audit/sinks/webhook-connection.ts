@@ -1,4 +1,5 @@
 /** The connection to a webhook's server, and its credentials. */
+import { defined } from '../../core/defined.ts';
 import { readFile } from 'node:fs/promises';
 import { createEgress, egressProxy, type Egress, type EgressProxy } from '../../egress/egress.ts';
 import type { WebhookSinkSettings } from '../types.ts';
@@ -37,12 +38,7 @@ export class Connection {
     const madeWith = JSON.stringify([ca, cert, key]);
     if (this.#egress === undefined || this.#madeWith !== madeWith) {
       await this.close();
-      const tls = {
-        ...(ca === undefined ? {} : { ca }),
-        ...(cert === undefined ? {} : { cert }),
-        ...(key === undefined ? {} : { key }),
-      };
-      const connect = { ...tls, allowH2: false, timeout: this.#timeoutMs };
+      const connect = { ...defined({ ca, cert, key }), allowH2: false, timeout: this.#timeoutMs };
       this.#egress = createEgress({ connections: 1, pipelining: 1, connect }, this.#proxy);
       this.#madeWith = madeWith;
     }

@@ -155,3 +155,7 @@ export const LONGEST_GRANT_SECONDS = 86_400;
 export const MOST_KEPT = 10_000;
 /** How long a request that is over is kept for lists. The audit log has it for as long as that is kept. */
 export const HISTORY_SECONDS = 30 * 86_400;
+
+/** Changes when the state or a decision does; an approval that counts no longer is a change too. */
+export const versionOf = (request: AccessRequest): string =>
+  [request.state, request.decisions.length, approvalsOf(request).length].join(' ');

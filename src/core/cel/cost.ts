@@ -181,7 +181,8 @@ export class Meter {
   }
 }
 
-const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
+export const isNode = (value: unknown): value is ASTNode =>
+  typeof value === 'object' && value !== null && 'op' in value;
 
 const functionOf = (node: ASTNode): string | undefined =>
   node.op === 'call' || node.op === 'rcall' ? node.args[0] : undefined;

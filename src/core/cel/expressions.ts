@@ -14,7 +14,7 @@ import {
   TypeError as CelTypeError,
   type ASTNode,
 } from '@marcbachmann/cel-js';
-import { CostError, Meter, type Budget } from './cost.ts';
+import { CostError, isNode, Meter, type Budget } from './cost.ts';
 import { functionNames, withoutPrefixes, useOwnFunctions, withFunctions } from './functions.ts';
 import { Patterns } from './searches.ts';
 import type { Identity } from '../identity/identity.ts';
@@ -186,8 +186,6 @@ function libraryMessageOf(error: unknown): string {
   }
   return error instanceof Error ? error.message : 'cannot be evaluated';
 }
-
-const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
 
 /** Whether it is a plain path such as `claims.a.b`. */
 function isPlainPath(node: ASTNode): boolean {

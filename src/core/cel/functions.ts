@@ -13,6 +13,7 @@
  */
 import type { ASTNode, Environment } from '@marcbachmann/cel-js';
 import { lists, sets } from './lists.ts';
+import { isNode } from './cost.ts';
 import { OWN, REPLACED } from './names.ts';
 import { searches, type Patterns } from './searches.ts';
 import { strings } from './strings.ts';
@@ -48,8 +49,6 @@ function patternOf(node: ASTNode): string | undefined {
   if (node.op === 'call' && node.args[0] === 'matches') [, pattern] = node.args[1];
   return pattern?.op === 'value' && typeof pattern.args === 'string' ? pattern.args : undefined;
 }
-
-const isNode = (value: unknown): value is ASTNode => typeof value === 'object' && value !== null && 'op' in value;
 
 /** Registers all functions. @returns the same environment */
 export function withFunctions(environment: Environment, patterns: Patterns): Environment {

@@ -252,10 +252,10 @@ const isUnlisted = (claims: Claims): boolean => claims['groups'] === undefined |
 const isEmpty = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 /**
- * Whether the groups are elsewhere: distributed claims (OpenID Connect Core §5.6.2), or the marker of Entra's implicit
- * flow.
+ * Whether the groups are elsewhere: distributed claims (OpenID Connect Core §5.6.2), as Entra has where there are more than
+ * 200, or the marker of its implicit flow.
  */
-function hasGroupsOverage(claims: Claims): boolean {
+export function hasGroupsOverage(claims: Claims): boolean {
   const names = claims['_claim_names'];
   return (typeof names === 'object' && names !== null && 'groups' in names) || claims['hasgroups'] === true;
 }

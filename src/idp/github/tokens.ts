@@ -117,7 +117,7 @@ async function post(
 }
 
 /** @returns undefined for what is not JSON */
-function json(text: string): unknown {
+export function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import * as z from 'zod';
 import { AppError } from '../../core/errors.ts';
 import { githubEndpoints } from '../github/endpoints.ts';
+import { json } from '../github/tokens.ts';
 import { createGithubProvider, type GithubProviderOptions } from '../github/github.ts';
 import { createOutbound, reachOf } from '../outbound.ts';
 import { inOneStep, limitedToStep } from '../step-limit.ts';
@@ -109,7 +110,7 @@ export async function githubClaims(
     );
     const bodies = await Promise.all(pages.map(async ({ response }) => redacted(await response.clone().text())));
     return bodies.flatMap((text) => {
-      const page = z.string().transform(asJson).pipe(shape).safeParse(text);
+      const page = z.string().transform(json).pipe(shape).safeParse(text);
       return page.success ? [page.data] : [];
     });
   };
@@ -122,12 +123,4 @@ export async function githubClaims(
     organizations: memberships.map((each) => each.organization.login),
     teams: teams.map((each) => `${each.organization.login}/${each.slug}`),
   };
-}
-
-function asJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -4,6 +4,7 @@
  * @see https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference
  * @see https://learn.microsoft.com/en-us/graph/api/user-list-transitivememberof
  */
+import { hasGroupsOverage } from '../../core/identity/claims-parts.ts';
 import * as z from 'zod';
 import type { Claims } from '../../core/identity/types.ts';
 import { AppError } from '../../core/errors.ts';
@@ -39,7 +40,7 @@ export function createEntra(options: EntraOptions): Vendor {
     scopes: (offered) => [...standard.scopes(offered), ...(wantsGroups ? [scope] : [])],
     subjectOf: (claims) => subjectOf(name, tenant, claims),
     async complete(claims, accessToken) {
-      const overage = hasOverage(claims);
+      const overage = hasGroupsOverage(claims);
       if (!wantsGroups || (groupsAs === 'id' && !overage)) return claims;
       const groups = await allPages({
         provider: name,
@@ -72,12 +73,6 @@ function subjectOf(name: string, tenant: string, { tid, oid }: Claims): string {
       reason: tid === tenant ? 'oid_missing' : 'tenant_foreign',
     },
   );
-}
-
-/** OpenID Connect Core §5.6.2 as Entra uses it where there are more than 200 groups, and the marker of its implicit flow. */
-function hasOverage(claims: Claims): boolean {
-  const names = claims['_claim_names'];
-  return (typeof names === 'object' && names !== null && 'groups' in names) || claims['hasgroups'] === true;
 }
 
 const memberships = z.object({

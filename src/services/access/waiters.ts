@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessCaller } from './access-requests.ts';
 import { ConcurrencyLimit } from '../../core/concurrency-limit.ts';
-import { approvalsOf, type AccessRequest } from '../../core/access/request.ts';
+import { versionOf, type AccessRequest } from '../../core/access/request.ts';
 import { ok } from '../../core/result.ts';
 import { tooMany } from '../../http/call-limits.ts';
 import type { AccessDeps } from './dependencies.ts';
@@ -49,10 +49,6 @@ export function createWaiters({
     },
   };
 }
-
-/** Also an approval that counts no longer is a change. */
-const versionOf = (request: AccessRequest): string =>
-  [request.state, request.decisions.length, approvalsOf(request).length].join(' ');
 
 async function changed(
   store: AccessDeps['store'],

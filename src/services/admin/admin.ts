@@ -6,8 +6,7 @@
  * (module `web`), paths and methods (module `api`), how a revocation reaches the replicas (module `revocation`), or Redis.
  */
 export type * from './dependencies.ts';
-export * from './audit-filter.ts';
-export { replicaOf, searchHistory } from './audit-history.ts';
+export * from './audit-log.ts';
 export { isConfirmed, recheckedRecord, type RecheckUser } from './confirmed-user.ts';
 export { createDrills, type DrillResult, type RunDrill } from './drills.ts';
 export * from './fresh-sign-ins.ts';

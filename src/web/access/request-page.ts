@@ -8,6 +8,7 @@ import {
   approvalsOf,
   isOpen,
   LAPSE_TEXTS,
+  versionOf,
   type AccessDecision,
   type AccessRequest,
 } from '../../core/access/request.ts';
@@ -103,10 +104,6 @@ function requesterCard({ request, isOwn }: RequestPage): Html {
   ]);
   return card('who', isOwn ? 'You ask' : 'Who asks', list);
 }
-
-/** The page is loaded again when this changes. */
-const versionOf = (request: AccessRequest): string =>
-  [request.state, request.decisions.length, approvalsOf(request).length].join(' ');
 
 const decisionRow = ({ username, account, at, approved, reason, lapsed }: AccessDecision): Html =>
   html`<li>
