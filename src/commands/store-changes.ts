@@ -6,14 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname, uptime, userInfo } from 'node:os';
-import {
-  type AdminResult,
-  type RevocationRequest,
-  createRevocationResults,
-  judgeSeen,
-  planOf,
-  revoke,
-} from '../services/admin/admin.ts';
+import { type RevocationRequest, createRevocationResults, judgeSeen, planOf, revoke } from '../services/admin/admin.ts';
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
 import type { RevokeOnServer, UnlockOnServer } from '../cli/commands/admin-parser.ts';
 import { pollUntilComplete, replicaLines, sendRevocation, type Polled } from '../cli/commands/revocation-progress.ts';
@@ -23,7 +16,7 @@ import { cliError } from '../cli/errors.ts';
 import { nextStepFor } from '../cli/http/admin-problems.ts';
 import type { Config } from '../config/config.ts';
 import { checked } from '../core/api/issues.ts';
-import { ADMIN, rejectionCode, rejectionText } from '../core/api/rejections.ts';
+import { ADMIN, rejectionCode, rejectionText, type AdminResult } from '../core/api/rejections.ts';
 import { revocationSchema } from '../core/api/requests.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';

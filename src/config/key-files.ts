@@ -1,9 +1,9 @@
 /** The format of key files: JWKs (RFC 7517) with `kid` and `iat`, one a file, as a Secret is mounted. */
-import { defined } from '../core/defined.ts';
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JWK } from 'jose';
+import { defined } from '../core/defined.ts';
 import type { KeyKind } from '../core/credential/key-agreement.ts';
 import { AppError } from '../core/errors.ts';
 import { no, ok, type Result } from '../core/result.ts';

@@ -1,6 +1,6 @@
 /** A line's position in a chain, and how it is written. Writer and verifier share this. */
-import { defined } from '../../core/defined.ts';
 import { hash } from 'node:crypto';
+import { defined } from '../../core/defined.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 
 /** The `prev` of the first line of a chain. */

@@ -12,8 +12,8 @@
  * fit: here the windows of all sources end together, because each then gets an event with its count, and a source
  * beyond the bound is omitted, where a rate limiter would forget another one.
  */
-import { defined } from '../../core/defined.ts';
 import { randomUUID } from 'node:crypto';
+import { defined } from '../../core/defined.ts';
 import { bucketOf } from '../../core/http/address.ts';
 import { portcullisEvent, type AuditEvent, type AuditFacts } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';

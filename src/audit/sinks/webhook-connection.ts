@@ -1,6 +1,6 @@
 /** The connection to a webhook's server, and its credentials. */
-import { defined } from '../../core/defined.ts';
 import { readFile } from 'node:fs/promises';
+import { defined } from '../../core/defined.ts';
 import { createEgress, egressProxy, type Egress, type EgressProxy } from '../../egress/egress.ts';
 import type { WebhookSinkSettings } from '../types.ts';
 

@@ -5,6 +5,7 @@
 import { MOST_REASON } from '../access/request.ts';
 import { SHORTEST_SECONDS } from '../access/role.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { Result } from '../result.ts';
 import type { Unproven } from '../identity/auth-time.ts';
 import { unprovableMessage, unprovenMessage } from '../identity/fresh-sign-in.ts';
 import { frequencyText } from '../identity/freshness.ts';
@@ -77,6 +78,7 @@ export const rejectionCode = <T extends Texts>(
 /** `provider_unavailable` is an error of the provider, and no decision. */
 type AccessReason = Exclude<keyof typeof ACCESS_PROBLEMS, Own | 'provider_unavailable'>;
 export type AccessRejection = RejectionOf<typeof ACCESS_TEXTS>;
+export type AccessResult<T> = Result<T, AccessRejection>;
 
 /** What a fresh sign-in is for. */
 type Purpose = 'approval' | 'request' | 'admin';
@@ -157,6 +159,7 @@ export const ACCESS = { texts: ACCESS_TEXTS, problems: ACCESS_PROBLEMS };
 /** The codes that only the admin API and pages have. Each is more precise than the error code that it comes with. */
 type AdminProblem = Exclude<AdminProblemCode, ErrorCode | 'method_not_allowed'>;
 export type AdminRejection = RejectionOf<typeof ADMIN_TEXTS>;
+export type AdminResult<T> = Result<T, AdminRejection>;
 
 /** Of a rejection that was made elsewhere, with its text. */
 const given = ({ message }: { readonly message: string }): string => message;
@@ -235,6 +238,7 @@ export const ADMIN = {
 
 type DelegationReason = Exclude<keyof typeof DELEGATION_PROBLEMS, Own>;
 export type DelegationRejection = RejectionOf<typeof DELEGATION_TEXTS>;
+export type DelegationResult<T> = Result<T, DelegationRejection>;
 
 const ASK = 'Ask your platform team.';
 
@@ -285,6 +289,7 @@ export const DELEGATION_TEXTS = {
 export const DELEGATION = { texts: DELEGATION_TEXTS, problems: DELEGATION_PROBLEMS };
 
 export type StepUpRejection = RejectionOf<typeof STEP_UP_TEXTS>;
+export type StepUpResult<T> = Result<T, StepUpRejection>;
 
 export const STEP_UP_TEXTS = {
   step_up_delegated: 'A delegated session never steps up: what needs it, its user’s own session must do.',

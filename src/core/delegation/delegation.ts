@@ -3,9 +3,8 @@
  * narrowed to again. It can never be more than the session above it (docs/architecture.md#invariant-17): every limit of
  * that one counts as well, by construction.
  */
-import type { DelegationRejection } from '../api/rejections.ts';
+import type { DelegationResult } from '../api/rejections.ts';
 import type { Account, Identity } from '../identity/identity.ts';
-import type { Result } from '../result.ts';
 import type { RightsLimit } from './rights.ts';
 
 /** How many sessions may be above one another beneath the user's own. Each costs a look-up in every check. */
@@ -95,4 +94,4 @@ export interface DelegatedSession {
  * Opens a delegated session, or says why not; both are audited.
  * @throws AppError `store_unavailable` or `fenced`: nothing was decided
  */
-export type CreateDelegation = (order: DelegationOrder) => Promise<Result<DelegatedSession, DelegationRejection>>;
+export type CreateDelegation = (order: DelegationOrder) => Promise<DelegationResult<DelegatedSession>>;

@@ -4,8 +4,8 @@
  * @see https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference
  * @see https://learn.microsoft.com/en-us/graph/api/user-list-transitivememberof
  */
-import { hasGroupsOverage } from '../../core/identity/claims-parts.ts';
 import * as z from 'zod';
+import { hasGroupsOverage } from '../../core/identity/claims-parts.ts';
 import type { Claims } from '../../core/identity/types.ts';
 import { AppError } from '../../core/errors.ts';
 import { VENDOR_HOSTS } from '../../core/identity/provider-types.ts';

@@ -2,13 +2,13 @@
  * What the pages and the APIs may do with access requests. Each method audits what it does and what it rejects.
  * All texts of users in what it returns are hostile: escape them where they are shown.
  */
+import type { AccessResult } from '../../core/api/rejections.ts';
 import type { AccessRequest, AccessState } from '../../core/access/request.ts';
 import type { AccessRole } from '../../core/access/role.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { RecentRequest } from '../../core/audit/recent-request.ts';
 import type { Actor, RequestContext } from '../../http/request-context.ts';
 import type { RevocationResult } from '../../revocation/revocation.ts';
-import type { Judgement } from './rejections.ts';
 
 /** Who asks or decides, with the request that the audit event is about. The session of the actor is no delegated one. */
 export interface AccessCaller {
@@ -60,11 +60,11 @@ export interface AccessRequests {
    */
   queue(caller: AccessCaller, page: { readonly cursor?: string; readonly limit: number }): Promise<AccessPage>;
   /** One that the caller may see: its user, an approver of its role, an admin, an auditor. */
-  find(caller: AccessCaller, id: string): Promise<Judgement<AccessRequest>>;
+  find(caller: AccessCaller, id: string): Promise<AccessResult<AccessRequest>>;
   /** What the caller may do with it, but for a fresh sign-in, which the methods ask for. Throws nothing. */
   may(caller: AccessCaller, request: AccessRequest): readonly AccessAction[];
   /** For those who may decide about it, admins and auditors. */
-  background(caller: AccessCaller, request: AccessRequest): Promise<Judgement<RequesterBackground>>;
+  background(caller: AccessCaller, request: AccessRequest): Promise<AccessResult<RequesterBackground>>;
   /** @param order.session which of the caller's own sessions gets it; absent: the caller's */
   request(
     caller: AccessCaller,
@@ -74,11 +74,11 @@ export interface AccessRequests {
       readonly reason: string;
       readonly session?: string;
     },
-  ): Promise<Judgement<AccessRequest>>;
-  approve(caller: AccessCaller, id: string, reason?: string): Promise<Judgement<AccessRequest>>;
-  deny(caller: AccessCaller, id: string, reason?: string): Promise<Judgement<AccessRequest>>;
+  ): Promise<AccessResult<AccessRequest>>;
+  approve(caller: AccessCaller, id: string, reason?: string): Promise<AccessResult<AccessRequest>>;
+  deny(caller: AccessCaller, id: string, reason?: string): Promise<AccessResult<AccessRequest>>;
   /** Withdraws an open request of one's own, or ends a grant: its user, an approver of its role, or an admin. */
-  end(caller: AccessCaller, id: string, reason?: string): Promise<Judgement<EndedGrant>>;
+  end(caller: AccessCaller, id: string, reason?: string): Promise<AccessResult<EndedGrant>>;
   /** All requests, for admins and auditors; newest first. */
   history(
     caller: AccessCaller,
@@ -89,5 +89,5 @@ export interface AccessRequests {
       readonly cursor?: string;
       readonly limit: number;
     },
-  ): Promise<Judgement<AccessPage>>;
+  ): Promise<AccessResult<AccessPage>>;
 }

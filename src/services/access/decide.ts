@@ -1,10 +1,11 @@
 /** Approvals and denials. */
+import type { AccessResult } from '../../core/api/rejections.ts';
 import { isConfirmed, recheckedRecord } from '../admin/admin.ts';
 import type { AccessCaller } from './access-requests.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { approvalsOf, type AccessDecision, type AccessRequest } from '../../core/access/request.ts';
 import { mayRequest } from '../../core/access/role.ts';
-import { ok } from '../../core/result.ts';
+import { ok, no } from '../../core/result.ts';
 import type { AccessWrite, AccessWriteRejection, StoredRequest } from '../../store/store.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import { auditApproved, auditDenied } from './audit-events.ts';
@@ -13,7 +14,7 @@ import type { AccessDeps, KnownUser } from './dependencies.ts';
 import { judgeDecider, judgeFirstApproval, judgeOpen, type Judged } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
 import { cleanReason } from './reason.ts';
-import { rejected, unwritten, type Judgement } from './rejections.ts';
+import { unwritten } from './rejections.ts';
 import { judgeFreshness, recheckedUser } from './users.ts';
 
 /** Of one decision: while it was made, others have decided. More than the approvals that a role may need. */
@@ -31,14 +32,14 @@ export async function decide(
   caller: AccessCaller,
   found: StoredRequest,
   { approved, reason: given }: Decision,
-): Promise<Judgement<AccessRequest>> {
+): Promise<AccessResult<AccessRequest>> {
   const { request } = found;
   const cleaned = cleanReason(given);
   if (!cleaned.ok) return cleaned;
   const decision = { approved, reason: cleaned.value };
   const open = judgeOpen(request, nowSeconds(deps));
   if (!open.ok) return open;
-  if (request.account === caller.actor.account) return rejected({ reason: 'own_request', isSameAccount: true });
+  if (request.account === caller.actor.account) return no({ reason: 'own_request', isSameAccount: true });
   const decider = await recheckedUser(deps, caller);
   if (!decider.ok) return decider;
   const fresh = judgeFreshness(deps, decider.value, deps.config.access.freshness, 'approval');
@@ -48,7 +49,7 @@ export async function decide(
   const parties = { decider: decider.value, requester: requester.value };
   let stored: StoredRequest | undefined = found;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    if (stored === undefined) return rejected({ reason: 'request_not_found' });
+    if (stored === undefined) return no({ reason: 'request_not_found' });
     const stillOpen = judgeOpen(stored.request, nowSeconds(deps));
     if (!stillOpen.ok) return stillOpen;
     const judged = judgeDecider(deps, stored.request, parties);
@@ -68,7 +69,7 @@ export async function decide(
     // Another decision was written first, or an approver has been revoked: judged again, by what is stored now.
     stored = await deps.store.access.find(request.id);
   }
-  return rejected({ reason: 'request_busy', others: 'decide' });
+  return no({ reason: 'request_busy', others: 'decide' });
 }
 
 /**
@@ -79,11 +80,11 @@ async function requesterOf(
   deps: AccessDeps,
   { session, account }: AccessRequest,
   { approved }: Decision,
-): Promise<Judgement<SessionRecord>> {
+): Promise<AccessResult<SessionRecord>> {
   const record = await (approved ? recheckedRecord(deps.recheck, session) : deps.store.sessions.read(session));
-  if (record?.account !== account || record.delegation !== undefined) return rejected({ reason: 'requester_gone' });
+  if (record?.account !== account || record.delegation !== undefined) return no({ reason: 'requester_gone' });
   if (!approved || isConfirmed(deps, record)) return ok(record);
-  return rejected({ reason: 'requester_signs_in_again', because: 'unconfirmed' });
+  return no({ reason: 'requester_signs_in_again', because: 'unconfirmed' });
 }
 
 const decisionOf = ({ record }: KnownUser, at: number, { approved, reason }: Decision): AccessDecision => ({
@@ -110,13 +111,13 @@ async function approve(
     readonly requester: SessionRecord;
     readonly reason: string;
   },
-): Promise<Judgement<AccessWrite>> {
+): Promise<AccessResult<AccessWrite>> {
   const request = await withLapses(deps, stored.request, { asksProvider: true });
   const approvals = approvalsOf(request);
   const first = judgeFirstApproval(approvals, decider);
   if (!first.ok) return first;
   if (!mayRequest(role, requester.identity) || request.seconds > role.longest) {
-    return rejected({ reason: 'requester_not_eligible' });
+    return no({ reason: 'requester_not_eligible' });
   }
   const { knownAs, record } = decider;
   const decision = {
@@ -139,7 +140,7 @@ async function deny(
   deps: AccessDeps,
   stored: StoredRequest,
   { caller, decider, reason }: { readonly caller: AccessCaller; readonly decider: KnownUser; readonly reason: string },
-): Promise<Judgement<AccessWrite>> {
+): Promise<AccessResult<AccessWrite>> {
   const { request } = stored;
   caller.actor.assertValid();
   const decision = decisionOf(decider, nowSeconds(deps), { approved: false, reason });

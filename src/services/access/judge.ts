@@ -16,11 +16,10 @@ import {
 import { isOpen, type AccessDecision, type AccessRequest, type AccessState } from '../../core/access/request.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { Identity } from '../../core/identity/identity.ts';
-import { ok } from '../../core/result.ts';
+import { ok, no } from '../../core/result.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import type { AccessRejection } from '../../core/api/rejections.ts';
-import { rejected, type Judgement } from './rejections.ts';
+import type { AccessRejection, AccessResult } from '../../core/api/rejections.ts';
 
 type RoleDeps = Pick<AccessDeps, 'config' | 'mayUse'>;
 
@@ -40,20 +39,20 @@ export function roleFor(
   deps: RoleDeps,
   { role: name, seconds }: { readonly role: string; readonly seconds: number },
   identity: Identity,
-): Judgement<AccessRole> {
+): AccessResult<AccessRole> {
   const role = roleNamed(deps, name);
-  if (role === undefined || !mayAskFor(deps, role, identity)) return rejected({ reason: 'role_not_found' });
+  if (role === undefined || !mayAskFor(deps, role, identity)) return no({ reason: 'role_not_found' });
   if (!Number.isSafeInteger(seconds) || seconds < SHORTEST_SECONDS || seconds > role.longest) {
-    return rejected({ reason: 'seconds_malformed', longest: role.longest });
+    return no({ reason: 'seconds_malformed', longest: role.longest });
   }
   return ok(role);
 }
 
 /** Whether a request still waits for approvals. */
-export function judgeOpen(request: AccessRequest, nowSeconds: number): Judgement<undefined> {
+export function judgeOpen(request: AccessRequest, nowSeconds: number): AccessResult<undefined> {
   if (isOpen(request, nowSeconds)) return ok(undefined);
-  if (request.sessionEnded === true) return rejected({ reason: 'requester_gone' });
-  return rejected(CLOSED[request.state === 'open' ? 'expired' : request.state]);
+  if (request.sessionEnded === true) return no({ reason: 'requester_gone' });
+  return no(CLOSED[request.state === 'open' ? 'expired' : request.state]);
 }
 
 const CLOSED: Readonly<Record<Exclude<AccessState, 'open'>, AccessRejection>> = {
@@ -80,19 +79,19 @@ export function judgeDecider(
   deps: Pick<AccessDeps, 'config'>,
   request: AccessRequest,
   { decider, requester }: { readonly decider: KnownUser; readonly requester: SessionRecord },
-): Judgement<Judged> {
-  if (decider.account === request.account) return rejected({ reason: 'own_request', isSameAccount: true });
-  if (!isApprover(deps, request, decider.identity)) return rejected({ reason: 'not_an_approver' });
+): AccessResult<Judged> {
+  if (decider.account === request.account) return no({ reason: 'own_request', isSameAccount: true });
+  if (!isApprover(deps, request, decider.identity)) return no({ reason: 'not_an_approver' });
   if (requester.knownAs === undefined || requester.knownAs.length === 0) {
-    return rejected({ reason: 'requester_signs_in_again', because: 'earlier_version' });
+    return no({ reason: 'requester_signs_in_again', because: 'earlier_version' });
   }
   // As they were known when they asked, and as they are known now.
   if (arePossiblyOne([...request.knownAs, ...requester.knownAs], decider.knownAs)) {
-    return rejected({ reason: 'own_request', isSameAccount: false });
+    return no({ reason: 'own_request', isSameAccount: false });
   }
   const role = roleNamed(deps, request.terms.name);
   if (role === undefined || role.approval === 'none' || !sameTerms(request.terms, role)) {
-    return rejected({ reason: 'role_changed' });
+    return no({ reason: 'role_changed' });
   }
   return ok({ role: { ...role, approval: role.approval } });
 }
@@ -101,10 +100,10 @@ export function judgeDecider(
  * Whether a user has not approved before.
  * @param approvals those that count
  */
-export function judgeFirstApproval(approvals: readonly AccessDecision[], decider: KnownUser): Judgement<undefined> {
+export function judgeFirstApproval(approvals: readonly AccessDecision[], decider: KnownUser): AccessResult<undefined> {
   const isOne = ({ account, knownAs }: AccessDecision): boolean =>
     account === decider.account || knownAs === undefined || arePossiblyOne(knownAs, decider.knownAs);
-  return approvals.some(isOne) ? rejected({ reason: 'already_approved' }) : ok(undefined);
+  return approvals.some(isOne) ? no({ reason: 'already_approved' }) : ok(undefined);
 }
 
 /** Whether a caller may see a request: its user, an approver of its role, and those who see all. */

@@ -1,16 +1,10 @@
-/** What decisions return, and why the store wrote nothing. */
-import type { AccessRejection } from '../../core/api/rejections.ts';
-import { no, type Result } from '../../core/result.ts';
+/** Why the store wrote nothing. */
+import type { AccessRejection, AccessResult } from '../../core/api/rejections.ts';
+import { no } from '../../core/result.ts';
 import type { AccessWriteRejection } from '../../store/store.ts';
 
-/** What a decision returns. */
-export type Judgement<T> = Result<T, AccessRejection>;
-
-export const rejected = (rejection: AccessRejection): { readonly ok: false; readonly reason: AccessRejection } =>
-  no(rejection);
-
 /** Returns why the store wrote nothing, for users. */
-export const unwritten = (reason: AccessWriteRejection) => rejected(ofWrite(reason));
+export const unwritten = (reason: AccessWriteRejection): AccessResult<never> => no(ofWrite(reason));
 
 function ofWrite(reason: AccessWriteRejection): AccessRejection {
   switch (reason) {

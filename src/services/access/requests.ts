@@ -1,5 +1,6 @@
 /** The service: what users, approvers and admins do with access requests. */
 import { randomBytes } from 'node:crypto';
+import type { AccessResult } from '../../core/api/rejections.ts';
 import { judgeAdminFreshness, judgeFreshness as judgeSignIn } from '../admin/admin.ts';
 import type {
   AccessAction,
@@ -13,7 +14,7 @@ import { nowSeconds } from '../../contracts/clock.ts';
 import { ACCESS_PROBLEMS } from '../../core/api/access-problems.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { auditedError } from '../../http/problem.ts';
-import { ok } from '../../core/result.ts';
+import { ok, no } from '../../core/result.ts';
 import { approvalsOf, isOpen, OPEN_SECONDS, withSessionEnded, type AccessRequest } from '../../core/access/request.ts';
 import { termsOf, type AccessRole } from '../../core/access/role.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
@@ -26,7 +27,7 @@ import type { AccessDeps, KnownUser } from './dependencies.ts';
 import type { EndGrant } from './end-grant.ts';
 import { isApprover, mayAskFor, maySee, roleFor, roleNamed } from './judge.ts';
 import { cleanReason, judgeReason } from './reason.ts';
-import { rejected, unwritten, type Judgement } from './rejections.ts';
+import { unwritten } from './rejections.ts';
 import { assertCanAct, judgeFreshness, mayRevoke, recheckedUser, seesAll } from './users.ts';
 import { defined } from '../../core/defined.ts';
 
@@ -38,7 +39,7 @@ const FORMER = 10;
 /** Attempts at a change while others change the same request: a few approvers at once, each of whom succeeds once. */
 const ATTEMPTS = 8;
 
-const notFound = () => rejected({ reason: 'request_not_found' });
+const notFound = (): AccessResult<never> => no({ reason: 'request_not_found' });
 
 /** 128 bits, as those of sessions. Never with a dash in front, which a command line takes for an option. */
 function newRequestId(): string {
@@ -50,8 +51,8 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
   /** Runs an act of a caller, and audits what it rejects. @param run is given a function that says what it is about */
   async function act<T>(
     caller: AccessCaller,
-    run: (about: (facts: AuditFacts) => void) => Promise<Judgement<T>>,
-  ): Promise<Judgement<T>> {
+    run: (about: (facts: AuditFacts) => void) => Promise<AccessResult<T>>,
+  ): Promise<AccessResult<T>> {
     let about: AuditFacts = {};
     try {
       assertCanAct(deps, caller);
@@ -59,7 +60,7 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
       if (done.ok) return done;
       const { reason } = done.reason;
       auditRefused(deps, caller, { code: ACCESS_PROBLEMS[reason].status, reason }, about);
-      return rejected({ ...done.reason, audited: true });
+      return no({ ...done.reason, audited: true });
     } catch (thrown) {
       const { error, status } = appErrorOf(thrown);
       auditRefused(deps, caller, { code: status, reason: error.reason }, about);
@@ -69,8 +70,8 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
   const actOn = <T>(
     caller: AccessCaller,
     id: string,
-    run: (found: StoredRequest) => Promise<Judgement<T>>,
-  ): Promise<Judgement<T>> =>
+    run: (found: StoredRequest) => Promise<AccessResult<T>>,
+  ): Promise<AccessResult<T>> =>
     act(caller, async (about) => {
       const found = await visible(deps, caller, id);
       if (!found.ok) return found;
@@ -143,7 +144,7 @@ function needsFreshSignIn(
 }
 
 /** Rejects with `request_not_found` one that the caller may not see, too. */
-async function visible(deps: AccessDeps, { actor }: AccessCaller, id: string): Promise<Judgement<StoredRequest>> {
+async function visible(deps: AccessDeps, { actor }: AccessCaller, id: string): Promise<AccessResult<StoredRequest>> {
   const stored = /^[A-Za-z0-9_-]{1,64}$/.test(id) ? await deps.store.access.find(id) : undefined;
   if (stored === undefined) return notFound();
   const { account, identity } = actor;
@@ -237,7 +238,7 @@ async function backgroundOf(
   deps: AccessDeps,
   caller: AccessCaller,
   request: AccessRequest,
-): Promise<Judgement<RequesterBackground>> {
+): Promise<AccessResult<RequesterBackground>> {
   const { account, identity } = caller.actor;
   if (!seesAll(deps, caller) && (request.account === account || !isApprover(deps, request, identity))) {
     return notFound();
@@ -256,7 +257,7 @@ interface Order {
   readonly session?: string;
 }
 
-async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promise<Judgement<AccessRequest>> {
+async function ask(deps: AccessDeps, caller: AccessCaller, order: Order): Promise<AccessResult<AccessRequest>> {
   // First by what is known already: an attacker who may ask for nothing must not make us ask the provider.
   const offered = roleFor(deps, order, caller.actor.identity);
   if (!offered.ok) return offered;
@@ -298,15 +299,15 @@ async function judgeOnce(
   deps: AccessDeps,
   { name }: AccessRole,
   { record, account }: KnownUser,
-): Promise<Judgement<undefined>> {
-  if (record.grants?.some(({ role }) => role === name) === true) return rejected({ reason: 'role_active' });
+): Promise<AccessResult<undefined>> {
+  if (record.grants?.some(({ role }) => role === name) === true) return no({ reason: 'role_active' });
   const now = nowSeconds(deps);
   const open = await all(deps, {
     account,
     open: true,
     where: (request) => request.session === record.id && request.terms.name === name && isOpen(request, now),
   });
-  return open.length === 0 ? ok(undefined) : rejected({ reason: 'role_open' });
+  return open.length === 0 ? ok(undefined) : no({ reason: 'role_open' });
 }
 
 function requestOf(
@@ -357,7 +358,7 @@ async function end(
     found,
     reason: given,
   }: { readonly caller: AccessCaller; readonly found: StoredRequest; readonly reason: string },
-): Promise<Judgement<EndedGrant>> {
+): Promise<AccessResult<EndedGrant>> {
   const cleaned = cleanReason(given);
   if (!cleaned.ok) return cleaned;
   const reason = cleaned.value;
@@ -367,24 +368,24 @@ async function end(
   switch (request.state) {
     case 'open':
       if (own) return withdraw(deps, caller, { found, reason });
-      return rejected({ reason: 'request_open' });
+      return no({ reason: 'request_open' });
     case 'granted': {
       const ending = own ? 'user' : isApprover(deps, request, identity) ? 'approver' : 'admin';
       if (ending === 'admin') {
-        if (!mayRevoke(deps, caller)) return rejected({ reason: 'may_not_end' });
+        if (!mayRevoke(deps, caller)) return no({ reason: 'may_not_end' });
         const fresh = judgeAdminFreshness(deps, caller.actor);
-        if (!fresh.ok) return rejected({ ...fresh.reason, purpose: 'admin' });
+        if (!fresh.ok) return no({ ...fresh.reason, purpose: 'admin' });
       }
       const { context, path } = caller;
       const ended = await endGrant(request, { ending, by: identity.username, reason, context, path });
       // Without a receipt of its own: its session has ended, or another replica is about to write that it is over.
-      return ended.result === undefined ? rejected({ reason: 'grant_over', act: 'end' }) : ok(ended);
+      return ended.result === undefined ? no({ reason: 'grant_over', act: 'end' }) : ok(ended);
     }
     case 'denied':
     case 'withdrawn':
     case 'expired':
     case 'ended':
-      return rejected({ reason: 'grant_over', act: 'end' });
+      return no({ reason: 'grant_over', act: 'end' });
   }
 }
 
@@ -392,7 +393,7 @@ async function withdraw(
   deps: AccessDeps,
   caller: AccessCaller,
   { found, reason }: { readonly found: StoredRequest; readonly reason: string },
-): Promise<Judgement<EndedGrant>> {
+): Promise<AccessResult<EndedGrant>> {
   let stored = found;
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const written = await deps.store.access.change(stored, { ...stored.request, state: 'withdrawn' });
@@ -406,8 +407,8 @@ async function withdraw(
     const again = await deps.store.access.find(stored.request.id);
     if (again === undefined) return notFound();
     // An approval came first: what has begun is ended, by the same call again.
-    if (again.request.state !== 'open') return rejected({ reason: 'request_busy', others: 'have_decided' });
+    if (again.request.state !== 'open') return no({ reason: 'request_busy', others: 'have_decided' });
     stored = again;
   }
-  return rejected({ reason: 'request_busy', others: 'change' });
+  return no({ reason: 'request_busy', others: 'change' });
 }

@@ -5,14 +5,14 @@
  * delegated session, or a pipeline, and asks for more than it was given. So neither may, and where the provider does not
  * answer, no one may.
  */
+import type { AccessResult } from '../../core/api/rejections.ts';
 import { isConfirmed, judgeFreshness as judgeSignIn, recheckedRecord, roleOf, workloadRule } from '../admin/admin.ts';
 import type { AccessCaller } from './access-requests.ts';
-import { ok } from '../../core/result.ts';
+import { ok, no } from '../../core/result.ts';
 import { assertAuditable } from '../../http/audit-events.ts';
 import { fencedError } from '../../http/error-status.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { AccessDeps, KnownUser } from './dependencies.ts';
-import { rejected, type Judgement } from './rejections.ts';
 
 /** Asserts that something may be done now, and that the caller's credential is good still. */
 export function assertCanAct(deps: Pick<AccessDeps, 'audit' | 'guard'>, { actor }: AccessCaller): void {
@@ -25,9 +25,9 @@ export function assertCanAct(deps: Pick<AccessDeps, 'audit' | 'guard'>, { actor 
 export function judgeSession(
   { config }: Pick<AccessDeps, 'config'>,
   { account, delegation }: Pick<SessionRecord, 'account' | 'delegation'>,
-): Judgement<undefined> {
-  if (workloadRule(account, config) !== undefined) return rejected({ reason: 'workload' });
-  return delegation === undefined ? ok(undefined) : rejected({ reason: 'delegated_session', act: 'ask' });
+): AccessResult<undefined> {
+  if (workloadRule(account, config) !== undefined) return no({ reason: 'workload' });
+  return delegation === undefined ? ok(undefined) : no({ reason: 'delegated_session', act: 'ask' });
 }
 
 /**
@@ -39,8 +39,8 @@ export async function recheckedUser(
   deps: AccessDeps,
   { actor }: AccessCaller,
   session = actor.session,
-): Promise<Judgement<KnownUser>> {
-  const gone = rejected({ reason: session === actor.session ? 'session_over' : 'session_not_found' });
+): Promise<AccessResult<KnownUser>> {
+  const gone: AccessResult<never> = no({ reason: session === actor.session ? 'session_over' : 'session_not_found' });
   const before = await deps.store.sessions.read(session);
   if (before === undefined || before.account !== actor.account) return gone;
   const own = judgeSession(deps, before);
@@ -48,10 +48,10 @@ export async function recheckedUser(
   const record = await recheckedRecord(deps.recheck, session);
   if (record === undefined) return gone;
   actor.assertValid();
-  if (!isConfirmed(deps, record)) return rejected({ reason: 'sign_in_again', because: 'unconfirmed' });
+  if (!isConfirmed(deps, record)) return no({ reason: 'sign_in_again', because: 'unconfirmed' });
   const { account, identity, knownAs } = record;
   if (knownAs === undefined || knownAs.length === 0) {
-    return rejected({ reason: 'sign_in_again', because: 'earlier_version' });
+    return no({ reason: 'sign_in_again', because: 'earlier_version' });
   }
   return ok({ record, account, identity, knownAs });
 }
@@ -62,10 +62,10 @@ export function judgeFreshness(
   { record }: KnownUser,
   withinSeconds: number | 'off' | undefined,
   purpose: 'approval' | 'request',
-): Judgement<undefined> {
+): AccessResult<undefined> {
   if (withinSeconds === undefined || withinSeconds === 'off') return ok(undefined);
   const judged = judgeSignIn(deps, record, withinSeconds);
-  return judged.ok ? judged : rejected({ ...judged.reason, purpose });
+  return judged.ok ? judged : no({ ...judged.reason, purpose });
 }
 
 /** Whether the caller is an admin or an auditor, who sees all requests. */

@@ -1,12 +1,12 @@
 /** Callers who wait until a request is decided: `GET /-/access/ID?wait=SECONDS`. */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AccessResult } from '../../core/api/rejections.ts';
 import type { AccessCaller } from './access-requests.ts';
 import { ConcurrencyLimit } from '../../core/concurrency-limit.ts';
 import { versionOf, type AccessRequest } from '../../core/access/request.ts';
-import { ok } from '../../core/result.ts';
+import { ok, no } from '../../core/result.ts';
 import { tooMany } from '../../http/call-limits.ts';
 import type { AccessDeps } from './dependencies.ts';
-import { rejected, type Judgement } from './rejections.ts';
 
 /** How often the store is asked for each caller who waits. */
 const POLL_MS = 1000;
@@ -26,7 +26,7 @@ export interface Waiters {
     caller: AccessCaller,
     before: AccessRequest,
     until: { readonly seconds: number; readonly gone: AbortSignal },
-  ): Promise<Judgement<AccessRequest>>;
+  ): Promise<AccessResult<AccessRequest>>;
 }
 
 export function createWaiters({
@@ -54,7 +54,7 @@ async function changed(
   store: AccessDeps['store'],
   before: AccessRequest,
   { seconds, signal }: { readonly seconds: number; readonly signal: AbortSignal },
-): Promise<Judgement<AccessRequest>> {
+): Promise<AccessResult<AccessRequest>> {
   const until = performance.now() + seconds * 1000;
   let request = before;
   while (!signal.aborted && performance.now() < until) {
@@ -62,7 +62,7 @@ async function changed(
       () => undefined,
     );
     const found = await store.access.find(before.id);
-    if (found === undefined) return rejected({ reason: 'request_not_found' });
+    if (found === undefined) return no({ reason: 'request_not_found' });
     ({ request } = found);
     if (versionOf(request) !== versionOf(before)) break;
   }

@@ -7,9 +7,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import type { AdminResult } from '../../core/api/rejections.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { no, ok } from '../../core/result.ts';
-import type { AdminDeps, AdminResult } from './dependencies.ts';
+import type { AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { isConfirmed, recheckedRecord } from './confirmed-user.ts';

@@ -1,4 +1,5 @@
 /** The audit log for admins and auditors: the filters of its live view, and searches in what this replica has written. */
+import type { AdminResult } from '../../core/api/rejections.ts';
 import type { AuditHistory } from '../../audit/audit.ts';
 import type { HistoryBounds } from '../../audit/query/history.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
@@ -8,7 +9,7 @@ import { defined } from '../../core/defined.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { no, ok } from '../../core/result.ts';
-import type { AdminConfig, AdminDeps, AdminResult } from './dependencies.ts';
+import type { AdminConfig, AdminDeps } from './dependencies.ts';
 import { malformed, parseQuery } from './session-query.ts';
 
 /** Parses the filter of a query. What is rejected names the field. */

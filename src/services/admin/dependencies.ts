@@ -5,15 +5,11 @@ import type { Actor, RequestContext } from '../../http/request-context.ts';
 import type { RecheckUser } from './confirmed-user.ts';
 import type { AuditHistory, AuditTrail } from '../../audit/audit.ts';
 import type { Config } from '../../config/config.ts';
-import type { AdminRejection } from '../../core/api/rejections.ts';
-import type { Result } from '../../core/result.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import type { IdentityProviders } from '../../idp/idp.ts';
 import type { RevocationGuard } from '../../revocation/revocation.ts';
 import type { Store } from '../../store/store.ts';
-
-export type AdminResult<T> = Result<T, AdminRejection>;
 
 /** The parts of the configuration that the admin service needs. */
 export type AdminConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'clockSkew'> & {

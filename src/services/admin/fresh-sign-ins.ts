@@ -6,10 +6,11 @@
  * provider, once the requirement is lifted. So only an admin with a fresh sign-in lifts it, for one account, with a
  * reason that is audited.
  */
+import type { AdminResult } from '../../core/api/rejections.ts';
 import { providerOf, type Account } from '../../core/identity/identity.ts';
 import { ADMIN_PROBLEMS } from '../../core/api/admin-problems.ts';
 import { no, ok } from '../../core/result.ts';
-import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
+import type { AdminDeps, AdminContext } from './dependencies.ts';
 import { record } from '../../http/audit-events.ts';
 import { defined } from '../../core/defined.ts';
 

@@ -8,11 +8,12 @@
  * such request. A sign-in that is too old is rejected as always, one admin alone holds nothing where two are
  * needed, and every hold is audited with its end.
  */
+import type { AdminResult } from '../../core/api/rejections.ts';
 import type { AppError } from '../../core/errors.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import { ADMIN_PROBLEMS } from '../../core/api/admin-problems.ts';
 import { no } from '../../core/result.ts';
-import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
+import type { AdminDeps, AdminContext } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { record } from '../../http/audit-events.ts';

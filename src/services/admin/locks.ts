@@ -2,11 +2,12 @@
  * Locks: accounts that cannot sign in until an admin unlocks them, and the unlocking. A revocation sets a lock.
  */
 import type { z } from 'zod';
+import type { AdminResult } from '../../core/api/rejections.ts';
 import type { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import type { Lock } from '../../store/store.ts';
 import { no, ok } from '../../core/result.ts';
-import type { AdminDeps, AdminContext, AdminResult } from './dependencies.ts';
+import type { AdminDeps, AdminContext } from './dependencies.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { record } from '../../http/audit-events.ts';
 

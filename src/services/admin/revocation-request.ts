@@ -2,12 +2,13 @@
  * The request for a revocation, which the admin pages and the admin API both take, and the target that it means.
  */
 import type { z } from 'zod';
+import type { AdminResult } from '../../core/api/rejections.ts';
 import type { revocationSchema } from '../../core/api/requests.ts';
 import { AppError } from '../../core/errors.ts';
 import { accountOf, providerOf, type Account } from '../../core/identity/identity.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import { no, ok } from '../../core/result.ts';
-import type { AdminConfig, AdminDeps, AdminResult } from './dependencies.ts';
+import type { AdminConfig, AdminDeps } from './dependencies.ts';
 
 const LIST_PAGE = 200;
 

@@ -5,11 +5,12 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import type { AdminResult } from '../../core/api/rejections.ts';
 import { revocationResultSchema } from '../../core/api/responses.ts';
 import { AppError } from '../../core/errors.ts';
 import { RESULT_KEPT_SECONDS, type RevocationResult } from '../../revocation/revocation.ts';
 import { no, ok } from '../../core/result.ts';
-import type { AdminDeps, AdminResult } from './dependencies.ts';
+import type { AdminDeps } from './dependencies.ts';
 import { record } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 import { defined } from '../../core/defined.ts';

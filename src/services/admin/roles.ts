@@ -2,9 +2,10 @@
  * The roles of the admin pages and the admin API: admins change and read, auditors read. A workload has the role of its
  * rule: `auditor` reads, `revoker` revokes and locks, `drill` starts drills.
  */
+import type { AdminResult } from '../../core/api/rejections.ts';
 import type { Account } from '../../core/identity/identity.ts';
 import { no, ok } from '../../core/result.ts';
-import type { AdminConfig, AdminResult } from './dependencies.ts';
+import type { AdminConfig } from './dependencies.ts';
 import type { Actor } from '../../http/request-context.ts';
 
 export type Role = 'admin' | 'auditor' | 'revoker' | 'drill';

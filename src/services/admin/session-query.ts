@@ -2,6 +2,7 @@
  * The query of the list of sessions. The admin API and the admin pages take the same query and find the same sessions.
  */
 import type { z } from 'zod';
+import type { AdminResult } from '../../core/api/rejections.ts';
 import { checked } from '../../core/api/issues.ts';
 import { sessionsQuerySchema } from '../../core/api/requests.ts';
 import { actorText } from '../../core/delegation/delegation.ts';
@@ -12,7 +13,7 @@ import {
   type SessionQuery as StoredQuery,
   type SessionRecord,
 } from '../../store/store.ts';
-import type { AdminConfig, AdminDeps, AdminResult } from './dependencies.ts';
+import type { AdminConfig, AdminDeps } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
 import { workloadRule } from './roles.ts';

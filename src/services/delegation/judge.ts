@@ -17,8 +17,8 @@ import {
   type DelegationOrder,
 } from '../../core/delegation/delegation.ts';
 import type { RightsLimit } from '../../core/delegation/rights.ts';
-import type { DelegationRejection } from '../../core/api/rejections.ts';
-import { no, ok, type Result } from '../../core/result.ts';
+import type { DelegationResult } from '../../core/api/rejections.ts';
+import { no, ok } from '../../core/result.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { DelegationDeps } from './dependencies.ts';
 import { distinctLimits, mayDelegate, mostLimits } from '../../core/delegation/bounds.ts';
@@ -31,7 +31,6 @@ export interface Judged {
 }
 
 type JudgeDeps = Pick<DelegationDeps, 'config' | 'mayUse'>;
-type Check<T> = Result<T, DelegationRejection>;
 
 /**
  * @param above the sessions above it, the user's own first, its parent last
@@ -41,7 +40,7 @@ export function judge(
   deps: JudgeDeps,
   order: DelegationOrder,
   { above, nowSeconds }: { readonly above: readonly [SessionRecord, ...SessionRecord[]]; readonly nowSeconds: number },
-): Check<Judged> {
+): DelegationResult<Judged> {
   const parent = above.at(-1) ?? above[0];
   const allowed = checkUser(deps, parent);
   if (!allowed.ok) return allowed;
@@ -77,7 +76,7 @@ export function judge(
   });
 }
 
-function checkUser({ config }: JudgeDeps, { provider, identity }: SessionRecord): Check<undefined> {
+function checkUser({ config }: JudgeDeps, { provider, identity }: SessionRecord): DelegationResult<undefined> {
   if (!config.delegation.enabled) return no({ reason: 'delegation_disabled' });
   if (config.workload.some(({ name }) => name === provider)) return no({ reason: 'workload' });
   return mayDelegate(config.delegation, identity) ? ok(undefined) : no({ reason: 'delegation_not_allowed' });
@@ -90,7 +89,7 @@ function checkClusters(
   { config, mayUse }: JudgeDeps,
   asked: readonly string[],
   { identity, delegation }: SessionRecord,
-): Check<readonly string[]> {
+): DelegationResult<readonly string[]> {
   if (asked.length === 0) return no({ reason: 'clusters_missing' });
   const clusters = [...new Set(asked)];
   for (const name of clusters) {
@@ -108,7 +107,7 @@ function checkLimits(
   { config }: JudgeDeps,
   { limits: asked, actor }: DelegationOrder,
   { delegation }: SessionRecord,
-): Check<readonly RightsLimit[]> {
+): DelegationResult<readonly RightsLimit[]> {
   const given = distinctLimits([...(delegation?.limits ?? []), ...mostLimits(config.delegation)]);
   const limits = distinctLimits([...given, ...asked]);
   if (limits.length === 0) return no({ reason: 'limits_missing' });
@@ -123,7 +122,7 @@ function checkLimits(
 function checkSources(
   asked: readonly string[] | undefined,
   { delegation }: SessionRecord,
-): Check<readonly string[] | undefined> {
+): DelegationResult<readonly string[] | undefined> {
   const given = delegation?.sourceCidrs;
   if (given === undefined || asked === undefined) return ok(asked ?? given);
   return asked.every((cidr) => given.includes(cidr)) ? ok(asked) : no({ reason: 'source_beyond_parent' });
@@ -133,7 +132,7 @@ function checkKey(
   { config }: JudgeDeps,
   { actor, thumbprint }: DelegationOrder,
   above: readonly SessionRecord[],
-): Check<undefined> {
+): DelegationResult<undefined> {
   if (thumbprint === undefined) {
     const needsNone = actor.registered === true || config.sessions.binding === 'off';
     return needsNone ? ok(undefined) : no({ reason: 'key_malformed', given: false });
@@ -148,7 +147,7 @@ function endOf(
   { config }: JudgeDeps,
   seconds: number,
   { parent, nowSeconds }: { readonly parent: SessionRecord; readonly nowSeconds: number },
-): Check<number> {
+): DelegationResult<number> {
   if (!Number.isSafeInteger(seconds) || seconds < 1) return no({ reason: 'seconds_malformed' });
   const expiresAt = Math.min(nowSeconds + Math.min(seconds, config.delegation.lifetime), parent.expiresAt);
   return expiresAt > nowSeconds ? ok(expiresAt) : no({ reason: 'parent_over' });

@@ -11,8 +11,8 @@ import type { LogPosition } from '../../core/credential/revocation.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import type { CreateDelegation, DelegatedSession, DelegationOrder } from '../../core/delegation/delegation.ts';
-import type { DelegationRejection } from '../../core/api/rejections.ts';
-import { no, ok, type Result } from '../../core/result.ts';
+import type { DelegationRejection, DelegationResult } from '../../core/api/rejections.ts';
+import { no, ok } from '../../core/result.ts';
 import { assertAuditable } from '../../http/audit-events.ts';
 import { fencedError } from '../../http/error-status.ts';
 import { revokeAudited, type RevocationFacts, type RevocationResult } from '../../revocation/revocation.ts';
@@ -35,7 +35,7 @@ export interface Delegations {
    * Opens a session with a refresh token, which is bound to the key of the order.
    * @throws AppError as `create`
    */
-  createWithToken(order: DelegationOrder): Promise<Result<Delegated, DelegationRejection>>;
+  createWithToken(order: DelegationOrder): Promise<DelegationResult<Delegated>>;
   /**
    * Returns a page of the delegated sessions that the holder of a session may see, newest first: beneath a delegated one,
    * those beneath it; of a user's own session, all of the account. It may be short, even empty, and still have a cursor.
@@ -118,7 +118,7 @@ async function open<T>(
   audit: DelegationAudit,
   given: DelegationOrder,
   makeCredential: (session: DelegatedSession, order: DelegationOrder) => Promise<T>,
-): Promise<Result<T, DelegationRejection>> {
+): Promise<DelegationResult<T>> {
   assertAuditable(deps);
   // Before anything is awaited: what is revoked from here on is not opened.
   const startedAt = currentPosition(deps);
@@ -127,7 +127,7 @@ async function open<T>(
   // All events of one order have one id.
   const order = { ...withoutUselessKey(deps, given), request: given.request ?? { id: randomUUID(), path: PATH } };
   const above = await sessionsAbove(deps, order.parent);
-  const refuse = (rejection: DelegationRejection): Result<never, DelegationRejection> => {
+  const refuse = (rejection: DelegationRejection): DelegationResult<never> => {
     audit.refused(order, rejection, above?.at(-1));
     return no({ ...rejection, audited: true });
   };

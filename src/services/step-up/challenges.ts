@@ -7,10 +7,10 @@
  */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { z } from 'zod';
-import type { PendingStepUp, StepUpProof, StepUpRequestContext, StepUpResult, StepUps } from './step-ups.ts';
+import type { PendingStepUp, StepUpProof, StepUpRequestContext, StepUps } from './step-ups.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import type { Caller } from '../../core/credential/credential.ts';
-import type { StepUpRejection } from '../../core/api/rejections.ts';
+import type { StepUpResult } from '../../core/api/rejections.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
 import type { Unproven } from '../../core/identity/auth-time.ts';
 import { isPlausible } from '../../core/identity/freshness.ts';
@@ -100,11 +100,10 @@ const normalized = (typed: string): string => typed.toUpperCase().replace(/[^A-Z
 const codeName = (id: string, code: string): string =>
   createHash('sha256').update(`${id}\0${code}`).digest('base64url');
 
-const rejected = (rejection: StepUpRejection) => no(rejection);
+const notPending = (precisely: 'step_up_unknown' | 'step_up_over'): StepUpResult<never> =>
+  no({ reason: 'not_pending', precisely });
 
-const notPending = (precisely: 'step_up_unknown' | 'step_up_over') => rejected({ reason: 'not_pending', precisely });
-
-const sessionOver = (precisely = 'session_unknown') => rejected({ reason: 'session_over', precisely });
+const sessionOver = (precisely = 'session_unknown'): StepUpResult<never> => no({ reason: 'session_over', precisely });
 
 export function createStepUps(deps: StepUpDeps): Challenges {
   const { artefacts, sessions } = deps.store;
@@ -161,14 +160,14 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     own: { readonly account: string; readonly provider: string },
     proof: StepUpProof,
   ): StepUpResult<number> {
-    if (proof.account !== own.account) return rejected({ reason: 'other_account' });
+    if (proof.account !== own.account) return no({ reason: 'other_account' });
     const { authTime } = proof;
     const isProof = providers.get(own.provider) === true && authTime !== undefined;
     const now = nowSeconds(deps);
     if (!isProof || !isPlausible(authTime, now, deps.config.clockSkew)) {
       const unproven: Unproven =
         authTime === undefined ? { defect: 'missing', seen: 'absent' } : { defect: 'future', seen: String(authTime) };
-      return rejected({ reason: 'fresh_sign_in_needed', unproven, provider: own.provider, now });
+      return no({ reason: 'fresh_sign_in_needed', unproven, provider: own.provider, now });
     }
     return ok(authTime);
   }
@@ -243,7 +242,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       challenge.session === credential.session &&
       challenge.account === credential.account &&
       challenge.thumbprint === credential.thumbprint;
-    return isOwn ? ok(challenge) : rejected({ reason: 'step_up_unknown' });
+    return isOwn ? ok(challenge) : no({ reason: 'step_up_unknown' });
   }
 
   const stateOf = ({ outcome, description }: Challenge): StepUpState => ({
@@ -257,9 +256,8 @@ export function createStepUps(deps: StepUpDeps): Challenges {
     async begin({ credential, identity, delegation }, { redirect, state }, { address, userAgent }) {
       const { session, account, provider, thumbprint } = credential;
       const never = whyNever({ provider, isDelegated: delegation !== undefined });
-      if (never !== undefined) return rejected(never);
-      if (redirect === undefined && deps.config.sessions.deviceCode === 'off')
-        return rejected({ reason: 'device_code_off' });
+      if (never !== undefined) return no(never);
+      if (redirect === undefined && deps.config.sessions.deviceCode === 'off') return no({ reason: 'device_code_off' });
       const found = await sessions.read(session);
       if (found === undefined) return sessionOver();
       const id = newSecret();
@@ -293,7 +291,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       const challenge = own.value;
       const name = codeName(id, code);
       const payload = codeSchema.safeParse(await artefacts.find('StepUpCode', name)).data;
-      if (payload?.challenge !== id) return rejected({ reason: 'step_up_code' });
+      if (payload?.challenge !== id) return no({ reason: 'step_up_code' });
       const { authTime } = payload;
       // Of two calls at once, one is audited; the moment that both write is the same. Consumed only now: an attacker whose first
       // call failed with the store would redeem it again, and what it proves would be in no audit log. Where it is not known
@@ -325,7 +323,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       if (!authTime.ok) return authTime;
       const live = await liveSession(pending, proof);
       if (!live.ok) return live;
-      if (!hasItsGroups(live.value, proof)) return rejected({ reason: 'groups_changed' });
+      if (!hasItsGroups(live.value, proof)) return no({ reason: 'groups_changed' });
       const decided = await decide(pending.id);
       if (!decided.ok) return decided;
       const challenge = decided.value;
@@ -346,7 +344,7 @@ export function createStepUps(deps: StepUpDeps): Challenges {
       if (!live.ok) return live;
       const authTime = authTimeOf({ ...own, provider: live.value.provider }, proof);
       if (!authTime.ok) return authTime;
-      if (!hasItsGroups(live.value, proof)) return rejected({ reason: 'groups_changed' });
+      if (!hasItsGroups(live.value, proof)) return no({ reason: 'groups_changed' });
       return prove(own.session, authTime.value, context);
     },
 

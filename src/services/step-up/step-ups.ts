@@ -1,8 +1,5 @@
 /** What the pages need of step-ups. */
-import type { StepUpRejection } from '../../core/api/rejections.ts';
-import type { Result } from '../../core/result.ts';
-
-export type StepUpResult<T> = Result<T, StepUpRejection>;
+import type { StepUpRejection, StepUpResult } from '../../core/api/rejections.ts';
 
 /** A step-up that waits for its user. All but `id`, `account` and `provider` is for the page that asks. */
 export interface PendingStepUp {

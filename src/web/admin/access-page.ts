@@ -6,12 +6,11 @@ import { accountSchema } from '../../core/api/fields.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
 import type { AccessRequest, AccessState } from '../../core/access/request.ts';
 import { AppError } from '../../core/errors.ts';
-import { contextOf } from '../../http/request-context.ts';
 import { requestTable } from '../access/request-table.ts';
 import { STATES } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { parameter } from '../page/response.ts';
-import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { searchField, selectField } from './form-fields.ts';
 import { accountHref, queryString } from './links.ts';
 import { cursorPager } from './pager.ts';
@@ -74,16 +73,15 @@ function malformed(what: string): AppError {
 
 /** Shows the history. @throws AppError `bad_request`, `not_found` where there are no access requests here */
 export async function showAccess(context: AdminPageContext): Promise<void> {
-  const { deps, req, user } = context;
+  const { deps, req } = context;
   if (deps.access === undefined) throw new AppError('not_found', 'There are no access requests here.');
   const shown = filtersOf(req.query);
   const { account, role, state, cursor } = shown;
   const parsed = accountSchema.optional().safeParse(account);
   if (!parsed.success) throw malformed('An account is PROVIDER/SUBJECT.');
   if (state !== undefined && !isState(state)) throw malformed(`A state is one of ${Object.keys(STATES).join(', ')}.`);
-  const caller = { actor: user, context: contextOf(req), path: req.path };
   const query = { limit: PAGE_SIZE, ...defined({ account: parsed.data, role, state, cursor }) };
-  const page = passed(ACCESS, await deps.access.history(caller, query));
+  const page = passed(ACCESS, await deps.access.history(adminContextAt(context), query));
   const roles = deps.config.access.roles.map(({ name }) => name);
   const { cursor: _cursor, ...filter } = shown;
   const details: AuditFacts = Object.keys(filter).length === 0 ? {} : { filter: JSON.stringify(filter) };

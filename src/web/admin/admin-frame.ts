@@ -2,9 +2,9 @@
  * What all admin pages have in common: the check of the role, the navigation, and the audit events of reads and
  * rejections.
  */
+import type { Request, RequestHandler, Response } from 'express';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { passed, ProblemError } from '../../http/problem.ts';
-import type { Request, RequestHandler, Response } from 'express';
 import type { AuditFacts, PortcullisEventName } from '../../core/audit/event.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { PageHandler } from '../browser/guards.ts';

@@ -3,9 +3,9 @@
  * range and with the filters of the URL. Then `audit.js` reads the stream of the admin API, which authorizes and
  * audits each connection, and adds new events on top.
  */
+import type { Request } from 'express';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { problemFor } from '../../http/problem.ts';
-import type { Request } from 'express';
 import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { auditEventsQuerySchema } from '../../core/api/audit.ts';

@@ -16,10 +16,9 @@ import { delegatedText } from '../page/receipt.ts';
 import { table, tableRow, type Column } from '../page/table.ts';
 import { accountHref, auditHref } from './links.ts';
 import type { AccessRequest } from '../../core/access/request.ts';
-import { contextOf } from '../../http/request-context.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
-import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { defined } from '../../core/defined.ts';
 
 type State = ReplicaReceipt['state'];
@@ -199,13 +198,10 @@ function grantCard({ id, terms, username, account, grant }: AccessRequest): Html
 const GRANT = 'grant:';
 
 /** The page is useful without it. */
-async function grantOf(
-  { deps, req, user }: AdminPageContext,
-  { target }: RevocationReceipt,
-): Promise<AccessRequest | undefined> {
+async function grantOf(context: AdminPageContext, { target }: RevocationReceipt): Promise<AccessRequest | undefined> {
+  const { deps } = context;
   if (deps.access === undefined || target?.startsWith(GRANT) !== true) return undefined;
-  const caller = { actor: user, context: contextOf(req), path: req.path };
-  const found = await deps.access.find(caller, target.slice(GRANT.length)).catch(() => undefined);
+  const found = await deps.access.find(adminContextAt(context), target.slice(GRANT.length)).catch(() => undefined);
   return found?.ok === true ? found.value : undefined;
 }
 

@@ -2,9 +2,9 @@
  * `/admin`: the list of sessions, with its search, filters, sort order and pages. Its whole state is in the URL, so
  * that it can be bookmarked, shared and gone back to.
  */
+import type { Request } from 'express';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { passed } from '../../http/problem.ts';
-import type { Request } from 'express';
 import { parameter } from '../page/response.ts';
 import { type ListSessions, type SessionQuery, listQuery } from '../../services/admin/admin.ts';
 import { queryString, revokeHref } from './links.ts';

@@ -1,5 +1,5 @@
-import type { AdminResult } from '../../../../src/services/admin/dependencies.ts';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { AdminResult } from '../../../../src/core/api/rejections.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import { createRevocationResults } from '../../../../src/services/admin/revocation-results.ts';
