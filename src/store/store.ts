@@ -31,6 +31,7 @@ export type {
   StoredRequest,
 } from './access.ts';
 export type { ArtefactKind, ArtefactPayload, ArtefactStore, SaveArtefact } from './artefacts.ts';
+export { everyPage } from './every-page.ts';
 export { idleEndOf, lastUseOf } from './last-use.ts';
 export type { RecentRequest } from '../core/audit/recent-request.ts';
 export type {

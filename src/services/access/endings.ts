@@ -9,7 +9,7 @@ import { cacheKey, sessionKey, type LogChange, type TargetKey } from '../../core
 import { approvalsOf, withSessionEnded, type AccessRequest, type GrantEnding } from '../../core/access/request.ts';
 import { mayRequest } from '../../core/access/role.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import type { AccessQuery, ActiveGrant, StoredRequest } from '../../store/store.ts';
+import { everyPage, type AccessQuery, type ActiveGrant, type StoredRequest } from '../../store/store.ts';
 import { auditDenied, NO_REQUEST } from './audit-events.ts';
 import type { AccessDeps } from './dependencies.ts';
 import { auditIfFound } from './grant-begin.ts';
@@ -17,7 +17,6 @@ import { CLAIM_SECONDS, type EndGrant } from './end-grant.ts';
 import { roleNamed } from './judge.ts';
 import { auditLapses, withLapses } from './lapses.ts';
 import { LostGrants } from './lost-grants.ts';
-import { defined } from '../../core/defined.ts';
 
 const EVERY_MS = 2000;
 /** Whether a user is still in the groups that may ask is read from their session: at once where it changed, else this often. */
@@ -227,17 +226,13 @@ class Sweeper implements Endings {
     const isLate = ({ openUntil }: AccessRequest): boolean => openUntil <= nowSeconds(this.#deps);
     const where: AccessQuery['where'] = (request, { sessionOver }) =>
       isLate(request) || sessionOver === true || approvalsOf(request).length > 0;
-    let cursor: string | undefined;
-    do {
-      const query = { open: true, where, limit: PAGE, ...defined({ cursor }) } as const;
-      const page = await access.list(query);
-      for (const stored of page.requests) {
+    for await (const { requests } of everyPage(access, { open: true, where, limit: PAGE })) {
+      for (const stored of requests) {
         if (isLate(stored.request)) await this.#close(stored, { ...stored.request, state: 'expired' }, 'expired');
         else if (stored.sessionOver === true) await this.#close(stored, withSessionEnded(stored.request), 'session');
         else await this.#lapse(stored);
       }
-      ({ cursor } = page);
-    } while (cursor !== undefined);
+    }
   }
 
   async #close(stored: StoredRequest, next: AccessRequest, ending: 'expired' | 'session'): Promise<void> {

@@ -19,7 +19,7 @@ import { approvalsOf, isOpen, OPEN_SECONDS, withSessionEnded, type AccessRequest
 import { termsOf, type AccessRole } from '../../core/access/role.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
-import type { AccessQuery, StoredRequest } from '../../store/store.ts';
+import { everyPage, type AccessQuery, type StoredRequest } from '../../store/store.ts';
 import { auditDenied, auditRefused, auditRequested } from './audit-events.ts';
 import { auditGrantBegin } from './grant-begin.ts';
 import { decide } from './decide.ts';
@@ -155,12 +155,8 @@ async function visible(deps: AccessDeps, { actor }: AccessCaller, id: string): P
 /** Reads every page of a query. */
 async function all({ store }: AccessDeps, query: Omit<AccessQuery, 'cursor' | 'limit'>): Promise<AccessRequest[]> {
   const found: AccessRequest[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await store.access.list({ ...query, limit: PAGE, ...defined({ cursor }) });
-    found.push(...page.requests.map(asItIs));
-    ({ cursor } = page);
-  } while (cursor !== undefined);
+  for await (const { requests } of everyPage(store.access, { ...query, limit: PAGE }))
+    found.push(...requests.map(asItIs));
   return found;
 }
 

@@ -6,8 +6,7 @@ import { approvalsOf, type AccessRequest } from '../../core/access/request.ts';
 import type { RoleUsage } from '../../core/access/role-usage.ts';
 import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import type { Logger } from '../../contracts/logger.ts';
-import type { AccessStore } from '../../store/store.ts';
-import { defined } from '../../core/defined.ts';
+import { everyPage, type AccessStore } from '../../store/store.ts';
 
 export interface RoleUsageDeps {
   readonly store: Pick<AccessStore, 'list'>;
@@ -74,12 +73,9 @@ export async function readRoleUsage({
 /** A request waits for a day at most, so one that is older than a week was decided before. */
 async function ofLastWeek(store: RoleUsageDeps['store'], since: number): Promise<readonly AccessRequest[]> {
   const requests: AccessRequest[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await store.list({ limit: PAGE, ...defined({ cursor }) });
+  for await (const page of everyPage(store, { limit: PAGE })) {
     requests.push(...page.requests.map(({ request }) => request));
-    ({ cursor } = page);
-    if ((requests.at(-1)?.requestedAt ?? 0) < since - DAY_SECONDS) break;
-  } while (cursor !== undefined && requests.length < MOST_READ);
+    if ((requests.at(-1)?.requestedAt ?? 0) < since - DAY_SECONDS || requests.length >= MOST_READ) break;
+  }
   return requests;
 }

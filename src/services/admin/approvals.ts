@@ -18,8 +18,8 @@ import { record } from '../../http/audit-events.ts';
 import { targetName } from '../../core/credential/revocation.ts';
 import type { RevocationPlan } from './revocation-request.ts';
 import { roleOf, workloadRule } from './roles.ts';
+import { everyPage } from '../../store/store.ts';
 import type { Actor, RequestContext } from '../../http/request-context.ts';
-import { defined } from '../../core/defined.ts';
 
 const TTL_SECONDS = 900;
 const LIST_PAGE = 200;
@@ -68,15 +68,11 @@ const describePlan = ({ target, lock }: RevocationPlan): string => `${targetName
  */
 async function mayBeAdmin(deps: AdminDeps, account: Account): Promise<boolean> {
   if (workloadRule(account, deps.config) !== undefined) return false;
-  let cursor: string | undefined;
   let seen = 0;
-  do {
-    const query = { account, limit: LIST_PAGE, ...defined({ cursor }) };
-    const page = await deps.store.sessions.list(query);
-    if (page.sessions.some((session) => roleOf(session, deps.config) === 'admin')) return true;
-    seen += page.sessions.length;
-    cursor = page.cursor;
-  } while (cursor !== undefined);
+  for await (const { sessions } of everyPage(deps.store.sessions, { account, limit: LIST_PAGE })) {
+    if (sessions.some((session) => roleOf(session, deps.config) === 'admin')) return true;
+    seen += sessions.length;
+  }
   return seen === 0;
 }
 

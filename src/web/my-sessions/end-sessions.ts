@@ -1,7 +1,7 @@
 /** Ends sessions of the signed-in user: one, or all except the one of this browser. */
 import type { Request, Response } from 'express';
 import { revokeAudited, type RevocationResult } from '../../revocation/revocation.ts';
-import type { SessionQuery, SessionRecord } from '../../store/store.ts';
+import { everyPage, type SessionQuery, type SessionRecord } from '../../store/store.ts';
 import type { BrowserSessions, SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { actorName, beneathClass, nested, rightsText, type NestedSession } from '../page/delegated-sessions.ts';
@@ -14,7 +14,6 @@ import { navigationFor } from '../page/navigation.ts';
 import { receipt } from '../page/receipt.ts';
 import { record, requestFacts } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
-import { defined } from '../../core/defined.ts';
 
 const PAGE_SIZE = 100;
 /** How many of a user's sessions are ended at the same time. */
@@ -64,16 +63,7 @@ export async function endOne(
 async function topmostOthers({ store }: WebDeps, user: SignedIn): Promise<readonly SessionRecord[]> {
   const all = async (which: Pick<SessionQuery, 'account' | 'only' | 'ancestor'>): Promise<readonly SessionRecord[]> => {
     const found: SessionRecord[] = [];
-    let cursor: string | undefined;
-    do {
-      const page = await store.sessions.list({
-        ...which,
-        limit: PAGE_SIZE,
-        ...defined({ cursor }),
-      });
-      found.push(...page.sessions);
-      cursor = page.cursor;
-    } while (cursor !== undefined);
+    for await (const { sessions } of everyPage(store.sessions, { ...which, limit: PAGE_SIZE })) found.push(...sessions);
     return found;
   };
   const own = await all({ account: user.account, only: 'own' });

@@ -17,14 +17,13 @@ import { no } from '../../core/result.ts';
 import { targetName, type RevocationTarget } from '../../core/credential/revocation.ts';
 import type { ProviderLogout } from '../../idp/idp.ts';
 import { logoutTokenSeconds, type LogoutNotice, type LogoutRejection } from '../../idp/logout-token.ts';
-import type { SessionRecord } from '../../store/store.ts';
+import { everyPage, type SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { field, readForm } from '../browser/guards.ts';
 import { createRateLimiter, createTally, type RateLimiter, type Tally } from '../../core/rate-limit.ts';
 import { record, requestFacts } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { revokeAudited } from '../../revocation/revocation.ts';
-import { defined } from '../../core/defined.ts';
 
 /** Invalid tokens from one address. */
 const REJECTED_PER_MINUTE = 120;
@@ -52,12 +51,7 @@ type SessionQuery = Pick<Parameters<WebDeps['store']['sessions']['list']>[0], 'a
 
 async function listAll({ store }: WebDeps, query: SessionQuery): Promise<readonly SessionRecord[]> {
   const found: SessionRecord[] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await store.sessions.list({ ...query, limit: PAGE, ...defined({ cursor }) });
-    found.push(...page.sessions);
-    cursor = page.cursor;
-  } while (cursor !== undefined);
+  for await (const { sessions } of everyPage(store.sessions, { ...query, limit: PAGE })) found.push(...sessions);
   return found;
 }
 
