@@ -1,20 +1,26 @@
 /**
  * The rendered chart in its main shapes: equal to the golden files, valid manifests, and a configuration that our
  * loader accepts.
+ *
+ * Golden files (test/deploy/golden): `small.yaml` is a whole rendering. `SHAPE.diff` has the objects of another shape in their order, each with
+ * its difference from the object of that kind and name in `small.yaml`: none, or all of it for one that is not there. Together they are the whole
+ * rendering of that shape, which is compared byte by byte.
  */
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadAsDeployed } from '../support/chart-config.ts';
 import { podTemplateOf, type PodTemplate } from '../support/chart-pods.ts';
 import {
-  goldenOf,
   helm,
-  readGolden,
   rendered,
   SHAPES,
   template,
   valuesOf,
   CHART,
+  DEPLOY_TESTS,
   type KubernetesObject,
 } from '../support/chart.ts';
 
@@ -24,6 +30,71 @@ const UPDATE = process.env['PORTCULLIS_UPDATE_GOLDEN'] === '1';
 /** Masks the random values of each rendering: the password and certificates of the chart's own Redis. */
 const steady = (text: string): string =>
   text.replaceAll(/^( {2}(?:(?:[a-z]+-)?password|ca\.crt|tls\.crt|tls\.key): ).+$/gm, '$1…');
+
+const WHOLE = 'small';
+const goldenOf = (shape: string): string => `${DEPLOY_TESTS}golden/${shape}.${shape === WHOLE ? 'yaml' : 'diff'}`;
+
+/** The texts of the objects of a rendering, by kind and name. */
+const textsIn = (rendering: string): ReadonlyMap<string, string> =>
+  new Map(
+    rendering
+      .split(/^---\n/m)
+      .slice(1)
+      .map((text) => [`${/^kind: (.+)$/m.exec(text)?.[1]} ${/^metadata:\n {2}name: (.+)$/m.exec(text)?.[1]}`, text]),
+  );
+
+const wholeTexts = (): ReadonlyMap<string, string> => textsIn(readFileSync(goldenOf(WHOLE), 'utf8'));
+
+/** What a golden file says that a shape renders as. */
+function expectedOf(shape: string): string {
+  const golden = readFileSync(goldenOf(shape), 'utf8');
+  if (shape === WHOLE) return golden;
+  const whole = wholeTexts();
+  return golden
+    .split(/^=== /m)
+    .slice(1)
+    .map((entry) => {
+      const [object = '', ...difference] = entry.replace(/\n$/, '').split('\n');
+      return `---\n${patched(whole.get(object) ?? '', difference)}`;
+    })
+    .join('');
+}
+
+/** @throws AssertionError where a line that the difference keeps or removes is another one */
+function patched(before: string, difference: readonly string[]): string {
+  const lines = before.split('\n');
+  const after: string[] = [];
+  let at = 0;
+  for (const line of difference) {
+    const hunk = /^@@ -(\d+)(,0)?/.exec(line);
+    if (hunk !== null) {
+      const first = Number(hunk[1]) - (hunk[2] === undefined ? 1 : 0);
+      after.push(...lines.slice(at, first));
+      at = first;
+    } else if (line.startsWith('+')) after.push(line.slice(1));
+    else {
+      expect(line.slice(1)).toBe(lines[at]);
+      if (line.startsWith(' ')) after.push(line.slice(1));
+      at += 1;
+    }
+  }
+  return [...after, ...lines.slice(at)].join('\n');
+}
+
+/** The golden file for what a shape renders as now. */
+function updatedGolden(shape: string, rendering: string): string {
+  if (shape === WHOLE) return rendering;
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-golden-'));
+  const before = join(folder, 'before.yaml');
+  const whole = wholeTexts();
+  const entries = [...textsIn(rendering)].map(([object, text]) => {
+    writeFileSync(before, whole.get(object) ?? '');
+    const { stdout } = spawnSync('diff', ['-U1', before, '-'], { input: text, encoding: 'utf8' });
+    return `=== ${object}\n${stdout.replace(/^---.*\n.*\n/, '')}`;
+  });
+  rmSync(folder, { recursive: true });
+  return entries.join('');
+}
 
 /** Every allowed kind with its version, so that a typing error is found. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -66,8 +137,8 @@ describe.each(SHAPES)('the shape %s', (shape) => {
   it('renders the same as its golden file', async () => {
     const { code, stdout, stderr } = await template('--values', valuesOf(shape));
     expect(code, stderr).toBe(0);
-    if (UPDATE) writeFileSync(goldenOf(shape), steady(stdout));
-    expect(steady(stdout)).toBe(await readGolden(shape));
+    if (UPDATE) writeFileSync(goldenOf(shape), updatedGolden(shape, steady(stdout)));
+    expect(steady(stdout)).toBe(expectedOf(shape));
   });
 
   it('has objects of known kinds, each with a unique name and labels', async () => {

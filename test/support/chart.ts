@@ -1,6 +1,5 @@
 /** The Helm chart, rendered by Helm 4, and what it renders in pieces. */
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseAllDocuments } from 'yaml';
 import { newestClients } from './kubectl-versions.ts';
@@ -68,8 +67,3 @@ export function only(objects: readonly KubernetesObject[], kind: string, name?: 
   if (first === undefined || found.length > 1) throw new Error(`${found.length} of kind ${kind} ${name ?? ''}`);
   return first;
 }
-
-/** The golden file of a shape, or nothing where there is none yet. */
-export const goldenOf = (shape: string): string => `${DEPLOY_TESTS}golden/${shape}.yaml`;
-
-export const readGolden = (shape: string): Promise<string> => readFile(goldenOf(shape), 'utf8').catch(() => '');
