@@ -89,7 +89,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const user of [alice, elsewhere]) user?.close();
   await browser?.close();
-  await replicas?.stop();
   await stage?.stop();
 });
 

@@ -12,7 +12,6 @@ import { demoPorts } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
 import { buildWithBuilder, MOUNTED, type BuiltByBuilder, type Entry, type Started } from './image-builder.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -99,15 +98,13 @@ describe('the image', () => {
 });
 
 describe('a server from the image', () => {
-  let redis: RedisServer;
   let demo: RunningDemo;
   let ports: ReturnType<typeof demoPorts>;
   let mounted: string;
   let instance: Started;
   let said = '';
   beforeAll(async () => {
-    redis = await startRedis();
-    demo = await startTestInstance({ redis: redis.url });
+    demo = await startTestInstance({ redis: true });
     ports = demoPorts(await freePortBase());
     mounted = configurationOf(demo);
     instance = image.start(mounted);
@@ -118,7 +115,6 @@ describe('a server from the image', () => {
   afterAll(async () => {
     instance?.kill('SIGKILL');
     await demo?.stop();
-    await redis?.stop();
   });
 
   /** A replica next to the demo's server: the same keys, the same Redis, listeners of its own. */

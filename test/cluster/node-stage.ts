@@ -1,18 +1,17 @@
 /** A server in front of a real API server that has a node, with pods on it and a user who has the rights of a developer there. */
 import { execFile } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { freePort } from '../../demo/ports.ts';
-import { startDemo } from '../../demo/launch.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
-import { freePortBase, temporaryFolder } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { staged } from '../support/staged.ts';
 import { startHardenedApiServer } from './hardened-api-server.ts';
 import type { RealInstance } from './real-instance.ts';
 import { BUSYBOX, makeKubeletCertificates, NODE, startNode } from './real-node.ts';
 
 export interface NodeStage extends RealInstance {
+  readonly instance: TestInstance;
   /** Where the pod `web` listens. */
   readonly port: number;
   /** With the cluster's own credential, past the proxy. @returns what it printed */
@@ -56,8 +55,6 @@ const BINDING = {
 /** @param namespace a further one, with the pod `ledger`, where the user has no right */
 export const startNodeStage = (namespace?: string): Promise<NodeStage> =>
   staged(async (stops) => {
-    const folder = await temporaryFolder();
-    stops.push(() => rm(folder, { recursive: true, force: true }));
     const certificates = await makeKubeletCertificates();
     stops.push(() => certificates.remove());
     const server = await startHardenedApiServer({ flags: certificates.flags });
@@ -85,9 +82,8 @@ export const startNodeStage = (namespace?: string): Promise<NodeStage> =>
     if (namespace !== undefined) {
       await kubectl(['wait', '--namespace', namespace, 'pod/ledger', '--for=condition=Ready', '--timeout=60s']);
     }
-    const directory = join(folder, 'demo');
     const { kubeconfig, auditLog } = server;
-    const instance = await startDemo({ directory, portBase: await freePortBase(), kubeconfig });
+    const instance = await startTestInstance({ kubeconfig, redis: true });
     stops.push(() => instance.stop());
     return {
       instance,

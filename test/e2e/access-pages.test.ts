@@ -1,33 +1,29 @@
 /** A request at two browsers: the requester's and the approver's, who comes by the link and has a keyboard only. */
-import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SELF_AUDIENCE } from '../../src/core/core.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient } from '../support/oauth-client.ts';
 import { ACCESS_ROLES } from '../support/pages-access.ts';
 import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { tabTo } from '../support/pages-keyboard.ts';
 
 describe('an access request', () => {
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let browser: Browser;
   let terminal: OAuthClient;
   let session: string;
 
   beforeAll(async () => {
-    instance = await startChangedInstance({
+    instance = await startTestInstance({
       file: (settings) => ({ ...settings, access: { roles: ACCESS_ROLES } }),
     });
     browser = await openChromium();
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    terminal = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    terminal = await instance.connect();
     ({ session } = await terminal.signIn('alice', { resource: SELF_AUDIENCE }));
   });
   afterAll(async () => {
     await browser.close();
-    await terminal.close();
     await instance.stop();
   });
 

@@ -4,7 +4,6 @@
  */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import {
   approveFreshly,
   askOnPage,
@@ -19,7 +18,7 @@ import {
   type AccessReplicas,
 } from '../support/access-stage.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { CliContext, type Finished, type Open } from '../support/kubectl.ts';
 import { openChromium, signedInContext } from '../support/pages-browser.ts';
 
@@ -36,7 +35,7 @@ async function done(running: Promise<Finished>): Promise<void> {
 }
 
 describe('a right for a while', () => {
-  let started: RunningDemo;
+  let started: TestInstance;
   let replicas: AccessReplicas;
   let browser: Browser;
   let root: CliContext;
@@ -50,7 +49,7 @@ describe('a right for a while', () => {
   const id = (): string => new URL(asked.url()).pathname.split('/').at(-1) ?? '';
 
   beforeAll(async () => {
-    started = await startTestInstance();
+    started = await startTestInstance({ redis: true });
     replicas = await startAccessReplicas(started, { names: ['one', 'two'] });
     const { instance } = replicas;
     browser = await openChromium();
@@ -66,7 +65,6 @@ describe('a right for a while', () => {
   afterAll(async () => {
     for (const user of [root, alice, elsewhere]) user?.close();
     await browser?.close();
-    await replicas?.stop();
     await started?.stop();
   });
 

@@ -7,7 +7,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { freePort } from '../../demo/ports.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
 import { cachedSession } from '../support/cli-cache.ts';
 
@@ -49,7 +49,7 @@ describe('portcullis proxy', () => {
   const machines: CliContext[] = [];
 
   beforeAll(async () => {
-    instance = await startChangedInstance({
+    instance = await startTestInstance({
       file: (settings) => settings,
       loaded: (config) => ({ ...config, sessions: { ...config.sessions, accessToken: TOKEN_SECONDS } }),
     });

@@ -4,7 +4,7 @@ import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
 import { cachedSession } from '../support/cli-cache.ts';
 import { notedBrowser, type NotedBrowser } from '../support/noted-browser.ts';
@@ -24,7 +24,7 @@ describe('a client that lives longer than its tokens', () => {
   const machines: CliContext[] = [];
 
   beforeAll(async () => {
-    instance = await startChangedInstance({
+    instance = await startTestInstance({
       file: (settings) => settings,
       loaded: (config) => ({ ...config, sessions: { ...config.sessions, accessToken: TOKEN_SECONDS } }),
     });

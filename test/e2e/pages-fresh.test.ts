@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { FRESH_TOLERANCE_SECONDS } from '../../src/core/identity/freshness.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { openChromium, signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { htmlErrors } from '../support/pages-html-validate.ts';
 
@@ -27,7 +27,7 @@ describe('after a while', () => {
   let before: string;
 
   beforeAll(async () => {
-    instance = await startChangedInstance({
+    instance = await startTestInstance({
       file: (settings) => settings,
       // The clocks' tolerance comes on top: less than nothing, so that the test need not wait for a minute.
       loaded: (config) => ({

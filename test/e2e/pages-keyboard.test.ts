@@ -1,16 +1,14 @@
 /** The pages by Tab and Enter alone. */
-import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient } from '../support/oauth-client.ts';
 import { HOSTILE_DELEGATED, openAgents } from '../support/pages-delegated.ts';
 import { openChromium } from '../support/pages-browser.ts';
 import { focusOf, tabTo } from '../support/pages-keyboard.ts';
 
 describe('by keyboard', () => {
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let browser: Browser;
   let alice: OAuthClient;
   let page: Page;
@@ -18,12 +16,10 @@ describe('by keyboard', () => {
   beforeAll(async () => {
     instance = await startTestInstance();
     browser = await openChromium();
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    alice = await instance.connect();
   });
   afterAll(async () => {
     await browser.close();
-    await alice.close();
     await instance.stop();
   });
   beforeEach(async () => {

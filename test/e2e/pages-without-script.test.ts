@@ -1,15 +1,13 @@
 /** The pages in a browser that runs no script. */
-import { readFile } from 'node:fs/promises';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient } from '../support/oauth-client.ts';
 import { openAgents } from '../support/pages-delegated.ts';
 import { openChromium, signInAtProvider } from '../support/pages-browser.ts';
 
 describe('without script', () => {
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let browser: Browser;
   let terminal: OAuthClient;
   let page: Page;
@@ -17,12 +15,10 @@ describe('without script', () => {
   beforeAll(async () => {
     instance = await startTestInstance();
     browser = await openChromium();
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    terminal = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    terminal = await instance.connect();
   });
   afterAll(async () => {
     await browser.close();
-    await terminal.close();
     await instance.stop();
   });
   beforeEach(async () => {

@@ -14,8 +14,8 @@ describe('a user of type keycloak who signs out at the provider', () => {
 
   beforeAll(async () => {
     stage = await startLogoutInstance('keycloak');
-    attended = new CliContext(stage.instance, LOGOUT_USER);
-    unattended = new CliContext(stage.instance, LOGOUT_USER, { PORTCULLIS_NO_BROWSER: '1' });
+    attended = new CliContext(stage, LOGOUT_USER);
+    unattended = new CliContext(stage, LOGOUT_USER, { PORTCULLIS_NO_BROWSER: '1' });
   });
   afterAll(async () => {
     attended.close();

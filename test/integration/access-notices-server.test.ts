@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { DEMO_ROLE } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { NoticeServer, SECRET } from '../support/access-notices.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { selfToken } from '../support/delegation.ts';
 import { metric } from '../support/metric.ts';
 import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
@@ -20,7 +20,7 @@ const clients: OAuthClient[] = [];
 beforeAll(async () => {
   const certificate = await makeCertificate('receiver.test');
   receiver = await NoticeServer.start(certificate);
-  instance = await startChangedInstance({
+  instance = await startTestInstance({
     file: async (settings, { files: { directory } }) => {
       const file = async (name: string, text: string): Promise<string> => {
         await writeFile(join(directory, name), text);

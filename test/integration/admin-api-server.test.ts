@@ -1,41 +1,34 @@
 /** The admin API for programs at a real server: real tokens, real certificates, a real store. */
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import { clustersSchema, recentRequestsSchema, sessionPageSchema } from '../../src/core/api/responses.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient, SignedIn } from '../support/oauth-client.ts';
 import { openApiDocument } from '../../src/api/openapi.ts';
 import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
 
 const PREFIX = '/-/admin/api/v1';
 
 describe('the admin API of a server', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let root: OAuthClient;
   let admin: SignedIn;
   const clients: OAuthClient[] = [];
 
   async function newClient(): Promise<OAuthClient> {
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    const client = await instance.connect();
     clients.push(client);
     return client;
   }
 
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
+    instance = await startTestInstance({ redis: true });
     root = await newClient();
     admin = await root.signIn('root', { resource: ADMIN_AUDIENCE });
   });
   afterAll(async () => {
     await Promise.all(clients.map((client) => client.close()));
     await instance.stop();
-    await redis.stop();
   });
 
   const read = (path: string) => root.get(`${PREFIX}/${path}`, admin.accessToken);

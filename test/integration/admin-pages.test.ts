@@ -1,42 +1,29 @@
 /** The admin pages at two replicas on a real Redis: users who signed in, requests that were made, streams that are cut. */
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { USERS } from '../../demo/demo.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { OAuthClient } from '../support/oauth-client.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
 describe('the admin pages of two replicas', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let other: RunningServer;
   let alice: OAuthClient;
 
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
+    instance = await startTestInstance({ redis: true });
     const path = `${instance.files.directory}/other-audit.log`;
-    other = await startSecondReplica(instance, undefined, {
+    other = await instance.replica({
       loaded: (config) => ({ ...config, audit: { ...config.audit, sinks: [{ type: 'file', path }] } }),
     });
-    await other.ready;
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    alice = await instance.connect();
   });
-  afterAll(async () => {
-    await alice.close();
-    await other.stop();
-    await instance.stop();
-    await redis.stop();
-  });
+  afterAll(() => instance.stop());
 
   async function signedIn(name: string): Promise<Visitor> {
     const user = USERS.find((one) => one.name === name);

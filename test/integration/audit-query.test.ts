@@ -8,20 +8,17 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { bareEnvironment } from '../support/bare-environment.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const PODS = '/api/v1/namespaces/default/pods';
 
-let instance: RunningDemo;
+let instance: TestInstance;
 let session: string;
 beforeAll(async () => {
   instance = await startTestInstance();
-  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  const client = await instance.connect();
   const signedIn = await client.signIn('alice');
   session = signedIn.session;
   await client.get(PODS, signedIn.accessToken);

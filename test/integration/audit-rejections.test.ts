@@ -9,23 +9,22 @@ import { loadAuditPublicKeys } from '../../src/config/keys.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { clusterAudience } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { metric } from '../support/metric.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 
 const LIMIT = { timeout: 180_000 };
 const CONFIGMAP = '/api/v1/namespaces/default/configmaps/none';
 
 /** Rotates after a megabyte, and keeps two older files. */
-async function anInstance(audit: object = {}): Promise<{ readonly instance: RunningDemo; readonly ca: string }> {
-  const instance = await startChangedInstance({
+async function anInstance(audit: object = {}): Promise<TestInstance> {
+  const instance = await startTestInstance({
     file: (settings, { files }) => ({
       ...settings,
       audit: { sinks: [{ type: 'file', path: files.auditLog, maxSizeMb: 1, keep: 2 }], ...audit },
     }),
   });
   onTestFinished(() => instance.stop());
-  return { instance, ca: await readFile(join(instance.files.directory, 'ca.crt'), 'utf8') };
+  return instance;
 }
 
 /** Returns every line of the files whose names begin with this, oldest first. */
@@ -54,10 +53,16 @@ interface Flood {
 }
 
 /** Sends requests without a credential, each with a target and a user agent of the greatest allowed length. */
-async function flood(instance: RunningDemo, ca: string, { requests, addresses }: Flood): Promise<void> {
+async function flood(instance: TestInstance, { requests, addresses }: Flood): Promise<void> {
   const url = new URL(`${instance.urls.api}${CONFIGMAP}?${'x'.repeat(9000)}`);
   const from = async (index: number): Promise<void> => {
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca, localAddress: `127.0.1.${index + 1}`, family: 4 });
+    const agent = new Agent({
+      keepAlive: true,
+      maxSockets: 1,
+      ca: instance.ca,
+      localAddress: `127.0.1.${index + 1}`,
+      family: 4,
+    });
     for (let n = 0; n < requests / addresses; n += 1) {
       const asked = request(url, { agent, method: 'DELETE', headers: { 'user-agent': 'y'.repeat(5000) } });
       const answered = Promise.withResolvers<IncomingMessage>();
@@ -73,19 +78,18 @@ async function flood(instance: RunningDemo, ca: string, { requests, addresses }:
 }
 
 /** Deletes a resource as a user, and waits for the audit event. @returns its audit id */
-async function deleted(instance: RunningDemo, ca: string): Promise<string> {
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+async function deleted(instance: TestInstance): Promise<string> {
+  const client = await instance.connect();
   const { accessToken } = await client.signIn('alice', { resource: clusterAudience('demo') });
   const answer = await client.send('DELETE', CONFIGMAP, { headers: { authorization: `Bearer ${accessToken}` } });
-  await client.close();
   return String(answer.headers['audit-id']);
 }
 
 describe('requests without a valid credential', () => {
   it('do not rotate a logged change out of the audit files, however many come', LIMIT, async () => {
-    const { instance, ca } = await anInstance();
-    const id = await deleted(instance, ca);
-    await flood(instance, ca, { requests: 1000, addresses: 4 });
+    const instance = await anInstance();
+    const id = await deleted(instance);
+    await flood(instance, { requests: 1000, addresses: 4 });
     const { auditLog, rejectedLog, directory } = instance.files;
     const omitted = Number(await metric(instance.server, 'portcullis_audit_rejections_omitted_total'));
     await instance.server.stop();
@@ -136,8 +140,8 @@ describe('requests without a valid credential', () => {
   });
 
   it('from very many addresses are limited in total, and every one of them is counted', LIMIT, async () => {
-    const { instance, ca } = await anInstance({ rejectionsPerMinute: 3 });
-    await flood(instance, ca, { requests: 240, addresses: 120 });
+    const instance = await anInstance({ rejectionsPerMinute: 3 });
+    await flood(instance, { requests: 240, addresses: 120 });
     await instance.server.stop();
     const rejected = eventsOf(await linesOf(instance, basename(instance.files.rejectedLog))).filter(isUnauthenticated);
     const written = rejected.filter(({ verb }) => verb === 'delete').length;

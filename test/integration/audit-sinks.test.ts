@@ -4,19 +4,16 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer } from '../../src/server/serve.ts';
 import { Collector } from '../support/audit-collector.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { makeCertificate } from '../support/upstream.ts';
 
 const PATIENT = { timeout: 30_000, interval: 50 };
 const LIMIT = 90_000;
 
 /** A server whose audit log goes to the sinks of `audit`. */
-async function anInstance(audit: (folder: string) => Promise<object>): Promise<RunningDemo> {
-  const instance = await startChangedInstance({
+async function anInstance(audit: (folder: string) => Promise<object>): Promise<TestInstance> {
+  const instance = await startTestInstance({
     file: async (settings, { files }) => ({ ...settings, audit: await audit(files.directory) }),
   });
   onTestFinished(() => instance.stop());
@@ -24,17 +21,16 @@ async function anInstance(audit: (folder: string) => Promise<object>): Promise<R
 }
 
 class Caller {
-  readonly #instance: RunningDemo;
+  readonly #instance: TestInstance;
   readonly #agent: Agent;
 
-  private constructor(instance: RunningDemo, agent: Agent) {
+  private constructor(instance: TestInstance, agent: Agent) {
     this.#instance = instance;
     this.#agent = agent;
   }
 
-  static async of(instance: RunningDemo): Promise<Caller> {
-    const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
-    const agent = new Agent({ connect: { ca } });
+  static async of(instance: TestInstance): Promise<Caller> {
+    const agent = new Agent({ connect: { ca: instance.ca } });
     onTestFinished(() => agent.destroy());
     return new Caller(instance, agent);
   }
@@ -190,10 +186,7 @@ describe('a webhook', () => {
       await instance.server.stop();
       expect(collector.taken).toEqual([]);
       collector.otherwise = 200;
-      const again = await loadConfig({ file: join(instance.files.directory, 'changed.yaml'), env: {} });
-      if (!again.ok) throw new Error(JSON.stringify(again.reason));
-      const second = await startServer(again.value.config);
-      onTestFinished(() => second.stop());
+      await instance.restart();
       await vi.waitFor(() => expect(taken(collector, 'server-started')).toHaveLength(2), PATIENT);
       // The first process ended before the second began.
       const told = [...taken(collector, 'server-started'), ...taken(collector, 'server-stopped')];

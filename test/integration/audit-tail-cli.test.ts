@@ -1,24 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { CliContext, type Open } from '../support/kubectl.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const SOON = { timeout: 20_000, interval: 100 };
 const LINE = /^\d\d:\d\d:\d\d {2}demo:alice {2}list pods -n default @demo {2}200 {2}127\.0\.0\.1$/m;
 
 describe('portcullis audit tail', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
-  let again: RunningServer | undefined;
+  let instance: TestInstance;
   let root: CliContext;
   let alice: CliContext;
 
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
+    instance = await startTestInstance({ redis: true });
     root = new CliContext(instance, 'root');
     alice = new CliContext(instance, 'alice');
     for (const laptop of [root, alice]) {
@@ -29,9 +22,7 @@ describe('portcullis audit tail', () => {
   afterAll(async () => {
     root.close();
     alice.close();
-    await again?.stop();
     await instance.stop();
-    await redis.stop();
   });
 
   async function tail(...args: readonly string[]): Promise<Open> {
@@ -101,10 +92,7 @@ describe('portcullis audit tail', () => {
     await shown(json, LINE, listPods);
     await instance.server.stop();
     await open.until(/the connection was lost; reconnecting/);
-    const loaded = await loadConfig({ file: instance.files.config, env: {} });
-    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-    again = await startServer(loaded.value.config);
-    await again.ready;
+    await instance.restart();
     await open.until(/server-stopped/);
     await shown(json, /get pods\/web-0/, () => alice.kubectl('get', 'pod', 'web-0'));
     for (const one of [open, json]) expect(await interrupt(one)).toMatchObject({ code: 0 });

@@ -1,15 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { connect } from 'node:http2';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { openTail, type OpenTail, type TailRequest } from '../support/audit-tail.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
 
 const ADMIN = 'urn:portcullis:admin';
 const PODS = '/api/v1/namespaces/default/pods';
@@ -21,7 +18,7 @@ const SOON = { timeout: 10_000, interval: 50 };
 describe('the live audit log of two replicas', () => {
   let redis: RedisServer;
   let bare: Redis;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let other: RunningServer;
   let here: Endpoints;
   let root: OAuthClient;
@@ -35,13 +32,8 @@ describe('the live audit log of two replicas', () => {
     redis = await startRedis();
     bare = new Redis({ host: '127.0.0.1', port: redis.port });
     instance = await startTestInstance({ redis: redis.url });
-    other = await startSecondReplica(instance);
-    await other.ready;
-    here = {
-      web: instance.urls.web,
-      api: instance.urls.api,
-      ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
-    };
+    other = await instance.replica();
+    here = instance;
     root = new OAuthClient(here, await newClientKey());
     rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
     const key = await newClientKey();
@@ -58,7 +50,6 @@ describe('the live audit log of two replicas', () => {
   afterAll(async () => {
     await Promise.all([root.close(), alice.close()]);
     bare.disconnect();
-    await other.stop();
     await instance.stop();
     await redis.stop();
   });

@@ -4,11 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
+import { type RunningServer } from '../../src/server/serve.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { numbered, range } from '../unit/audit/fixtures.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
@@ -29,9 +26,7 @@ async function portcullis(...args: readonly string[]): Promise<Ended> {
 }
 
 describe('portcullis audit verify', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
-  let again: RunningServer;
+  let instance: TestInstance;
   /** The audit log of a server that was stopped, and of the one that was started after it with the same files. */
   let lines: readonly string[];
 
@@ -47,24 +42,17 @@ describe('portcullis audit verify', () => {
   };
 
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
+    instance = await startTestInstance({ redis: true });
     record(instance.server);
     await instance.server.stop();
     // The torn line that a crash in the middle of a write leaves.
     appendFileSync(instance.files.auditLog, '{"kind":"Event","apiVersion":"audit.k8s.io/v1","lev');
-    const loaded = await loadConfig({ file: instance.files.config, env: {} });
-    if (!loaded.ok) throw new Error('the configuration is no good');
-    again = await startServer(loaded.value.config, 'gate-again');
-    await again.ready;
+    const again = await instance.restart({ name: 'gate-again' });
     record(again);
     await again.stop();
     lines = readFileSync(instance.files.auditLog, 'utf8').trimEnd().split('\n');
   });
-  afterAll(async () => {
-    await instance.stop();
-    await redis.stop();
-  });
+  afterAll(() => instance.stop());
 
   it('verifies an audit log over a restart, and reports the line that a crash tore', async () => {
     const { code, out } = await portcullis(

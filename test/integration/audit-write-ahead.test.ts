@@ -82,12 +82,11 @@ class Context {
     const [instance, upstream] = [await startTestInstance(), await startUpstream()];
     // The same addresses in a separate process that can be killed.
     await instance.server.stop();
-    const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
     await writeFile(join(instance.files.directory, 'cluster-ca.crt'), upstream.ca);
     const foreign = await new SignJWT({ iss: 'https://kubernetes.default.svc', sub: BUILDER })
       .setProtectedHeader({ alg: 'HS256' })
       .sign(Buffer.alloc(32));
-    const endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
+    const endpoints = instance;
     return new Context({ instance, upstream, endpoints, key: await newClientKey(), foreign });
   }
 

@@ -2,43 +2,31 @@
  * A replica that is too busy to read its messages in time, because it closes very many streams: its clocks go on while the replies of
  * Redis wait to be read.
  */
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { CutReason } from '../../src/revocation/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { busyFor, openCrowd } from '../support/busy.ts';
 import { signIn, startPlane, until } from '../support/data-plane.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { http2Connection } from '../support/http2-client.ts';
-import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startFurtherReplica } from '../support/further-replica.ts';
+import type { OAuthClient, Answer } from '../support/oauth-client.ts';
 
 const ALICE = { session: 'session', account: 'demo/alice', provider: 'demo' } as const;
 
 describe('two replicas on Redis', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let other: RunningServer;
   let root: OAuthClient;
   let token: string;
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
-    other = await startFurtherReplica(instance, 'other');
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    root = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    instance = await startTestInstance({ redis: true });
+    other = await instance.replica({ name: 'other' });
+    root = await instance.connect();
     token = (await root.signIn('root', { resource: ADMIN_AUDIENCE })).accessToken;
   });
-  afterAll(async () => {
-    await root.close();
-    await other.stop();
-    await instance.stop();
-    await redis.stop();
-  });
+  afterAll(() => instance.stop());
 
   const PATH = '/-/admin/api/v1/revocations';
   const revokeAlice = () =>

@@ -49,7 +49,7 @@ async function begin(client_id: string, extra: Record<string, string> = {}) {
   const started = await stage.bare.authorize(alice, { visitor, extra: { client_id, resource: RESOURCE, ...extra } });
   const follow = (link: RegExp): Promise<Visit> => {
     const path = link.exec(started.page.html)?.[1]?.replaceAll('&amp;', '&') ?? 'no such link';
-    return visitor.visit(new URL(path, stage.instance.urls.web).href);
+    return visitor.visit(new URL(path, stage.web).href);
   };
   return { ...started, follow };
 }
@@ -58,14 +58,14 @@ const ALLOW = /href="(\/login\/[^"]+\/start[^"]*)"/;
 const REFUSE = /href="(\/login\/[^"]+\/refuse[^"]*)"/;
 
 it('is announced in the metadata', async () => {
-  const response = await fetch(`${stage.instance.urls.web}/.well-known/oauth-authorization-server`);
+  const response = await fetch(`${stage.web}/.well-known/oauth-authorization-server`);
   expect(await response.json()).toMatchObject({ client_id_metadata_document_supported: true });
 });
 
 it('signs in once its user has confirmed its host, and gets tokens for the one program', async () => {
   const client_id = publish();
   const { page, follow, verifier } = await begin(client_id);
-  expect(page.url).toContain(`${stage.instance.urls.web}/login/`);
+  expect(page.url).toContain(`${stage.web}/login/`);
   expect(page.html).toContain(new URL(client_id).host);
   expect(page.html).toContain(RESOURCE);
   expect(page.html).toContain('on this machine');

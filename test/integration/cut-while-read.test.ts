@@ -1,28 +1,27 @@
 /** What an auditor has asked for and not read, when their session is revoked: it ends there, at both versions of HTTP. */
 import { once } from 'node:events';
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile } from 'node:fs/promises';
 import { connect as connectHttp2, constants } from 'node:http2';
 import type { Readable } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { encodeLine } from '../../src/audit/encode-line.ts';
 import { auditTime } from '../../src/core/audit/moment.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
 import { anEvent, range } from '../unit/audit/fixtures.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type ClientKey } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { ClientKey } from '../support/oauth-client.ts';
 
 const PATH = '/-/admin/api/v1/audit/events.jsonl';
 const READ = '/-/admin/api/v1/sessions';
 
-let instance: RunningDemo;
+let instance: TestInstance;
 let ca: string;
 
 beforeAll(async () => {
   instance = await startTestInstance();
-  ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+  ({ ca } = instance);
   // More than the kernels take on the way: the rest waits in the process.
   const event = (n: number): AuditEvent =>
     anEvent({ auditID: `long-${n}`, stageTimestamp: auditTime(Date.now()), userAgent: 'x'.repeat(1000) });
@@ -107,7 +106,7 @@ it.each([
 ] as const)(
   'an export of the audit log over %s ends with the revocation, which counts it',
   async (_what, ask, code) => {
-    const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    const client = await instance.connect();
     onTestFinished(() => client.close());
     const { accessToken: token, session } = await client.signIn('root', { resource: ADMIN_AUDIENCE });
     if (client.key === undefined) throw new Error('no key');
@@ -123,7 +122,7 @@ it.each([
 );
 
 it.each(['HTTP/1.1', 'HTTP/2'] as const)('of a client that leaves early over %s nothing stays', async (version) => {
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  const client = await instance.connect();
   onTestFinished(() => client.close());
   const { accessToken: token, session } = await client.signIn('root', { resource: ADMIN_AUDIENCE });
   if (client.key === undefined) throw new Error('no key');

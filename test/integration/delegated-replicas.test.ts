@@ -3,14 +3,12 @@
  * cuts what is beneath it, on both, and nothing of it is accepted afterwards.
  */
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { RevocationReceipt } from '../../src/services/admin/revocation-results.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { delegate, type DelegatedChild } from '../support/delegation.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import {
   newClientKey,
   OAuthClient,
@@ -20,7 +18,6 @@ import {
   type SignedIn,
 } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const EVERYTHING = [{ rules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }] }];
@@ -66,7 +63,7 @@ async function answered(ask: () => Promise<number>): Promise<number> {
 
 describe('a delegated session on two replicas', () => {
   let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let other: RunningServer;
   let here: Endpoints;
   let there: Endpoints;
@@ -80,10 +77,8 @@ describe('a delegated session on two replicas', () => {
   beforeAll(async () => {
     redis = await startRedis({ keepData: true });
     instance = await startTestInstance({ redis: redis.url });
-    other = await startSecondReplica(instance);
-    await other.ready;
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    here = { web: instance.urls.web, api: instance.urls.api, ca };
+    other = await instance.replica();
+    here = instance;
     there = { ...here, api: `https://localhost:${other.ports.api}` };
     admin = new OAuthClient(here, await newClientKey());
   });
@@ -110,7 +105,6 @@ describe('a delegated session on two replicas', () => {
   });
   afterAll(async () => {
     await admin.close();
-    await other.stop();
     await instance.stop();
     await redis.stop();
   });

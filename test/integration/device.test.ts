@@ -5,7 +5,7 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AppError } from '../../src/core/errors.ts';
 import { allowLinkIn, fieldIn, startDeviceStage, visitor, type DeviceStage } from '../support/device-stage.ts';
-import { OAuthClient, type Answer } from '../support/oauth-client.ts';
+import type { Answer } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
 const PODS = '/api/v1/namespaces/default/pods';
@@ -53,7 +53,7 @@ describe('a device code', () => {
       expires_in: 600,
       interval: 5,
     });
-    const endpoint = `${stage.endpoints.api}/-/oauth/device`;
+    const endpoint = `${stage.api}/-/oauth/device`;
     expect(await (await fetch(`${stage.web}/.well-known/openid-configuration`)).json()).toMatchObject({
       device_authorization_endpoint: endpoint,
       mtls_endpoint_aliases: { device_authorization_endpoint: endpoint },
@@ -262,7 +262,7 @@ describe('a device code', () => {
   });
 
   it('cannot be redeemed without a key', async () => {
-    const bare = new OAuthClient(stage.endpoints, undefined);
+    const bare = await stage.connect({ key: null });
     const waiting = await stage.begin();
     await stage.allow('alice', waiting);
     expect(await stage.poll(waiting, bare)).toMatchObject({ status: 400, body: { error: 'invalid_grant' } });

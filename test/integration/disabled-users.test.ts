@@ -2,13 +2,12 @@
  * A provider that still refreshes the tokens of users who are disabled there: it rejects nothing, so a rule has to
  * end their sessions. These tests use a whole server, while the user is working.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
-import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient, SignedIn } from '../support/oauth-client.ts';
 import { CLIENT, startVendorIdp, type VendorIdp } from '../support/vendor-idp.ts';
 
 const DISABLED = 'Your account is disabled. Ask the help desk.';
@@ -18,12 +17,12 @@ const RULES = [{ expression: 'claims.active == true', message: DISABLED }];
 const SAYS = { none: [], idtoken: [], userinfo: ['active'] } as const;
 type Name = keyof typeof SAYS;
 
-let instance: RunningDemo;
+let instance: TestInstance;
 let client: OAuthClient;
 const idps = new Map<Name, VendorIdp>();
 
 beforeAll(async () => {
-  instance = await startChangedInstance({
+  instance = await startTestInstance({
     // Seconds; shorter than any file may say.
     loaded: (config) => ({ ...config, sessions: { ...config.sessions, recheck: 1 } }),
     async file(settings, { urls, files }) {
@@ -44,11 +43,9 @@ beforeAll(async () => {
       return { ...settings, providers: [...(settings['providers'] as object[]), ...providers] };
     },
   });
-  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
-  client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  client = await instance.connect();
 });
 afterAll(async () => {
-  await client.close();
   await instance.stop();
   await Promise.all([...idps.values()].map((idp) => idp.close()));
 });

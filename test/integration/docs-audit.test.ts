@@ -11,12 +11,10 @@ import { SOURCES } from '../support/built-program.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import { terminalOf } from '../support/page-terminal.ts';
 import type { PageShell } from '../support/page-shell.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
 import { fencedBlocks, readPage } from '../unit/docs/markdown.ts';
 
 describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
   let folder: string;
-  let redis: RedisServer;
   let instance: RunningDemo;
   let root: PageShell;
   let alice: PageShell;
@@ -24,8 +22,7 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
 
   beforeAll(async () => {
     folder = await temporaryFolder();
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
+    instance = await startTestInstance({ redis: true });
     [root, alice] = await Promise.all([terminalOf(folder, 'root', {}, SOURCES), terminalOf(folder, 'alice')]);
     for (const user of [root, alice])
       await user.run(`portcullis login --server ${instance.urls.web}\nportcullis kubeconfig`);
@@ -36,7 +33,6 @@ describe('a terminal as the pages show it', { timeout: 120_000 }, () => {
   afterAll(async () => {
     for (const user of [root, alice]) user.close();
     await instance.stop();
-    await redis.stop();
     await rm(folder, { recursive: true, force: true });
   });
 

@@ -11,18 +11,15 @@ import { startTestInstance, temporaryFolder } from '../support/instance.ts';
 import { linesOf, pageBlock, withValues } from '../support/page-blocks.ts';
 import { terminalOf } from '../support/page-terminal.ts';
 import type { PageShell } from '../support/page-shell.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
 
 let folder: string;
-let redis: RedisServer;
 let instance: RunningDemo;
 let root: PageShell;
 let alice: PageShell;
 
 beforeAll(async () => {
   folder = await temporaryFolder();
-  redis = await startRedis();
-  instance = await startTestInstance({ redis: redis.url });
+  instance = await startTestInstance({ redis: true });
   root = await terminalOf(folder, 'root');
   alice = await terminalOf(folder, 'alice');
 });
@@ -30,7 +27,6 @@ afterAll(async () => {
   root.close();
   alice.close();
   await instance.stop();
-  await redis.stop();
   await rm(folder, { recursive: true, force: true });
 });
 

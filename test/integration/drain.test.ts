@@ -1,14 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { rawConnection, signIn, startPlane, until, HOST } from '../support/data-plane.ts';
 import type { TestUser, TestPlane } from '../support/data-plane.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { http2Connection } from '../support/http2-client.ts';
-import { newClientKey, OAuthClient, type ClientKey } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
+import { newClientKey, type ClientKey } from '../support/oauth-client.ts';
 import { startLoad } from '../support/steady-load.ts';
 import { answerJson } from '../support/upstream.ts';
 
@@ -43,8 +39,7 @@ function startBalancer(replicas: () => readonly RunningServer[]) {
 }
 
 describe('a rolling restart of two replicas under a steady load', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let key: ClientKey;
   let token: string;
   let ca: string;
@@ -52,20 +47,19 @@ describe('a rolling restart of two replicas under a steady load', () => {
   const shutdown = { delay: 1, grace: 20 };
 
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
-    ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
+    instance = await startTestInstance({ redis: true });
+    ({ ca } = instance);
     key = await newClientKey();
-    const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
+    const client = await instance.connect({ key });
     token = (await client.signIn('alice')).accessToken;
     await client.close();
-    for (let count = 0; count < 2; count += 1) replicas.push(await startSecondReplica(instance, shutdown));
+    for (let count = 0; count < 2; count += 1)
+      replicas.push(await instance.replica({ loaded: (config) => ({ ...config, shutdown }) }));
     await Promise.all(replicas.map(({ ready }) => ready));
   });
   afterAll(async () => {
     await Promise.all(replicas.map((replica) => replica.stop()));
     await instance.stop();
-    await redis.stop();
   });
 
   it('fails no short request, over either version of HTTP', async () => {
@@ -86,8 +80,7 @@ describe('a rolling restart of two replicas under a steady load', () => {
     for (const index of [0, 1]) {
       const old = replicas[index];
       await old?.stop();
-      const fresh = await startSecondReplica(instance, shutdown);
-      await fresh.ready;
+      const fresh = await instance.replica({ loaded: (config) => ({ ...config, shutdown }) });
       replicas[index] = fresh;
       const before = answered();
       await until(() => answered() > before + 200, 'the load to go on', 20_000);

@@ -1,34 +1,21 @@
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient } from '../support/oauth-client.ts';
 
 describe('a drill of two replicas', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let other: RunningServer;
   let root: OAuthClient;
   let token: string;
 
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
-    other = await startSecondReplica(instance);
-    await other.ready;
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    root = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    instance = await startTestInstance({ redis: true });
+    other = await instance.replica();
+    root = await instance.connect();
     token = (await root.signIn('root', { resource: 'urn:portcullis:admin' })).accessToken;
   });
-  afterAll(async () => {
-    await root.close();
-    await other.stop();
-    await instance.stop();
-    await redis.stop();
-  });
+  afterAll(() => instance.stop());
 
   const drill = async (body: object = {}) =>
     root.send('POST', '/-/admin/api/v1/drills', {

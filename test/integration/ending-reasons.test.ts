@@ -124,7 +124,7 @@ describe('a user whose session an administrator has ended', () => {
 describe('kubectl and the command line', () => {
   let laptop: CliContext;
   beforeEach(() => {
-    laptop = new CliContext(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '' });
+    laptop = new CliContext(instance, 'alice', { PORTCULLIS_NO_BROWSER: '' });
   });
   afterEach(() => laptop.close());
 
@@ -132,7 +132,7 @@ describe('kubectl and the command line', () => {
     const signedIn = await laptop.portcullis('login');
     expect(signedIn.code, signedIn.all).toBe(0);
     lie(lies);
-    const unattended = new CliContext(instance.demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
+    const unattended = new CliContext(instance, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
     try {
       const whoami = await unattended.portcullis('whoami', '--verbose');
       expect(whoami.stderr).toContain(message);

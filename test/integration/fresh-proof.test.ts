@@ -88,7 +88,7 @@ const PROVIDERS: readonly (readonly [string, Manners, readonly string[]])[] = [
 
 describe.each(PROVIDERS)('a provider that %s', (_name, manners, asked) => {
   beforeAll(async () => {
-    await stage.restart();
+    await stage.reset();
     stage.sso.manners = manners;
   });
 
@@ -116,7 +116,7 @@ const reasonOf = async (): Promise<string | undefined> =>
   (await stage.events('sign-in-refused')).at(-1)?.annotations['portcullis.dev/reason'];
 
 test('an attacker who responds in place of the provider, and strips the parameters of the request, gains nothing and changes nothing for others', async () => {
-  await stage.restart();
+  await stage.reset();
   stage.sso.manners = { alwaysSaysWhen: true };
   const atProvider = `${stage.sso.issuer}/auth?`;
   const thief = new Visitor({ name: 'alice', password: '' }, { stopAt: atProvider });
@@ -165,7 +165,7 @@ describe('a provider that proves no fresh sign-in', () => {
   test.each(SILENT)(
     'keeps a revoked user out until an admin lifts the requirement, %s',
     async (_name, reason, manners, asked) => {
-      await stage.restart();
+      await stage.reset();
       stage.sso.manners = manners;
       const visitor = await signedIn('alice');
       await stage.server.guard.revoke({ target: ALICE });
@@ -179,7 +179,7 @@ describe('a provider that proves no fresh sign-in', () => {
   );
 
   test('and is configured as such, gets no request for one and admits a revoked user again', async () => {
-    await stage.restart('none');
+    await stage.reset('none');
     stage.sso.manners = { refuses: ({ prompt, max_age }) => hasLogin(prompt) || max_age !== '' };
     expect(await afterRevocation()).toMatchObject({ status: 200, url: `${stage.web}/me` });
     expect(stage.sso.asked).toEqual(['consent/']);
@@ -191,7 +191,7 @@ describe('a provider that proves no fresh sign-in', () => {
 });
 
 test('a request that the provider rejects is reported as such, to the user and in the audit log, without the text of the provider', async () => {
-  await stage.restart();
+  await stage.reset();
   stage.sso.manners = { refuses: () => true };
   const page = await again(new Visitor({ name: 'alice', password: '' }));
   expect(page.status).toBe(502);
@@ -201,7 +201,7 @@ test('a request that the provider rejects is reported as such, to the user and i
 });
 
 test('the page of the user shows that the next sign-in asks again, until the user has authenticated', async () => {
-  await stage.restart();
+  await stage.reset();
   const here = await signedIn('alice');
   await signedIn('alice');
   const [newest] = (await stage.server.store.sessions.list({ account: ALICE.account, limit: 9 })).sessions;

@@ -5,14 +5,12 @@
 import { once } from 'node:events';
 import { createServer as createHttpServer, type RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { readFile } from 'node:fs/promises';
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer } from 'node:net';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
 import { createProviderProbe } from '../../src/idp/provider-health.ts';
 import { createClusterProbe, type UpstreamCluster } from '../../src/proxy/proxy.ts';
 import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { freePort } from '../../demo/ports.ts';
 
 const TOKEN = 'canary-token-of-the-gate';
@@ -256,8 +254,7 @@ describe('a whole server', () => {
   it('reports the health of both to admins and in its metrics', async () => {
     const instance = await startTestInstance();
     onTestFinished(() => instance.stop());
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    const root = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    const root = await instance.connect();
     onTestFinished(() => root.close());
     const { accessToken } = await root.signIn('root', { resource: ADMIN });
     const metrics = async (): Promise<string> => {

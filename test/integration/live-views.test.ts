@@ -3,19 +3,16 @@
  * share one real Redis.
  */
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createLink, type Link } from '../chaos/link.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { ReplicaView, RevocationResult } from '../../src/revocation/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import type { CookieBrowser } from '../support/cookie-browser.ts';
 import { browserOf, readEvents, type EventReader } from '../support/event-reader.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Answer, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startFurtherReplica } from '../support/further-replica.ts';
 
 const ADMIN = 'urn:portcullis:admin';
 const BEARER_API = '/-/admin/api/v1';
@@ -25,7 +22,7 @@ const SOON = { timeout: 15_000, interval: 20 };
 describe('live views of three replicas', () => {
   let redis: RedisServer;
   let link: Link;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let second: RunningServer;
   /** The replica whose connection to Redis can be held. */
   let third: RunningServer;
@@ -39,13 +36,9 @@ describe('live views of three replicas', () => {
     redis = await startRedis();
     link = await createLink(redis.port);
     instance = await startTestInstance({ redis: redis.url });
-    second = await startFurtherReplica(instance, 'gate-second');
-    third = await startFurtherReplica(instance, 'gate-third', link.url);
-    here = {
-      web: instance.urls.web,
-      api: instance.urls.api,
-      ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
-    };
+    second = await instance.replica({ name: 'gate-second' });
+    third = await instance.replica({ name: 'gate-third', redis: link.url });
+    here = instance;
     root = new OAuthClient(here, await newClientKey());
     rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
     vera = await browserOf(here.web, 'vera');
@@ -247,7 +240,7 @@ describe('live views of three replicas', () => {
   });
 
   it('end in an orderly way when their replica shuts down', async () => {
-    const leaving = await startFurtherReplica(instance, 'gate-leaving');
+    const leaving = await instance.replica({ name: 'gate-leaving' });
     const readers = await Promise.all([byCookie('replicas', vera, leaving), byBearer('replicas', leaving)]);
     await expect.poll(() => readers.every(({ told }) => told.length > 0), SOON).toBe(true);
     await leaving.stop();

@@ -102,7 +102,7 @@ describe('logout, both ways', () => {
     });
 
     it('ends a watch of kubectl', async () => {
-      const laptop = new CliContext(stage.instance, LOGOUT_USER);
+      const laptop = new CliContext(stage, LOGOUT_USER);
       onTestFinished(() => laptop.close());
       const open = laptop.openKubectl('get', 'pods', '--watch');
       await open.until(/NAME/);

@@ -111,8 +111,8 @@ describe('kubernetes-mcp-server over HTTP, for several users', () => {
   let root: CliContext;
   beforeAll(async () => {
     stage = await startExchangeStage();
-    root = new CliContext(stage.instance, 'root');
-    const { directory, kubeconfig } = stage.instance.files;
+    root = new CliContext(stage, 'root');
+    const { directory, kubeconfig } = stage.files;
     const at = (name: string): string => join(directory, name);
     // The cluster alone: what it may do comes with each request.
     const { clusters, contexts, ...config } = parse(await readFile(kubeconfig, 'utf8')) as {
@@ -129,7 +129,7 @@ describe('kubernetes-mcp-server over HTTP, for several users', () => {
       .filter(({ language }) => language === 'toml')
       .map(({ text }) => text);
     const toml = withValues(block, {
-      'https://portcullis.example.com': stage.instance.urls.web,
+      'https://portcullis.example.com': stage.web,
       'https://mcp.example.com/mcp': AUDIENCE,
       '/etc/mcp/kubeconfig': at('mcp-kubeconfig'),
       'urn:portcullis:cluster:prod': DEMO,
@@ -148,7 +148,7 @@ describe('kubernetes-mcp-server over HTTP, for several users', () => {
 
   const requestsOf = async (user: string) => {
     await stage.server.audit.flush();
-    return (await auditedBy(stage.instance)).filter(
+    return (await auditedBy(stage)).filter(
       ({ user: { username }, annotations }) =>
         username === `demo:${user}` && annotations['portcullis.dev/actor'] === CLIENT,
     );

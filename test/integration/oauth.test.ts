@@ -4,12 +4,11 @@ import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { AppError } from '../../src/core/errors.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { AUTHORIZATION, newClientKey, OAuthClient, served, type Endpoints } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
@@ -19,7 +18,7 @@ const VERA = { name: 'vera', password: 'vera-demo' };
 
 describe('the authorization server', () => {
   let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let endpoints: Endpoints;
   let plugin: OAuthClient;
   let thief: OAuthClient;
@@ -27,11 +26,7 @@ describe('the authorization server', () => {
   beforeAll(async () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    endpoints = {
-      web: instance.urls.web,
-      api: instance.urls.api,
-      ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
-    };
+    endpoints = instance;
     plugin = new OAuthClient(endpoints, await newClientKey());
     thief = new OAuthClient(endpoints, await newClientKey());
   });
@@ -371,8 +366,7 @@ describe('a stolen Redis', () => {
     const redis = await startRedis();
     const instance = await startTestInstance({ redis: redis.url });
     const bare = new Redis(redis.url);
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    const plugin = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+    const plugin = await instance.connect();
     try {
       const pending = await plugin.authorize('bob');
       const { accessToken, refreshToken } = await plugin.signIn('alice');

@@ -12,9 +12,8 @@ import { createProviderProbe } from '../../src/idp/provider-health.ts';
 import type { IdentityProvider, ProviderSignIn } from '../../src/idp/idp.ts';
 import { createLogger } from '../../src/telemetry/telemetry.ts';
 import { Collector } from '../support/audit-collector.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { FORBIDDEN_HOST, SQUID_CREDENTIALS, startSquid, type Squid } from '../support/squid.ts';
 import { makeCertificate, type TestCertificate } from '../support/upstream.ts';
 import { directoryAnswer, startVendorApi } from '../support/vendor-api.ts';
@@ -73,7 +72,7 @@ it('a user signs in, events reach the webhook, and the cluster is reached past t
   const cluster = await startCluster();
   browserKnowsNames();
   idp.lie({ idToken: (honest) => ({ ...honest, groups: ['developers'] }) });
-  const instance = await startChangedInstance({
+  const instance = await startTestInstance({
     env: { https_proxy: `${SQUID_CREDENTIALS}@${squid.host}`, NO_PROXY: '.svc' },
     async file(settings, { files: { directory } }) {
       const file = async (name: string, text: string): Promise<string> => {
@@ -101,8 +100,7 @@ it('a user signs in, events reach the webhook, and the cluster is reached past t
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= instance.stop());
   onTestFinished(stop);
-  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  const client = await instance.connect();
   onTestFinished(() => client.close());
 
   const { accessToken } = await client.signIn('alice');

@@ -34,8 +34,8 @@ afterEach(() => {
 afterAll(() => stage.stop());
 
 /** As the page of any error has it. */
-async function contactOf({ demo }: HostileInstance): Promise<{ readonly contact: string }> {
-  const { html } = await browser().visit(`${demo.urls.web}/login/start?provider=unknown`);
+async function contactOf({ web }: HostileInstance): Promise<{ readonly contact: string }> {
+  const { html } = await browser().visit(`${web}/login/start?provider=unknown`);
   return { contact: /<dt>Contact<\/dt>\s*<dd>([^<]+)<\/dd>/.exec(html)?.[1] ?? '' };
 }
 
@@ -139,7 +139,7 @@ describe.each(CAUSES)('%s', (_name, lies, reason, cause) => {
   test('is no outage on the page, has a reason in the audit log and its cause in the log, under one id', async () => {
     const lines = log();
     stage.provider.lie(lies);
-    const page = await browser().visit(`${stage.demo.urls.web}/login/start?provider=demo&to=me`);
+    const page = await browser().visit(`${stage.web}/login/start?provider=demo&to=me`);
     const told = await audited();
     expect(told.reason).toBe(reason);
     expect(page.status).toBe(502);
@@ -161,7 +161,7 @@ describe.each(CAUSES)('%s', (_name, lies, reason, cause) => {
   test('ends the command that waits, with what the page says', async () => {
     const lines = log();
     stage.provider.lie(lies);
-    const command = start('login', '--server', stage.demo.urls.web);
+    const command = start('login', '--server', stage.web);
     const ended = machine.ended(command);
     const page = await browser().visit(await shown(command, /go to:\n\s+(\S+)\n/));
     expect(page.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/callback\?error=access_denied&/);
@@ -173,7 +173,7 @@ describe.each(CAUSES)('%s', (_name, lies, reason, cause) => {
     expectTold(
       result,
       told.id,
-      `ask there and give the request id, or use another account: portcullis login --server ${stage.demo.urls.web}`,
+      `ask there and give the request id, or use another account: portcullis login --server ${stage.web}`,
     );
     expect(lines(told.id)).toMatchObject([{ reason, cause: expect.stringMatching(cause) }]);
   });
@@ -181,7 +181,7 @@ describe.each(CAUSES)('%s', (_name, lies, reason, cause) => {
 
 describe('beside the browser, a wrong client secret', () => {
   test('ends kubectl’s plugin, and a device at its next poll', async () => {
-    const { web } = stage.demo.urls;
+    const { web } = stage;
     const plugin = start('get-token', '--cluster', 'demo', '--server', web);
     const pluginEnded = machine.ended(plugin);
     const address = await shown(plugin, /go to:\n\s+(\S+)\n/);
@@ -206,7 +206,7 @@ describe('beside the browser, a wrong client secret', () => {
   });
 
   test('at a refresh says the same, ends no session, and passes once it is fixed', async () => {
-    const { web } = stage.demo.urls;
+    const { web } = stage;
     const command = start('login', '--server', web);
     const ended = machine.ended(command);
     await browser().visit(await shown(command, /go to:\n\s+(\S+)\n/));
@@ -225,7 +225,7 @@ describe('beside the browser, a wrong client secret', () => {
 
 test('a clock that is off ends the command that waits, with how far it is', async () => {
   stage.provider.lie({ clock: 600 });
-  const command = start('login', '--server', stage.demo.urls.web);
+  const command = start('login', '--server', stage.web);
   const ended = machine.ended(command);
   const page = await browser().visit(await shown(command, /go to:\n\s+(\S+)\n/));
   expect(page.html).toMatch(/The clock of demo and the clock of this server differ by \d+ seconds/);
@@ -239,15 +239,15 @@ test.each<[string, Lies]>([
   ['a key that is not read yet', { unknownKey: true }],
 ])('%s may pass by itself: the page says to try again, and the command goes on waiting', async (_name, lies) => {
   stage.provider.lie(lies);
-  const command = start('login', '--server', stage.demo.urls.web);
+  const command = start('login', '--server', stage.web);
   const ended = machine.ended(command);
   const visitor = browser();
   const page = await visitor.visit(await shown(command, /go to:\n\s+(\S+)\n/));
   expect(page).toMatchObject({ status: 502, html: expect.stringContaining('Try again in a minute') });
   stage.provider.lie({});
   const again = /href="(\/login\/[^"]+\/choose)"/.exec(page.html)?.[1] ?? '';
-  const choice = await visitor.visit(`${stage.demo.urls.web}${again}`);
+  const choice = await visitor.visit(`${stage.web}${again}`);
   const link = /href="(\/login\/[^"]+\/start[^"]+)"/.exec(choice.html)?.[1] ?? '';
-  await visitor.visit(`${stage.demo.urls.web}${link.replaceAll('&amp;', '&')}`);
+  await visitor.visit(`${stage.web}${link.replaceAll('&amp;', '&')}`);
   expect(await ended).toMatchObject({ code: 0 });
 });

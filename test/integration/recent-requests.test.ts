@@ -1,26 +1,20 @@
 /** What a replica keeps of the latest requests of a session, from the request to the store. */
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type SignedIn } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient, SignedIn } from '../support/oauth-client.ts';
 
 const CLUSTER = 'urn:portcullis:cluster:demo';
 
-let instance: RunningDemo;
+let instance: TestInstance;
 let alice: OAuthClient;
 let signedIn: SignedIn;
 
 beforeAll(async () => {
   instance = await startTestInstance();
-  const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-  alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  alice = await instance.connect();
   signedIn = await alice.signIn('alice', { resource: CLUSTER });
 });
-afterAll(async () => {
-  await alice.close();
-  await instance.stop();
-});
+afterAll(() => instance.stop());
 
 it('keeps the requests of a session to a cluster, without secrets, and those that were rejected', async () => {
   const { recent } = instance.server.store;

@@ -6,14 +6,13 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { newClientKey } from '../support/oauth-client.ts';
 import { makeCertificate } from '../support/upstream.ts';
 
 const WATCH = '/api/v1/namespaces/default/pods?watch=1';
 
-let instance: RunningDemo;
+let instance: TestInstance;
 beforeAll(async () => {
   instance = await startTestInstance();
 });
@@ -71,7 +70,7 @@ it('new connections to a cluster are verified by its new CAs', async () => {
   const good = await readFile(at('cluster-ca.crt'), 'utf8');
   const ca = await readFile(at('ca.crt'), 'utf8');
   const key = await newClientKey();
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
+  const client = await instance.connect({ key: key });
   const { accessToken } = await client.signIn('alice');
   const status = async (): Promise<number> => (await client.get('/version', accessToken)).status;
   expect(await status()).toBe(200);

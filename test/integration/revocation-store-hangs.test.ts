@@ -7,29 +7,24 @@ import { decodeJwt } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { newClientKey, type OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startFurtherReplica } from '../support/further-replica.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
 describe('a revocation while Redis hangs', () => {
   let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let asked: RunningServer;
   /** Beside it: one for which every sign-in is too old. */
   let strict: RunningServer;
-  let ca: string;
   let auditLog: string;
-  const clients: OAuthClient[] = [];
 
   beforeAll(async () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
     auditLog = `${instance.files.directory}/asked.log`;
     asked = await startAsked('asked', auditLog);
     strict = await startAsked('strict', `${instance.files.directory}/strict.log`, -100);
@@ -37,37 +32,30 @@ describe('a revocation while Redis hangs', () => {
   afterEach(() => redis.resume());
   afterAll(async () => {
     redis.resume();
-    await Promise.all(clients.map((client) => client.close()));
-    await Promise.all([asked.stop(), strict.stop()]);
     await instance.stop();
     await redis.stop();
   });
 
   /** A replica with its own log, whose lease outlasts the test: it rejects by its revocation guard meanwhile. */
-  /** A replica with its own log, whose lease outlasts the test: it rejects by its revocation guard meanwhile. */
   const startAsked = (name: string, path: string, freshness?: number): Promise<RunningServer> =>
-    startFurtherReplica(instance, name, undefined, ({ revocation, audit, admin }) => ({
-      revocation: { ...revocation, staleness: 60 },
-      audit: { ...audit, sinks: [{ type: 'file', path }] },
-      admin: { ...admin, ...(freshness === undefined ? {} : { freshness }) },
-    }));
+    instance.replica({
+      name,
+      loaded: (config) => ({
+        ...config,
+        revocation: { ...config.revocation, staleness: 60 },
+        audit: { ...config.audit, sinks: [{ type: 'file', path }] },
+        admin: { ...config.admin, ...(freshness === undefined ? {} : { freshness }) },
+      }),
+    });
 
-  async function at(replica: RunningServer): Promise<OAuthClient> {
-    const client = new OAuthClient(
-      { web: instance.urls.web, api: `https://localhost:${replica.ports.api}`, ca },
-      await newClientKey(),
-    );
-    clients.push(client);
-    return client;
-  }
+  const at = (replica: RunningServer): Promise<OAuthClient> => instance.connect({ at: replica });
 
   /** Signs in at the other replica: the user is unknown to this one. */
   async function signedInElsewhere(replica: RunningServer, who: string, resource: string) {
-    const there = await at(instance.server);
+    const key = await newClientKey();
+    const there = await instance.connect({ key });
     const { accessToken, session } = await there.signIn(who, { resource });
-    const client = new OAuthClient({ ...there.endpoints, api: `https://localhost:${replica.ports.api}` }, there.key);
-    clients.push(client);
-    return { client, token: accessToken, session, elsewhere: there.endpoints };
+    return { client: await instance.connect({ key, at: replica }), token: accessToken, session, key };
   }
 
   const revoke = ({ client, token }: { readonly client: OAuthClient; readonly token: string }, body: object) =>
@@ -140,11 +128,9 @@ describe('a revocation while Redis hangs', () => {
       .toBe(true);
     // Nothing was written: other replicas admit alice; this one does when the revocation arrives and she has signed in again.
     expect(await alice.client.get(PODS, alice.token)).toMatchObject({ status: 401 });
-    const elsewhere = new OAuthClient(alice.elsewhere, alice.client.key);
-    clients.push(elsewhere);
+    const elsewhere = await instance.connect({ key: alice.key });
     await expect.poll(async () => (await elsewhere.get(PODS, alice.token)).status).toBe(200);
-    const root2 = { ...root, client: new OAuthClient(root.elsewhere, root.client.key) };
-    clients.push(root2.client);
+    const root2 = { ...root, client: await instance.connect({ key: root.key }) };
     expect([200, 202]).toContain((await revoke(root2, { account: 'demo/alice' })).status);
     const again = await signedInElsewhere(asked, 'alice', clusterAudience('demo'));
     await expect.poll(async () => (await again.client.get(PODS, again.token)).status).toBe(200);
@@ -175,11 +161,7 @@ describe('a revocation while Redis hangs', () => {
       signedInElsewhere(asked, 'root', ADMIN_AUDIENCE),
     ]);
     expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
-    const atStrict = new OAuthClient(
-      { ...root.elsewhere, api: `https://localhost:${strict.ports.api}` },
-      root.client.key,
-    );
-    clients.push(atStrict);
+    const atStrict = await instance.connect({ key: root.key, at: strict });
     redis.pause();
     const stale = await revoke({ client: atStrict, token: root.token }, { account: 'demo/bob' });
     expect(stale).toMatchObject({ status: 401, body: { code: 'fresh_sign_in_needed' } });

@@ -1,16 +1,13 @@
 /** The CA of an identity provider is replaced under a load: users can still sign in, and sessions are renewed. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { globalAgent } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
 import { metric } from '../support/metric.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import type { OAuthClient } from '../support/oauth-client.ts';
 import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
 import { makeCertificate, type TestCertificate } from '../support/upstream.ts';
 
@@ -20,8 +17,7 @@ const PAUSE_MS = 150;
 const COUNTED = 'portcullis_key_changes_total{kind="authorities",outcome=';
 const STANDING = 'portcullis_key_files_refused{kind="authorities"}';
 
-let instance: RunningDemo;
-let server: RunningServer;
+let instance: TestInstance;
 let provider: HostileProvider;
 let client: OAuthClient;
 let former: TestCertificate;
@@ -49,15 +45,15 @@ beforeAll(async () => {
   await writeFile(at('issuer-ca.crt'), former.cert);
   // The browser connects to the provider as well, and trusts both CAs all the time.
   globalAgent.options.ca = [former.cert, next.cert];
-  const loaded = await loadConfig({ file: instance.files.config, env: {} });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-  const { config } = loaded.value;
   const place = { issuer: provider.issuer, clientId: CLIENT_ID, caFile: at('issuer-ca.crt') };
-  const providers = config.providers.map((one) => ({ ...one, ...place }));
-  server = await startServer({ ...config, providers, limits: { ...config.limits, signInsPerMinute: 1_000_000 } });
-  await server.ready;
-  const ca = await readFile(at('ca.crt'), 'utf8');
-  client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  await instance.restart({
+    loaded: (config) => ({
+      ...config,
+      providers: config.providers.map((one) => ({ ...one, ...place })),
+      limits: { ...config.limits, signInsPerMinute: 1_000_000 },
+    }),
+  });
+  client = await instance.connect();
   const { refreshToken } = await client.signIn('alice');
   refreshing = startRefreshing(client, client, { refreshToken, path: '/api/v1/namespaces/default/pods' });
   signIns.finished = signInForEver().catch((error: unknown) => void signIns.failures.push(String(error)));
@@ -65,15 +61,13 @@ beforeAll(async () => {
 afterAll(async () => {
   signIns.stopping.abort();
   await Promise.all([signIns.finished, refreshing.stop()]);
-  await client.close();
   delete globalAgent.options.ca;
-  await server.stop();
   await Promise.all([instance.stop(), provider.close()]);
 });
 
 /** As a Secret's new version comes: whole, in one moment. Resolves when the server has it. */
 async function replace(text: string): Promise<void> {
-  const taken = async (): Promise<number> => Number((await metric(server, `${COUNTED}"taken"}`)) ?? 0);
+  const taken = async (): Promise<number> => Number((await metric(instance.server, `${COUNTED}"taken"}`)) ?? 0);
   const before = await taken();
   await writeFile(at('issuer-ca.crt.next'), text);
   await rename(at('issuer-ca.crt.next'), at('issuer-ca.crt'));
@@ -105,21 +99,21 @@ it('no user notices the old CA and the new one, then the provider’s new certif
   await replace(next.cert);
   await expectServed();
   await expectRechecked();
-  expect(await metric(server, `${COUNTED}"refused"}`)).toBeUndefined();
+  expect(await metric(instance.server, `${COUNTED}"refused"}`)).toBeUndefined();
 });
 
 it.each([
   ['empty', () => ''],
   ['half written', () => next.cert.slice(0, 300)],
 ])('a file that is %s is counted, and changes nothing', async (_what, text) => {
-  const refused = async (): Promise<number> => Number((await metric(server, `${COUNTED}"refused"}`)) ?? 0);
+  const refused = async (): Promise<number> => Number((await metric(instance.server, `${COUNTED}"refused"}`)) ?? 0);
   const before = await refused();
   await writeFile(at('issuer-ca.crt'), text());
   await expect.poll(refused, PATIENCE).toBe(before + 1);
-  expect(await metric(server, STANDING)).toBe('1');
+  expect(await metric(instance.server, STANDING)).toBe('1');
   await expectServed();
   await replace(next.cert);
-  expect(await metric(server, STANDING)).toBe('0');
+  expect(await metric(instance.server, STANDING)).toBe('0');
 });
 
 it('a CA that is no longer in the file verifies no provider', async () => {

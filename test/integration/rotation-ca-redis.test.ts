@@ -1,14 +1,13 @@
 /** The CA of Redis is replaced under a load, with and without Sentinel: no user notices. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
+import type { Config } from '../../src/config/config.ts';
+import { type RunningServer } from '../../src/server/serve.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { metric } from '../support/metric.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { newClientKey, type OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, startSentinels, type RedisServer, type Sentinels } from '../support/redis.ts';
 import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
 import { startLoad, type Load } from '../support/steady-load.ts';
@@ -48,7 +47,7 @@ describe.concurrent.each([
   let follower: RedisServer | undefined;
   let sentinels: Sentinels | undefined;
   let operator: Redis;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let server: RunningServer;
   let client: OAuthClient;
   let load: Load;
@@ -65,10 +64,7 @@ describe.concurrent.each([
     instance = await startTestInstance();
     await instance.server.stop();
     await writeFile(at('redis-ca.crt'), former.cert);
-    const loaded = await loadConfig({ file: instance.files.config, env: {} });
-    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-    const { config } = loaded.value;
-    server = await startServer({
+    const loaded = (config: Config): Config => ({
       ...config,
       // On a machine that is busy with other things a lease of two seconds may lapse by itself.
       revocation: { ...config.revocation, staleness: 10 },
@@ -81,11 +77,10 @@ describe.concurrent.each([
         ...(sentinels === undefined ? {} : { sentinel: { addresses: sentinels.addresses, master: sentinels.master } }),
       },
     });
-    await server.ready;
-    await vi.waitUntil(() => server.store.log.settled, PATIENCE);
-    const ca = await readFile(at('ca.crt'), 'utf8');
+    server = await instance.restart({ loaded });
+    const { ca } = instance;
     const key = await newClientKey();
-    client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
+    client = await instance.connect({ key });
     const { accessToken, refreshToken } = await client.signIn('alice');
     const headers = { authorization: `Bearer ${accessToken}` };
     const backends = { ca, certificate: key, path: PODS, headers, ports: () => [server.ports.api], pauseMs: 10 };
@@ -94,8 +89,6 @@ describe.concurrent.each([
   });
   afterAll(async () => {
     await Promise.all([load.stop(), refreshing.stop()]);
-    await client.close();
-    await server.stop();
     await instance.stop();
     operator.disconnect();
     await sentinels?.[Symbol.asyncDispose]();

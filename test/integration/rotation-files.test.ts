@@ -1,23 +1,19 @@
 /** The listener's certificate, the proxy's token at the cluster and the secret at the provider are replaced under a load: nothing fails. */
 import { once } from 'node:events';
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { CLIENT_ID, startHostileProvider, type HostileProvider } from '../support/hostile-provider.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { newClientKey } from '../support/oauth-client.ts';
 import { startLoad, type Backends, type Load } from '../support/steady-load.ts';
 import { answerJson, startUpstream, type RecordingUpstream } from '../support/upstream.ts';
 
 const PATIENCE = { timeout: 60_000, interval: 50 };
 
-let instance: RunningDemo;
-let server: RunningServer;
+let instance: TestInstance;
 let upstream: RecordingUpstream;
 let provider: HostileProvider;
 let backends: Backends;
@@ -44,18 +40,18 @@ beforeAll(async () => {
     if (accepted.has(req.headers.authorization ?? '')) pods(req, res);
     else res.writeHead(401, { 'content-type': 'application/json' }).end('{}');
   };
-  const loaded = await loadConfig({ file: instance.files.config, env: {} });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-  const { config } = loaded.value;
-  const clusters = config.clusters.map((cluster) => ({ ...cluster, server: upstream.server }));
-  const providers = config.providers.map((one) => ({ ...one, issuer: provider.issuer, clientId: CLIENT_ID }));
-  const limits = { ...config.limits, signInsPerMinute: 1_000_000 };
-  server = await startServer({ ...config, clusters, providers, limits });
-  await server.ready;
-  const ca = await readFile(at('ca.crt'), 'utf8');
+  await instance.restart({
+    loaded: (config) => ({
+      ...config,
+      clusters: config.clusters.map((cluster) => ({ ...cluster, server: upstream.server })),
+      providers: config.providers.map((one) => ({ ...one, issuer: provider.issuer, clientId: CLIENT_ID })),
+      limits: { ...config.limits, signInsPerMinute: 1_000_000 },
+    }),
+  });
+  const { ca } = instance;
   fresh = await makeCertificates(['localhost', '127.0.0.1'], Date.now());
   const key = await newClientKey();
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
+  const client = await instance.connect({ key });
   const { accessToken } = await client.signIn('alice');
   await client.close();
   backends = {
@@ -63,14 +59,13 @@ beforeAll(async () => {
     certificate: key,
     path: '/api/v1/namespaces/default/pods',
     headers: { authorization: `Bearer ${accessToken}` },
-    ports: () => [server.ports.api],
+    ports: () => [instance.server.ports.api],
     pauseMs: 10,
   };
   loads.push(startLoad(backends, 'http/1.1'), startLoad(backends, 'h2'));
 });
 afterAll(async () => {
   await Promise.all(loads.map((load) => load.stop()));
-  await server.stop();
   await instance.stop();
   await Promise.all([upstream.close(), provider.close()]);
 });
@@ -97,7 +92,7 @@ it('the proxy’s token at the cluster is replaced', async () => {
 it('the certificate of the listener is replaced', async () => {
   const shown = async (): Promise<string | undefined> => {
     // The CA differs before and after; the loads verify that.
-    const socket = connect({ host: '127.0.0.1', port: server.ports.api, rejectUnauthorized: false });
+    const socket = connect({ host: '127.0.0.1', port: instance.server.ports.api, rejectUnauthorized: false });
     await once(socket, 'secureConnect');
     const { fingerprint256 } = socket.getPeerCertificate();
     socket.destroy();
@@ -120,8 +115,7 @@ it('the client secret at an identity provider is replaced', async () => {
   let last = '';
   let good: readonly string[] = [old, next];
   provider.lie({ client: (proof) => good.includes((last = proof)) });
-  const ca = await readFile(at('ca.crt'), 'utf8');
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, undefined);
+  const client = await instance.connect({ key: null });
   const failures: string[] = [];
   let done = 0;
   const stopping = new AbortController();

@@ -1,12 +1,12 @@
 /** The password of Redis is replaced under a load: no user notices while both are valid, and nothing needs the old one after that. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startLoad, type Load } from '../support/steady-load.ts';
@@ -17,7 +17,7 @@ const ANYTHING = ['~*', '&*', '+@all'];
 
 let redis: RedisServer;
 let operator: Redis;
-let instance: RunningDemo;
+let instance: TestInstance;
 let replica: RunningServer;
 let client: OAuthClient;
 let refreshToken: string;
@@ -31,7 +31,7 @@ beforeAll(async () => {
   // The demo's own replica, where users sign in, needs no password.
   instance = await startTestInstance({ redis: redis.url });
   replica = await startFollowing(instance);
-  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
+  const { ca } = instance;
   const key = await newClientKey();
   client = new OAuthClient({ web: instance.urls.web, api: `https://localhost:${replica.ports.api}`, ca }, key);
   const signedIn = await client.signIn('alice');

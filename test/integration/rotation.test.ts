@@ -8,19 +8,16 @@ import type { Config } from '../../src/config/config.ts';
 import type { KeyKind } from '../../src/config/key-files.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { metric } from '../support/metric.ts';
 import {
   AUTHORIZATION,
   newClientKey,
-  OAuthClient,
+  type OAuthClient,
   type ClientKey,
-  type Endpoints,
   type SignedIn,
 } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
 import { startLoad, type Load } from '../support/steady-load.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -34,8 +31,7 @@ const withKeys =
     patient({ ...config, keys: { ...config.keys, ...keys } });
 const PATIENCE = { timeout: 60_000, interval: 100 };
 
-let redis: RedisServer;
-let instance: RunningDemo;
+let instance: TestInstance;
 let other: RunningServer;
 /** The signing keys as the other replica has them mounted: it may see a change later. */
 let otherSigning: string;
@@ -48,7 +44,6 @@ let loads: Load[] = [];
 let refreshing: RefreshingLoad;
 
 beforeAll(async () => {
-  redis = await startRedis();
   const file = async (settings: Readonly<Record<string, unknown>>, { files: { directory } }: RunningDemo) => {
     keysIn = join(directory, 'keys');
     otherSigning = join(keysIn, 'signing-of-the-other');
@@ -56,17 +51,12 @@ beforeAll(async () => {
     for (const kind of ['signing', 'sealing', 'audit'] as const) await makeOld(kind);
     return settings;
   };
-  instance = await startChangedInstance({ redis: redis.url, file, loaded: patient, keyTiming });
-  other = await startSecondReplica(instance, undefined, {
-    loaded: withKeys({ signingDir: otherSigning }),
-    keyTiming,
-  });
-  await other.ready;
-  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
-  const at: Endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
+  instance = await startTestInstance({ redis: true, file, loaded: patient, keyTiming });
+  other = await instance.replica({ loaded: withKeys({ signingDir: otherSigning }), keyTiming });
+  const { ca } = instance;
   clientKey = await newClientKey();
-  here = new OAuthClient(at, clientKey);
-  there = new OAuthClient({ ...at, api: `https://localhost:${other.ports.api}` }, clientKey);
+  here = await instance.connect({ key: clientKey });
+  there = await instance.connect({ key: clientKey, at: other });
   alice = await here.signIn('alice');
   const ports = [instance.server.ports.api, other.ports.api];
   const headers = { authorization: `Bearer ${alice.accessToken}` };
@@ -79,10 +69,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await Promise.all([...loads.map((load) => load.stop()), refreshing.stop()]);
-  await Promise.all([here.close(), there.close()]);
-  await other.stop();
   await instance.stop();
-  await redis.stop();
 });
 
 const keysOf = (kind: KeyKind): string => join(keysIn, kind);
@@ -230,17 +217,14 @@ it('a replica without an older sealing key serves every session, and one without
   const reencrypted = () => instance.server.store.sealed.reencrypt('test', async () => {});
   await expect.poll(reencrypted, PATIENCE).toEqual({ kind: 'done', found: 0 });
   await removeOthers('sealing', key);
-  const fresh = await startSecondReplica(instance, undefined, { loaded: patient });
-  await fresh.ready;
-  const client = new OAuthClient({ ...here.endpoints, api: `https://localhost:${fresh.ports.api}` }, clientKey);
+  const fresh = await instance.replica();
+  const client = await instance.connect({ key: clientKey, at: fresh });
   const answer = await client.refresh(idle.refreshToken);
   expect(answer.status).toBe(200);
   expect((await client.get(PODS, String(answer.body['access_token']))).status).toBe(200);
   await expect.poll(() => metric(fresh, 'portcullis_sealed_with_old_key'), PATIENCE).toBe('0');
-  await client.close();
   await fresh.stop();
-  const late = await startSecondReplica(instance, undefined, { loaded: withKeys({ sealingDir: older }) });
-  await late.ready;
+  const late = await instance.replica({ loaded: withKeys({ sealingDir: older }) });
   const readyz = async (): Promise<string> => (await fetch(`http://127.0.0.1:${late.ports.ops}/readyz?verbose`)).text();
   await expect.poll(readyz, PATIENCE).toContain('signs or seals with cannot be read here');
   await writeKey(older, key);

@@ -8,11 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { demoPorts } from '../../demo/demo.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { bareEnvironment } from '../support/bare-environment.ts';
-import { freePortBase, startTestInstance, temporaryFolder } from '../support/instance.ts';
+import { freePortBase, startTestInstance, temporaryFolder, type TestInstance } from '../support/instance.ts';
 import { startRedis } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
 import { makeCertificate } from '../support/upstream.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -43,7 +41,7 @@ function portcullis(args: readonly string[], env: Record<string, string> = {}): 
 }
 
 describe('the server process', () => {
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let folder: string;
   let config: string;
   let ports: ReturnType<typeof demoPorts>;
@@ -208,10 +206,10 @@ describe('the server process', () => {
   });
 
   it('closes the audit log last, also where something before it cannot be stopped', async () => {
-    const replica = await startSecondReplica(instance);
-    await replica.ready;
+    const replica = await instance.replica();
     vi.spyOn(replica.guard, 'stop').mockRejectedValue(new Error('cannot be ended'));
     await expect(replica.stop()).rejects.toThrow('cannot be ended');
+    vi.spyOn(replica, 'stop').mockResolvedValue();
     const record = await readFile(join(instance.files.directory, 'audit.log'), 'utf8');
     expect(record.match(/"verb":"server-stopped"/g)).toHaveLength(1);
   });

@@ -2,32 +2,29 @@
  * An attacker begins sign-ins without end, at a proxy whose Redis is small: what that leaves in the store has bounds, it is audited and counted,
  * and every other user can still sign in, renew and revoke.
  */
-import { readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { metric } from '../support/metric.ts';
-import { AUTHORIZATION, newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { AUTHORIZATION, type OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 /** `limits.signInsPerMinute`, as it is by default. */
 const LIMIT = 30;
 
 let redis: RedisServer;
-let instance: RunningDemo;
+let instance: TestInstance;
 let ca: string;
 let alice: OAuthClient;
 beforeAll(async () => {
   redis = await startRedis({ args: ['--maxmemory', '8mb'] });
   instance = await startTestInstance({ redis: redis.url });
-  ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-  alice = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, await newClientKey());
+  ({ ca } = instance);
+  alice = await instance.connect();
 });
 afterAll(async () => {
-  await alice.close();
   await instance.stop();
   await redis.stop();
 });

@@ -46,7 +46,7 @@ describe('an exchange is rejected, and audited', () => {
 
   /** One of our own tokens, with other claims or another signature. */
   async function forged(change: JWTPayload, header: object = {}): Promise<string> {
-    const { current } = await loadSigningKeys(`${stage.instance.files.directory}/keys/signing`);
+    const { current } = await loadSigningKeys(`${stage.files.directory}/keys/signing`);
     const claims = { ...decodeJwt(subject), ...change };
     return new SignJWT(claims)
       .setProtectedHeader({ alg: 'ES256', kid: current.kid, typ: 'at+jwt', ...header })
@@ -198,7 +198,7 @@ describe('an exchange is rejected, and audited', () => {
       'client_unknown',
     ],
   ])('whose assertion %s', async (_what, assertion, reason) => {
-    const answer = await stage.exchange(subject, { client_assertion: await assertion(stage.instance.urls.web) });
+    const answer = await stage.exchange(subject, { client_assertion: await assertion(stage.web) });
     expect(await outcome(answer)).toEqual([401, 'invalid_client', reason]);
   });
 

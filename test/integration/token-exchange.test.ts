@@ -221,7 +221,7 @@ describe('a public client of an MCP server', () => {
   });
 
   it('finds what it needs in the metadata', async () => {
-    const { web } = stage.instance.urls;
+    const { web } = stage.urls;
     const response = await fetch(`${web}/.well-known/oauth-authorization-server`);
     expect(await response.json()).toMatchObject({
       issuer: web,
@@ -237,7 +237,7 @@ describe('a public client of an MCP server', () => {
     // An MCP client leaves out a scope that no one has told it about.
     const extra = { client_id: MCP_CLIENT, resource: RESOURCE, scope: '' };
     const { callback, verifier } = await stage.bare.authorize('alice', { extra });
-    expect(callback.searchParams.get('iss')).toBe(stage.instance.urls.web);
+    expect(callback.searchParams.get('iss')).toBe(stage.web);
     const answer = await stage.bare.redeem(callback.searchParams.get('code') ?? '', verifier, extra);
     const token = tokenOf(answer);
     expect(decodeJwt(token)).toMatchObject({ aud: RESOURCE, client_id: MCP_CLIENT });

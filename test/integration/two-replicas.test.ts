@@ -1,14 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import { connect, type TLSSocket } from 'node:tls';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { RevocationResult } from '../../src/revocation/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
-import { startTestInstance } from '../support/instance.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 const ADMIN = 'urn:portcullis:admin';
@@ -36,7 +33,7 @@ async function openWatch(port: number, ca: string, key: ClientKey, token: string
 
 describe('two replicas on one real Redis', () => {
   let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let other: RunningServer;
   let here: Endpoints;
   let there: Endpoints;
@@ -47,10 +44,8 @@ describe('two replicas on one real Redis', () => {
   beforeAll(async () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    other = await startSecondReplica(instance);
-    await other.ready;
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    here = { web: instance.urls.web, api: instance.urls.api, ca };
+    other = await instance.replica();
+    here = instance;
     there = { ...here, api: `https://localhost:${other.ports.api}` };
     key = await newClientKey();
     root = new OAuthClient(here, await newClientKey());
@@ -58,7 +53,6 @@ describe('two replicas on one real Redis', () => {
   });
   afterAll(async () => {
     await root.close();
-    await other.stop();
     await instance.stop();
     await redis.stop();
   });

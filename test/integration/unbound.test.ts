@@ -169,11 +169,11 @@ describe('a third-party client whose setting changes', () => {
   it('gets no more tokens for its former cluster, and none at all once it is out of the list', async () => {
     const kubelogin = await stage.kubelogin();
     const { accessToken, refreshToken } = await kubelogin.login('alice');
-    await stage.restart({ publicClients: [{ ...CLIENT, cluster: 'other' }] });
+    await stage.restartWith({ publicClients: [{ ...CLIENT, cluster: 'other' }] });
     expect(await kubelogin.ask(refreshToken)).toMatchObject({ status: 400, body: { error: 'invalid_target' } });
-    await stage.restart({ publicClients: [CLIENT] });
+    await stage.restartWith({ publicClients: [CLIENT] });
     expect((await stage.pods('demo', accessToken)).status).toBe(200);
-    await stage.restart({ publicClients: [] });
+    await stage.restartWith({ publicClients: [] });
     expect((await stage.pods('demo', accessToken)).status).toBe(401);
     expect((await kubelogin.ask(refreshToken)).body).toMatchObject({ error: 'invalid_client' });
   });
@@ -190,7 +190,7 @@ describe('earlier sessions, when bindings are switched off', () => {
 
   it('stay bound: their tokens require the key itself, whatever headers say, until bindings are on again', async () => {
     const { accessToken, refreshToken } = await stage.plugin.signIn('alice');
-    await stage.restart({ binding: 'off' });
+    await stage.restartWith({ binding: 'off' });
     const headers = { ...forwarded(stage.plugin.key?.cert ?? ''), authorization: `Bearer ${accessToken}` };
     const claimed = await stage.bare.send('GET', PODS, { headers });
     expect(claimed.status).toBe(401);
@@ -203,9 +203,9 @@ describe('earlier sessions, when bindings are switched off', () => {
   });
 
   it('that were opened without a key are rejected when bindings are required again, and can be bound by a refresh', async () => {
-    await stage.restart({ binding: 'off' });
+    await stage.restartWith({ binding: 'off' });
     const { accessToken, refreshToken } = await stage.plugin.signIn('alice');
-    await stage.restart({ binding: 'required' });
+    await stage.restartWith({ binding: 'required' });
     expect((await stage.plugin.get(PODS, accessToken)).status).toBe(401);
     expect((await stage.bare.refresh(refreshToken)).status).toBe(400);
     const renewed = await stage.plugin.refresh(refreshToken);

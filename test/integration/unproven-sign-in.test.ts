@@ -165,7 +165,7 @@ describe('a whole server with such a provider', () => {
 
   beforeAll(async () => {
     instance = await startHostileInstance({}, {}, { signInsPerMinute: 1000 });
-    web = instance.demo.urls.web;
+    web = instance.urls.web;
   });
   beforeEach(async () => {
     machine = new Machine();
@@ -191,7 +191,7 @@ describe('a whole server with such a provider', () => {
     await writeFile(join(machine.home, 'portcullis'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`, {
       mode: 0o700,
     });
-    return (await shell.try(command.replace('FILE', instance.demo.files.config))).all;
+    return (await shell.try(command.replace('FILE', instance.files.config))).all;
   }
 
   it('tells an admin at the sign-in, in whoami, on the pages, in the log and in the audit log, before one is needed; and no more once it is proven', async () => {
@@ -340,7 +340,7 @@ describe('a whole server with such a provider', () => {
 
   it('each setting that a text names is one with which a server starts', async () => {
     const settings = { admin: { freshness: 'off' }, access: { freshness: 'off' } };
-    const config = parse(await readFile(instance.demo.files.config, 'utf8')) as Record<string, object>;
+    const config = parse(await readFile(instance.files.config, 'utf8')) as Record<string, object>;
     for (const [section, change] of Object.entries(settings)) {
       const file = join(machine.home, `${section}.yaml`);
       await writeFile(file, stringify({ ...config, [section]: { ...config[section], ...change } }));

@@ -4,24 +4,20 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
-import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { expect, it, vi } from 'vitest';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { PREFIX } from '../fixtures/frozen-store.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type ClientKey, type SignedIn } from '../support/oauth-client.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { newClientKey, type OAuthClient, type ClientKey, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis } from '../support/redis.ts';
-import { startSecondReplica } from '../support/second-replica.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
 
 interface Stage extends AsyncDisposable {
   readonly bare: Redis;
-  readonly instance: RunningDemo;
+  readonly instance: TestInstance;
   readonly key: ClientKey;
   readonly client: OAuthClient;
   readonly alice: SignedIn;
@@ -33,8 +29,7 @@ async function startStage(): Promise<Stage> {
   const bare = new Redis(redis.url);
   const instance = await startTestInstance({ redis: redis.url });
   const key = await newClientKey();
-  const ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
-  const client = new OAuthClient({ web: instance.urls.web, api: instance.urls.api, ca }, key);
+  const client = await instance.connect({ key });
   // A machine that is busy with other things may take longer for it than the server waits.
   const alice = await vi.waitFor(() => client.signIn('alice'), { timeout: 20_000 });
   return {
@@ -44,7 +39,6 @@ async function startStage(): Promise<Stage> {
     client,
     alice,
     async [Symbol.asyncDispose]() {
-      await client.close();
       await instance.stop();
       bare.disconnect();
       await redis.stop();
@@ -127,16 +121,16 @@ it.concurrent.each([
   ['among the live entries', 'idx'],
 ])('a replica that joins is not ready while there is such a row %s', async (_where, place) => {
   await using stage = await startStage();
-  const { bare, instance, key, client, alice } = stage;
+  const { bare, instance, key, alice } = stage;
   const { number } = await append(stage, place === 'log' ? 'revoked-by-address' : 'revoked', 'all');
   const until = Math.floor(Date.now() / 1000) + 600;
   const row = `${number} ${until} cluster:demo`;
   if (place === 'idx') await bare.zadd(`${PREFIX}idx`, number, row);
-  const other = await startSecondReplica(instance);
+  const other = await instance.replica({ early: true });
   const join = vi.spyOn(other.store.log, 'join');
   let isReady = false;
   void other.ready.then(() => (isReady = true));
-  const there = new OAuthClient({ ...client.endpoints, api: `https://localhost:${other.ports.api}` }, key);
+  const there = await instance.connect({ key, at: other });
   // It tries again four times in each lease.
   await vi.waitUntil(() => join.mock.calls.length > 3);
   expect((await there.get(PODS, alice.accessToken)).status).toBe(503);
@@ -146,6 +140,4 @@ it.concurrent.each([
   else await replaceLast(stage, number);
   await other.ready;
   expect(other.guard.position?.number).toBe(number);
-  await there.close();
-  await other.stop();
 });

@@ -3,15 +3,12 @@
  * replicas of both are separate processes on one Redis, behind a balancer that assigns connections as a Service does.
  */
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
-import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { ADMIN_AUDIENCE } from '../../src/core/core.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
 import { ROOT, type BrokenCopy } from '../chaos/broken-copy.ts';
 import { startFront, type Backend } from '../fixtures/front.ts';
 import { pairsOf, PREFIX } from '../fixtures/frozen-store.ts';
@@ -19,7 +16,7 @@ import { writeInstanceFile } from '../fixtures/instance-file.ts';
 import { copyOfNextVersion, NEXT } from '../fixtures/next-version.ts';
 import { startServing, type Serving } from '../fixtures/serving.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';
-import { freePortBase, startTestInstance } from '../support/instance.ts';
+import { freePortBase, startTestInstance, type TestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Answer, type ClientKey, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startRefreshing, type RefreshingLoad } from '../support/refreshing-load.ts';
@@ -34,7 +31,7 @@ interface Replica extends Backend, Serving {}
 
 let redis: RedisServer;
 let bare: Redis;
-let instance: RunningDemo;
+let instance: TestInstance;
 let next: BrokenCopy;
 let front: AsyncDisposable;
 let ca: string;
@@ -130,9 +127,9 @@ beforeAll(async () => {
   replicas = [await startReplica(ROOT), await startReplica(ROOT)];
   const portOf = (url: string): number => Number(new URL(url).port);
   front = await startFront({ api: portOf(instance.urls.api), web: portOf(instance.urls.web) }, () => replicas);
-  ca = await readFile(join(instance.files.directory, 'ca.crt'), 'utf8');
+  ({ ca } = instance);
   key = await newClientKey();
-  const endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
+  const endpoints = instance;
   alice = new OAuthClient(endpoints, key);
   signedIn = await signInPatiently(alice, 'alice');
   browser = await vi.waitFor(signInAtPages, PATIENCE);

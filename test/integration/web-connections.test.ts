@@ -1,12 +1,12 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedInstance } from '../support/changed-instance.ts';
+import { startTestInstance } from '../support/instance.ts';
 
 const MOST = 32;
 let instance: RunningDemo;
 beforeAll(async () => {
-  instance = await startChangedInstance({ file: (settings) => ({ ...settings, limits: { connections: MOST } }) });
+  instance = await startTestInstance({ file: (settings) => ({ ...settings, limits: { connections: MOST } }) });
 });
 afterAll(() => instance.stop());
 

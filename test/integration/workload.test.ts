@@ -2,14 +2,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeJwt, generateKeyPair } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
+import { parse } from 'yaml';
+import type { Config } from '../../src/config/config.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
+import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { startTestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type Answer } from '../support/oauth-client.ts';
-import { startRedis, type RedisServer } from '../support/redis.ts';
+import { startTestInstance, type Settings, type TestInstance } from '../support/instance.ts';
+import { OAuthClient, type Answer } from '../support/oauth-client.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../support/workload-issuer.ts';
 
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
@@ -31,48 +30,33 @@ workload:
   - { name: gone, issuer: "https://localhost:1", clusters: [demo], match: 'true' }
 `;
 
+const withSignIns =
+  (signInsPerMinute: number) =>
+  (config: Config): Config => ({ ...config, limits: { ...config.limits, signInsPerMinute } });
+
 describe('a workload at the token endpoint', () => {
-  let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let server: RunningServer;
   let issuer: WorkloadIssuer;
   let job: OAuthClient;
   let thief: OAuthClient;
 
   beforeAll(async () => {
-    redis = await startRedis();
-    instance = await startTestInstance({ redis: redis.url });
+    instance = await startTestInstance({ redis: true });
     issuer = await startWorkloadIssuer(instance.urls.web);
-    server = await startWithRules();
-    await server.ready;
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    const endpoints = { web: instance.urls.web, api: `https://localhost:${server.ports.api}`, ca };
-    job = new OAuthClient(endpoints, await newClientKey());
-    thief = new OAuthClient(endpoints, await newClientKey());
-  });
-  afterAll(async () => {
-    await job.close();
-    await thief.close();
-    await server.stop();
-    await instance.stop();
-    await issuer.close();
-    await redis.stop();
-  });
-
-  /** The same server on its own ports, with workload rules in its file. */
-  async function startWithRules(signInsPerMinute = 1000): Promise<RunningServer> {
     const ca = join(instance.files.directory, 'issuer.crt');
     await writeFile(ca, issuer.ca);
-    const file = join(instance.files.directory, 'with-rules.yaml');
-    await writeFile(file, `${await readFile(instance.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
-    const loaded = await loadConfig({ file, env: {} });
-    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-    const { config } = loaded.value;
-    const address = { host: '127.0.0.1', port: 0 };
-    const { api, web, ops } = config.listen;
-    const listen = { ...config.listen, api: { ...api, address }, web: { ...web, address }, ops: { ...ops, address } };
-    return startServer({ ...config, listen, limits: { ...config.limits, signInsPerMinute } });
-  }
+    server = await instance.restart({
+      file: (settings) => ({ ...settings, ...(parse(rules(issuer.issuer, ca)) as Settings) }),
+      loaded: withSignIns(1000),
+    });
+    job = await instance.connect();
+    thief = await instance.connect();
+  });
+  afterAll(async () => {
+    await instance.stop();
+    await issuer.close();
+  });
 
   const exchange = (client: OAuthClient, subject_token: string, extra: Record<string, string> = {}): Promise<Answer> =>
     client.token({ client_id: 'workload', grant_type: EXCHANGE, subject_token, subject_token_type: JWT, ...extra });
@@ -327,10 +311,8 @@ describe('a workload at the token endpoint', () => {
   });
 
   it('is admitted whatever else comes from its address; only what is rejected too often waits, and is counted by its rule', async () => {
-    const replica = await startWithRules(2);
-    await replica.ready;
-    const { web, ca } = job.endpoints;
-    const client = new OAuthClient({ web, ca, api: `https://localhost:${replica.ports.api}` }, await newClientKey());
+    const replica = await instance.replica({ loaded: withSignIns(2) });
+    const client = await instance.connect({ at: replica });
     // What is good costs nothing, however much of it comes.
     for (let count = 0; count < 4; count += 1) expect((await exchange(client, await issuer.token())).status).toBe(200);
     expect((await exchange(client, await issuer.token({ repository_owner: 'rude' }))).status).toBe(400);
@@ -346,7 +328,6 @@ describe('a workload at the token endpoint', () => {
     expect(metrics).toContain('portcullis_sign_ins_total{provider="ci",outcome="ok"} 5');
     expect(metrics).toContain('portcullis_sign_ins_total{provider="rude",outcome="refused"} 1');
     expect(metrics).toContain('portcullis_sign_ins_total{provider="unknown",outcome="refused"} 2');
-    await client.close();
     await replica.stop();
   });
 

@@ -1,16 +1,10 @@
 /** Users who ask for a role and who approve it: several replicas on a real Redis, and what each user has and does at each of them. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { parse, stringify } from 'yaml';
-import type { RunningDemo } from '../../demo/launch.ts';
 import type { Config } from '../../src/config/config.ts';
-import { loadConfig } from '../../src/config/load.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { startFurtherReplica } from './further-replica.ts';
-import { untilSettled } from './instance.ts';
+import type { Settings, TestInstance } from './instance.ts';
 import type { CliContext, Finished } from './kubectl.ts';
 import { signInAtProvider } from './pages-browser.ts';
-import { startRedis, type RedisServer } from './redis.ts';
 
 export const ROLE = 'shop-admins';
 /** What the role gives; the cluster's RBAC binds rights to it. */
@@ -67,16 +61,10 @@ const accessSettings = (hook: string) => ({
 });
 
 export interface AccessReplicas {
-  /** As given, with the first replica as its server. */
-  readonly instance: RunningDemo;
+  readonly instance: TestInstance;
   /** Addresses of the replicas' api listeners, by name. */
   readonly apis: ReadonlyMap<string, string>;
-  readonly redis: RedisServer;
-  /** The replicas and Redis; what was given is for the test that started it. */
-  stop(): Promise<void>;
 }
-
-type Settings = Readonly<Record<string, unknown>>;
 
 export interface AccessReplicasOptions {
   readonly names: readonly [string, ...string[]];
@@ -86,40 +74,21 @@ export interface AccessReplicasOptions {
   readonly change?: (config: Config) => Partial<Config>;
 }
 
-/** Starts replicas in place of the server of a demo, with a role that developers may ask for. */
+/** Starts replicas of an instance on Redis, the first in place of its server, with a role that developers may ask for. They end with the instance. */
 export async function startAccessReplicas(
-  given: RunningDemo,
-  { names, settings = () => ({}), change = () => ({}) }: AccessReplicasOptions,
+  instance: TestInstance,
+  { names: [first, ...others], settings = () => ({}), change = () => ({}) }: AccessReplicasOptions,
 ): Promise<AccessReplicas> {
-  const redis = await startRedis();
-  const { config: file } = given.files;
-  const before = parse(await readFile(file, 'utf8')) as Settings;
-  const store = { redis: { url: redis.url, prefix: 'portcullis-demo' } };
-  const hook = `${given.files.directory}/hook`;
+  const hook = `${instance.files.directory}/hook`;
   await writeFile(hook, 'https://127.0.0.1:9/hook');
-  const access = accessSettings(hook);
-  await writeFile(file, stringify({ ...before, store, access, ...settings(before) }, { lineWidth: 0 }));
-  const loaded = await loadConfig({ file, env: {} });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-  await given.server.stop();
-  const { config } = loaded.value;
-  const [first, ...others] = names;
-  const server = await startServer({ ...config, ...change(config) }, first);
-  await server.ready;
-  const instance = { ...given, server };
-  const further: RunningServer[] = [];
-  for (const name of others) further.push(await startFurtherReplica(instance, name, undefined, change));
-  await untilSettled(server.store);
-  const all = [server, ...further];
-  return {
-    instance,
-    apis: new Map(names.map((name, index) => [name, `https://localhost:${all[index]?.ports.api}`])),
-    redis,
-    async stop() {
-      for (const each of all.toReversed()) await each.stop();
-      await redis.stop();
-    },
-  };
+  await instance.restart({
+    file: (before) => ({ ...before, access: accessSettings(hook), ...settings(before) }),
+    loaded: (config) => ({ ...config, ...change(config) }),
+    name: first,
+  });
+  const apis = new Map([[first, `https://localhost:${instance.server.ports.api}`]]);
+  for (const name of others) apis.set(name, `https://localhost:${(await instance.replica({ name })).ports.api}`);
+  return { instance, apis };
 }
 
 /** Runs kubectl at each replica. @returns what came of it, by the name of the replica */

@@ -69,11 +69,7 @@ export async function startCanaryStage(): Promise<CanaryStage> {
     instance,
     secrets,
     clientKey,
-    endpoints: {
-      web: instance.urls.web,
-      api: instance.urls.api,
-      ca: await readFile(join(instance.files.directory, 'ca.crt'), 'utf8'),
-    },
+    endpoints: instance,
     shown(answer) {
       // A cookie is for the browser that it is set in.
       const { 'set-cookie': _cookies, ...headers } = answer.headers;

@@ -8,7 +8,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
-import { startChangedInstance } from './changed-instance.ts';
+import { startTestInstance } from './instance.ts';
 import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
 import { cachedSession } from './cli-cache.ts';
 import { CliContext } from './kubectl.ts';
@@ -53,7 +53,7 @@ export async function startDjangoStage(): Promise<DjangoStage> {
     await django.close();
   };
   try {
-    const instance = await startChangedInstance({
+    const instance = await startTestInstance({
       async file(settings, running) {
         await prepare(django, running);
         const own = settings['providers'] as readonly object[];

@@ -1,17 +1,10 @@
 /** A server with registered clients that exchange users' tokens, a public client for the resource of one, and two clusters. */
 import { randomUUID } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT, type CryptoKey } from 'jose';
-import { parse, stringify } from 'yaml';
-import type { RunningDemo } from '../../demo/launch.ts';
-import { loadConfig } from '../../src/config/load.ts';
-import type { AuditEvent } from '../../src/core/audit/event.ts';
-import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { auditedBy } from './audit-log.ts';
-import { startTestInstance, untilSettled } from './instance.ts';
-import { newClientKey, OAuthClient, type Answer, type ClientKey } from './oauth-client.ts';
-import { startRedis } from './redis.ts';
+import { startTestInstance, withParts, type Settings, type TestInstance } from './instance.ts';
+import { newClientKey, type OAuthClient, type Answer } from './oauth-client.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';
 
 export const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
@@ -31,9 +24,7 @@ export const rights = (more: object): { authorization_details: string } => ({
 
 type Form = Record<string, string>;
 
-export interface ExchangeStage {
-  readonly instance: RunningDemo;
-  readonly server: RunningServer;
+export interface ExchangeStage extends TestInstance {
   /** The plugin of a user, with its own key. */
   readonly user: OAuthClient;
   /** The registered clients, each with the key of its connection. */
@@ -55,21 +46,16 @@ export interface ExchangeStage {
   ): Promise<Answer>;
   /** By the certificate of its connection. */
   exchangeByTls(subjectToken: string, form?: Form, from?: OAuthClient): Promise<Answer>;
-  /** Events of this name; undefined: requests to clusters. */
-  events(name: string | undefined): Promise<readonly AuditEvent[]>;
   /** The private key of one of them. */
   keyOf(id: string): Promise<CryptoKey>;
-  /** Stops the server and starts another one, which has nothing in its memory. With Redis alone. */
-  restart(): Promise<void>;
   /** Documents at an address, by path. */
   readonly published: WorkloadIssuer;
-  stop(): Promise<void>;
 }
 
-export async function startExchangeStage(options: { readonly redis?: boolean } = {}): Promise<ExchangeStage> {
-  const redis = options.redis === true ? await startRedis() : undefined;
-  const instance = await startTestInstance(redis === undefined ? {} : { redis: redis.url });
-  const host = await startWorkloadIssuer(instance.urls.web);
+export async function startExchangeStage(options: { readonly redis?: true } = {}): Promise<ExchangeStage> {
+  const instance = await startTestInstance(options);
+  const { api } = instance;
+  const host = await startWorkloadIssuer(instance.web);
   const directory = instance.files.directory;
   const keys = new Map<string, CryptoKey>();
   const jwks = async (id: string): Promise<object> => {
@@ -91,13 +77,10 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
     clusters: ['demo'],
     ...more,
   });
-  const settings = parse(await readFile(instance.files.config, 'utf8')) as Record<string, unknown>;
-  const [demo] = settings['clusters'] as readonly Readonly<Record<string, unknown>>[];
-  const api = instance.urls.api;
-  const other = { ...demo, name: 'other', hosts: [], publicUrl: `${api}/clusters/other` };
-  const file = await written(
-    'exchange.yaml',
-    stringify({
+  const file = async (settings: Settings): Promise<Settings> => {
+    const [demo] = settings['clusters'] as readonly Settings[];
+    const other = { ...demo, name: 'other', hosts: [], publicUrl: `${api}/clusters/other` };
+    return {
       ...settings,
       clusters: [demo, other, { ...other, name: 'closed', publicUrl: `${api}/clusters/closed`, allow: 'false' }],
       limits: { signInsPerMinute: 1000 },
@@ -128,33 +111,17 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
           }),
         ],
       },
-    }),
-  );
-  const loaded = await loadConfig({ file, env: {} });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-  await instance.server.stop();
-  const start = async (): Promise<RunningServer> => {
-    const started = await startServer(loaded.value.config);
-    await started.ready;
-    if (redis !== undefined) await untilSettled(started.store);
-    return started;
+    };
   };
-  let server = await start();
-  const endpoints = { web: instance.urls.web, api, ca: await readFile(`${directory}/ca.crt`, 'utf8') };
-  const clients: OAuthClient[] = [];
-  const connect = (key: ClientKey | undefined): OAuthClient => {
-    const made = new OAuthClient(endpoints, key);
-    clients.push(made);
-    return made;
-  };
-  const user = connect(await newClientKey());
-  const mcp = connect(await newClientKey());
-  const tls = connect(tlsKey);
-  const bare = connect(undefined);
+  await instance.restart({ file });
+  const tls = await instance.connect({ key: tlsKey });
+  const user = await instance.connect();
+  const mcp = await instance.connect();
+  const bare = await instance.connect({ key: null });
   const assertion: ExchangeStage['assertion'] = (claims = {}, { alg = 'ES256', key } = {}) => {
     const id = typeof claims['iss'] === 'string' ? claims['iss'] : 'mcp';
     const now = Math.floor(Date.now() / 1000);
-    const good = { iss: id, sub: id, aud: instance.urls.web, jti: randomUUID(), iat: now, exp: now + 60 };
+    const good = { iss: id, sub: id, aud: instance.web, jti: randomUUID(), iat: now, exp: now + 60 };
     const signer = key ?? keys.get(id);
     if (signer === undefined) throw new Error(`no key of ${id}`);
     return new SignJWT({ ...good, ...claims }).setProtectedHeader({ alg }).sign(signer);
@@ -165,11 +132,7 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
     subject_token_type: ACCESS_TOKEN,
     ...more,
   });
-  return {
-    instance,
-    get server() {
-      return server;
-    },
+  const parts: Omit<ExchangeStage, keyof TestInstance> = {
     user,
     mcp,
     tls,
@@ -196,20 +159,6 @@ export async function startExchangeStage(options: { readonly redis?: boolean } =
     },
     exchangeByTls: (subject, more = {}, from = tls) =>
       from.post('/-/oauth/token', form(subject, { client_id: 'mcp-tls', ...more })),
-    async events(name) {
-      await server.audit.flush();
-      return (await auditedBy(instance)).filter(({ annotations }) => annotations['portcullis.dev/event'] === name);
-    },
-    async restart() {
-      await server.stop();
-      server = await start();
-    },
-    async stop() {
-      for (const each of clients) await each.close();
-      await server.stop();
-      await instance.stop();
-      await host.close();
-      await redis?.stop();
-    },
   };
+  return withParts(instance, parts, () => host.close());
 }

@@ -1,15 +1,11 @@
 /** Three replicas on a real Redis: the one with the pages, another one, and one in its own process that can be stopped as a host can. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { loadConfig } from '../../src/config/load.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startServer } from '../../src/server/serve.ts';
 import type { ReplicaSetup } from '../chaos/protocol.ts';
 import { startTestInstance } from './instance.ts';
 import { startRedis } from './redis.ts';
-import { startFurtherReplica } from './further-replica.ts';
 
 const REPLICA = fileURLToPath(new URL('../chaos/replica.ts', import.meta.url));
 /** Seconds. Long enough to be looked at while it has not run out yet. */
@@ -25,15 +21,12 @@ export interface ThreeReplicas {
 /** @returns replicas `one` with the pages, `two` and `three` */
 export async function startThreeReplicas(): Promise<ThreeReplicas> {
   const redis = await startRedis();
-  const first = await startTestInstance({ redis: redis.url });
-  await appendFile(first.files.config, `revocation: { staleness: ${STALENESS}s }\n`);
-  const loaded = await loadConfig({ file: first.files.config, env: {} });
-  if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-  await first.server.stop();
-  const server = await startServer(loaded.value.config, 'one');
-  await server.ready;
-  const instance = { ...first, server };
-  const two = await startFurtherReplica(instance, 'two');
+  const instance = await startTestInstance({
+    redis: redis.url,
+    file: (settings) => ({ ...settings, revocation: { staleness: `${STALENESS}s` } }),
+    name: 'one',
+  });
+  await instance.replica({ name: 'two' });
   const three = await startThird(redis.url);
   return {
     instance,
@@ -42,9 +35,7 @@ export async function startThreeReplicas(): Promise<ThreeReplicas> {
       const gone = once(three, 'exit');
       three.kill('SIGKILL');
       await gone;
-      await two.stop();
-      await server.stop();
-      await first.stop();
+      await instance.stop();
       await redis.stop();
     },
   };

@@ -1,12 +1,11 @@
 /** A server with something on every page: users at browsers and at terminals, a revocation, a lock, and names that are hard to lay out. */
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { expect, vi } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience, SELF_AUDIENCE } from '../../src/core/core.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import type { SessionRecord } from '../../src/store/store.ts';
-import { startChangedInstance } from './changed-instance.ts';
+import { startTestInstance, type TestInstance } from './instance.ts';
 import { newClientKey, OAuthClient } from './oauth-client.ts';
 import { ACCESS_ROLES, openAccess, type PagesAccess } from './pages-access.ts';
 import { openAgents, openDelegated } from './pages-delegated.ts';
@@ -43,8 +42,8 @@ const FURTHER = ['keycloak', 'okta', 'oidc'].map((type) => ({
 }));
 
 /** Two clusters, one of them away; several providers; and as many sign-ins as a test needs from one address. */
-const startInstance = (): Promise<RunningDemo> =>
-  startChangedInstance({
+const startInstance = (): Promise<TestInstance> =>
+  startTestInstance({
     file: (settings, { urls }) => {
       const [demo] = settings['providers'] as readonly object[];
       const [cluster] = settings['clusters'] as readonly object[];
@@ -139,11 +138,7 @@ async function revokeBob(root: OAuthClient): Promise<string> {
 export async function startPagesStage(): Promise<PagesStage> {
   const instance = await startInstance();
   const browser = await openChromium();
-  const endpoints = {
-    web: instance.urls.web,
-    api: instance.urls.api,
-    ca: await readFile(`${instance.files.directory}/ca.crt`, 'utf8'),
-  };
+  const endpoints = instance;
   const client = async (): Promise<OAuthClient> => new OAuthClient(endpoints, await newClientKey());
   const [alice, bob, root] = await Promise.all([client(), client(), client()]);
   const session = await workAs(alice, instance.server);

@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../src/config/config.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedInstance } from './changed-instance.ts';
+import { startTestInstance } from './instance.ts';
 import { startGithub, type Github, type GithubAccount } from './github-api.ts';
 import { CliContext } from './kubectl.ts';
 import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
@@ -81,7 +81,7 @@ export async function startProvidersStage(): Promise<ProvidersStage> {
   const githubUser = newGithubUser();
   github.visitor = githubUser;
   let vendors: ProvidersStage['vendors'] | undefined;
-  const instance = await startChangedInstance({
+  const instance = await startTestInstance({
     async file(settings, running) {
       vendors = await startVendors(running.urls.web);
       const own = settings['providers'] as readonly object[];

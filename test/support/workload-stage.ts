@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startChangedInstance } from './changed-instance.ts';
+import { startTestInstance } from './instance.ts';
 import { CliContext } from './kubectl.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';
 
@@ -30,7 +30,7 @@ export interface WorkloadStage {
 
 export async function startWorkloadStage(): Promise<WorkloadStage> {
   let started: WorkloadIssuer | undefined;
-  const instance = await startChangedInstance({
+  const instance = await startTestInstance({
     async file(settings, { urls, files }) {
       started = await startWorkloadIssuer(urls.web);
       const caFile = join(files.directory, 'issuer.crt');

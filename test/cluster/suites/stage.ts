@@ -8,13 +8,10 @@ import { copyFile, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
-import { startDemo } from '../../../demo/launch.ts';
 import { freePort } from '../../../demo/ports.ts';
 import { startFront } from '../../fixtures/front.ts';
-import { freePortBase, temporaryFolder, untilSettled } from '../../support/instance.ts';
+import { startTestInstance, temporaryFolder } from '../../support/instance.ts';
 import { CliContext } from '../../support/kubectl.ts';
-import { startRedis } from '../../support/redis.ts';
-import { startSecondReplica } from '../../support/second-replica.ts';
 import { staged, type Stops } from '../../support/staged.ts';
 import { startHardenedApiServer, type HardenedApiServer } from '../hardened-api-server.ts';
 import { asset } from './source.ts';
@@ -174,19 +171,10 @@ async function startReplicas(
   { kubeconfig: admin }: HardenedApiServer,
   stops: Stops,
 ): Promise<{ readonly kubeconfig: Kubeconfig; readonly environment: NodeJS.ProcessEnv }> {
-  const redis = await startRedis();
-  stops.push(() => redis.stop());
-  const directory = join(folder, 'demo');
-  const portBase = await freePortBase();
-  const instance = await startDemo({ directory, portBase, kubeconfig: admin, redis: redis.url });
+  const instance = await startTestInstance({ kubeconfig: admin, redis: true });
   stops.push(() => instance.stop());
   await widen(instance.files.config);
-  const replicas = [await startSecondReplica(instance), await startSecondReplica(instance)];
-  for (const replica of replicas) {
-    stops.push(() => replica.stop());
-    await replica.ready;
-  }
-  await untilSettled(instance.server.store);
+  const replicas = [await instance.replica(), await instance.replica()];
   await leaveNothingOfTheDemo(admin);
   const at = { api: await freePort(), web: await freePort() };
   const front = await startFront(at, () => replicas);

@@ -1,7 +1,7 @@
 /** Access requests at the command line, with the real server and the real kubectl. `access.test.ts` has what a server may send besides. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RunningDemo } from '../../../demo/launch.ts';
-import { startChangedInstance } from '../../support/changed-instance.ts';
+import { startTestInstance } from '../../support/instance.ts';
 import { CliContext, type Open } from '../../support/kubectl.ts';
 import { portcullis } from './on-server.ts';
 
@@ -21,7 +21,7 @@ let root: CliContext;
 
 beforeAll(async () => {
   const access = { roles: [ROLE, { ...ROLE, name: 'glass', approval: 'none', longest: '5m' }] };
-  instance = await startChangedInstance({ file: (settings) => ({ ...settings, access }) });
+  instance = await startTestInstance({ file: (settings) => ({ ...settings, access }) });
   alice = new CliContext(instance, 'alice');
   root = new CliContext(instance, 'root');
   await Promise.all([alice, root].map((one) => one.kubectl('get', 'pods')));

@@ -5,14 +5,14 @@ import { parse } from 'yaml';
 import { USERS } from '../../../demo/demo.ts';
 import type { RunningDemo } from '../../../demo/launch.ts';
 import { Visitor } from '../../../demo/visitor.ts';
-import { startChangedInstance } from '../../support/changed-instance.ts';
+import { startTestInstance } from '../../support/instance.ts';
 import { CliContext } from '../../support/kubectl.ts';
 
 let instance: RunningDemo;
 let laptop: CliContext;
 
 beforeAll(async () => {
-  instance = await startChangedInstance({
+  instance = await startTestInstance({
     file: (settings) => {
       const [demo] = settings['clusters'] as object[];
       const more = [

@@ -1,10 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadConfig } from '../../../src/config/load.ts';
-import type { RunningDemo } from '../../../demo/launch.ts';
-import { startServer, type RunningServer } from '../../../src/server/serve.ts';
-import { startTestInstance } from '../../support/instance.ts';
+import { parse } from 'yaml';
+import { startTestInstance, type Settings, type TestInstance } from '../../support/instance.ts';
 import { startWorkloadIssuer, type WorkloadIssuer } from '../../support/workload-issuer.ts';
 import { Machine, type Ended } from './machine.ts';
 
@@ -19,27 +17,20 @@ workload:
 
 describe('drill --token-file, as a probe from cron at a real server', () => {
   const machine = new Machine();
-  let instance: RunningDemo;
-  let server: RunningServer;
+  let instance: TestInstance;
   let issuer: WorkloadIssuer;
 
   beforeAll(async () => {
     instance = await startTestInstance();
     issuer = await startWorkloadIssuer(instance.urls.web);
-    // The same server once more, with workload rules in its file.
-    await instance.server.stop();
     const ca = join(instance.files.directory, 'issuer.crt');
     await writeFile(ca, issuer.ca);
-    const file = join(instance.files.directory, 'with-rules.yaml');
-    await writeFile(file, `${await readFile(instance.files.config, 'utf8')}\n${rules(issuer.issuer, ca)}`);
-    const loaded = await loadConfig({ file, env: {} });
-    if (!loaded.ok) throw new Error(JSON.stringify(loaded.reason));
-    server = await startServer(loaded.value.config);
-    await server.ready;
+    await instance.restart({
+      file: (settings) => ({ ...settings, ...(parse(rules(issuer.issuer, ca)) as Settings) }),
+    });
   });
   afterAll(async () => {
     machine.remove();
-    await server.stop();
     await instance.stop();
     await issuer.close();
   });

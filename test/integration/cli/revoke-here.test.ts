@@ -8,12 +8,10 @@ import { makeKey } from '../../../src/config/generate-keys.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import type { RevocationReceipt } from '../../../src/services/admin/revocation-results.ts';
 import type { RunningServer } from '../../../src/server/serve.ts';
-import type { RunningDemo } from '../../../demo/launch.ts';
 import { writeInstanceFile } from '../../fixtures/instance-file.ts';
 import { startServing } from '../../fixtures/serving.ts';
 import { delegate } from '../../support/delegation.ts';
-import { startFurtherReplica } from '../../support/further-replica.ts';
-import { freePortBase, startTestInstance } from '../../support/instance.ts';
+import { freePortBase, startTestInstance, type TestInstance } from '../../support/instance.ts';
 import {
   newClientKey,
   OAuthClient,
@@ -29,7 +27,7 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
   const PODS = '/api/v1/namespaces/default/pods';
   const SHELL = expect.stringMatching(/.+@.+/) as string;
   let redis: RedisServer;
-  let instance: RunningDemo;
+  let instance: TestInstance;
   let second: RunningServer;
   let endpoints: Endpoints;
   let root: OAuthClient;
@@ -39,9 +37,8 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
   beforeAll(async () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
-    second = await startFurtherReplica(instance, 'second');
-    const ca = await readFile(`${instance.files.directory}/ca.crt`, 'utf8');
-    endpoints = { web: instance.urls.web, api: instance.urls.api, ca };
+    second = await instance.replica({ name: 'second' });
+    endpoints = instance;
     root = new OAuthClient(endpoints, await newClientKey());
     const signIn = () => root.signIn('root', { resource: 'urn:portcullis:admin' });
     rootToken = (await vi.waitFor(signIn, { timeout: 60_000 })).accessToken;
@@ -52,7 +49,6 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
   });
   afterAll(async () => {
     await root.close();
-    await second.stop();
     await instance.stop();
     await redis.stop();
   });
