@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { open, until } from '../support/data-plane.ts';
+import { open, standstill } from '../support/data-plane.ts';
 import type { TestPlane } from '../support/data-plane.ts';
-import { answerJson, startUpstream } from '../support/upstream.ts';
+import { answerJson, longAnswer, startUpstream } from '../support/upstream.ts';
 import type { RecordingUpstream } from '../support/upstream.ts';
 import { startRemoteInstance } from './flow/remote-server.ts';
 import type { RemoteInstance } from './flow/remote-server.ts';
@@ -11,21 +11,6 @@ import type { RemoteInstance } from './flow/remote-server.ts';
 const MB = 1024 * 1024;
 const LOG = '/api/v1/namespaces/default/pods/web-1/log';
 const PIECE = Buffer.alloc(65_536, 'z');
-
-/** Polls until a number stops changing: nothing is in transit any more. */
-async function standstill(count: () => number): Promise<void> {
-  let before = -1;
-  let still = 0;
-  await until(
-    () => {
-      still = before === count() ? still + 1 : 0;
-      before = count();
-      return still > 100;
-    },
-    'a standstill',
-    30_000,
-  );
-}
 
 async function drained(res: IncomingMessage): Promise<number> {
   let bytes = 0;
@@ -58,19 +43,7 @@ describe('memory, measured at a server in its own process', () => {
     await upstream.close();
   });
 
-  const answerWith = (bytes: number) => (_req: IncomingMessage, res: ServerResponse) => {
-    let left = bytes;
-    res.writeHead(200, { 'content-type': 'application/octet-stream' });
-    const pump = (): void => {
-      while (left > 0) {
-        left -= PIECE.length;
-        sent += PIECE.length;
-        if (!res.write(PIECE)) return void res.once('drain', pump);
-      }
-      res.end();
-    };
-    pump();
-  };
+  const answerWith = (bytes: number) => longAnswer(bytes, (more) => (sent += more));
   const asked = async (): Promise<IncomingMessage> => {
     const req = open(plane, instance.user, LOG);
     req.end();

@@ -390,6 +390,17 @@ export async function until(condition: () => boolean, what: string, ms = 20_000)
   }
 }
 
+/** Waits until a number stops changing: nothing is in transit any more. */
+export async function standstill(count: () => number): Promise<void> {
+  let [before, still] = [-1, 0];
+  const isStill = (): boolean => {
+    still = before === count() ? still + 1 : 0;
+    before = count();
+    return still > 100;
+  };
+  await until(isStill, 'a standstill', 30_000);
+}
+
 function defined<T extends Record<string, unknown>>(values: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return values as { [K in keyof T]: Exclude<T[K], undefined> };
 }

@@ -77,6 +77,27 @@ export const answerJson =
     res.end(JSON.stringify(body));
   };
 
+/**
+ * So many bytes, as fast as they are taken.
+ * @param sent is told of each piece
+ */
+export const longAnswer =
+  (bytes: number, sent: (more: number) => unknown): Answer =>
+  (_req, res) => {
+    const piece = Buffer.alloc(65_536, 'z');
+    let left = bytes;
+    res.writeHead(200, { 'content-type': 'application/octet-stream' });
+    const pump = (): void => {
+      while (left > 0) {
+        left -= piece.length;
+        sent(piece.length);
+        if (!res.write(piece)) return void res.once('drain', pump);
+      }
+      res.end();
+    };
+    pump();
+  };
+
 /** @param tls what else the listener is to ask of a client, such as a certificate */
 export async function startUpstream(tls: { readonly requestCert?: boolean } = {}): Promise<RecordingUpstream> {
   const certificate = await makeCertificate('api.cluster.test');

@@ -8,7 +8,7 @@ import type { Server, TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Http2Transport } from '../../../src/proxy/upstream/http2-transport.ts';
 import type { UpstreamStream, UpstreamTransport } from '../../../src/proxy/upstream/transport.ts';
-import { until } from '../../support/data-plane.ts';
+import { standstill, until } from '../../support/data-plane.ts';
 import {
   DATA,
   END_HEADERS,
@@ -282,12 +282,7 @@ describe('what is sent', () => {
     const long = '~'.repeat(60_000);
     const maySend = (): boolean => (asked += 1) > 0;
     const others = Array.from({ length: 90 }, () => send({ maySend, long }));
-    let [before, still] = [-1, 0];
-    await until(() => {
-      still = before === asked ? still + 1 : 0;
-      before = asked;
-      return still > 50;
-    }, 'a standstill');
+    await standstill(() => asked);
     expect(asked).toBeLessThan(others.length);
     for (const { stream } of others) stream.abort();
     for (const socket of sockets) socket.resume();
