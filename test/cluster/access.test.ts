@@ -54,7 +54,7 @@ async function allowGroup(): Promise<void> {
 }
 
 beforeAll(async () => {
-  stage = await startNodeStage('payments');
+  stage = await startNodeStage({ namespace: 'payments', redis: true });
   await allowGroup();
   await stage.kubectl(['create', '--filename', '-'], BINDINGS);
   replicas = await startAccessReplicas(stage.instance, {

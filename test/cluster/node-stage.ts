@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { freePort } from '../../demo/ports.ts';
 import type { ApiServerEvent } from '../support/audit-comparison.ts';
-import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { startTestInstance, type InstanceOptions, type TestInstance } from '../support/instance.ts';
 import { staged } from '../support/staged.ts';
 import { startHardenedApiServer } from './hardened-api-server.ts';
 import type { RealInstance } from './real-instance.ts';
@@ -52,8 +52,12 @@ const BINDING = {
   subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'demo:alice' }],
 };
 
-/** @param namespace a further one, with the pod `ledger`, where the user has no right */
-export const startNodeStage = (namespace?: string): Promise<NodeStage> =>
+export interface NodeStageOptions extends Pick<InstanceOptions, 'redis'> {
+  /** A further one, with the pod `ledger`, where the user has no right. */
+  readonly namespace?: string;
+}
+
+export const startNodeStage = ({ namespace, ...options }: NodeStageOptions = {}): Promise<NodeStage> =>
   staged(async (stops) => {
     const certificates = await makeKubeletCertificates();
     stops.push(() => certificates.remove());
@@ -83,7 +87,7 @@ export const startNodeStage = (namespace?: string): Promise<NodeStage> =>
       await kubectl(['wait', '--namespace', namespace, 'pod/ledger', '--for=condition=Ready', '--timeout=60s']);
     }
     const { kubeconfig, auditLog } = server;
-    const instance = await startTestInstance({ kubeconfig, redis: true });
+    const instance = await startTestInstance({ kubeconfig, ...options });
     stops.push(() => instance.stop());
     return {
       instance,

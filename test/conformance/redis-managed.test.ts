@@ -13,7 +13,7 @@ import type { RedisSettings } from '../../src/store/redis/redis.ts';
 import * as scripts from '../../src/store/redis/scripts.ts';
 import type { Store } from '../../src/store/store.ts';
 import { startFollowers, startSentinels } from '../support/redis.ts';
-import { startRewriter, type Replacement } from '../support/redis-rewriter.ts';
+import { startRewriter, type Replacement } from './redis-rewriter.ts';
 import { workbench, type Workbench } from './redis-stores.ts';
 
 const reasonOf = (error: unknown): string | undefined => (error as { reason?: string }).reason;

@@ -5,13 +5,7 @@ import { probeBySignIn } from '../../src/commands/provider-probe.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import {
-  SECRET,
-  startDjangoStage,
-  type DjangoProvider,
-  type DjangoStage,
-  type SignedIn,
-} from '../support/django-stage.ts';
+import { SECRET, startDjangoStage, type DjangoProvider, type DjangoStage, type SignedIn } from './django-stage.ts';
 import { ageTokens } from '../support/cli-cache.ts';
 import type { Finished } from '../support/kubectl.ts';
 

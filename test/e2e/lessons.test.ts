@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
-import { Classroom, missing, stepsOf, type Step } from '../support/lesson-page.ts';
+import { Classroom, missing, stepsOf, type Step } from './lesson-page.ts';
 
 const PAGES = [
   '1-signing-in.md',

@@ -1,11 +1,19 @@
 /** The live parts of pages at a real browser: a receipt of three replicas, the replicas themselves, and the audit log. */
-import { readFile } from 'node:fs/promises';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createLink, type Link } from '../chaos/link.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import type { ReplicaSetup } from '../chaos/protocol.ts';
+import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import type { OAuthClient } from '../support/oauth-client.ts';
 import { openChromium, signedInContext, watch } from '../support/pages-browser.ts';
-import { startThreeReplicas, type ThreeReplicas } from '../support/pages-replicas.ts';
+import { startRedis, type RedisServer } from '../support/redis.ts';
+
+const REPLICA = fileURLToPath(new URL('../chaos/replica.ts', import.meta.url));
+/** Seconds. Long enough to be looked at while it has not run out yet. */
+const STALENESS = 8;
 
 /** Beyond what a lease lasts on this stage, and a busy machine. */
 const LATE = { timeout: 30_000 };
@@ -13,8 +21,26 @@ const LATE = { timeout: 30_000 };
 /** A port on which no program listens. */
 const UNUSED_PORT = 1;
 
+async function startThird(url: string): Promise<ChildProcess> {
+  const setup: ReplicaSetup = {
+    name: 'three',
+    redis: { url, nodes: 1, prefix: 'portcullis-demo' },
+    // Of the log it needs nothing that is sealed.
+    sealingKey: '0'.repeat(64),
+    stalenessSeconds: STALENESS,
+  };
+  const child = spawn(process.execPath, [REPLICA, JSON.stringify(setup)], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  await once(child, 'message');
+  return child;
+}
+
 describe('live', () => {
-  let replicas: ThreeReplicas;
+  let redis: RedisServer;
+  let instance: TestInstance;
+  /** In its own process, which can be stopped as a host can. */
+  let third: ChildProcess;
   /** Between the browser and the server. */
   let wire: Link;
   let browser: Browser;
@@ -24,20 +50,28 @@ describe('live', () => {
   let web: string;
 
   beforeAll(async () => {
-    replicas = await startThreeReplicas();
-    const { urls, files } = replicas.instance;
-    web = urls.web;
-    const port = replicas.instance.server.ports.web;
+    redis = await startRedis();
+    instance = await startTestInstance({
+      redis: redis.url,
+      file: (settings) => ({ ...settings, revocation: { staleness: `${STALENESS}s` } }),
+      name: 'one',
+    });
+    await instance.replica({ name: 'two' });
+    third = await startThird(redis.url);
+    ({ web } = instance);
+    const port = instance.server.ports.web;
     wire = await createLink(port);
     browser = await openChromium([`--host-resolver-rules=MAP localhost:${port} ${new URL(wire.url).host}`]);
-    const ca = await readFile(`${files.directory}/ca.crt`, 'utf8');
-    alice = new OAuthClient({ web, api: urls.api, ca }, await newClientKey());
+    alice = await instance.connect();
   });
   afterAll(async () => {
     await browser.close();
-    await alice.close();
     await wire[Symbol.asyncDispose]();
-    await replicas.close();
+    const gone = once(third, 'exit');
+    third.kill('SIGKILL');
+    await gone;
+    await instance.stop();
+    await redis.stop();
   });
   beforeEach(async () => {
     context = await signedInContext(browser, web, 'root');
@@ -67,7 +101,7 @@ describe('live', () => {
     wire.leadTo(UNUSED_PORT);
     await connection.getByText(/reconnecting/).waitFor(LATE);
     await visit('third');
-    wire.leadTo(replicas.instance.server.ports.web);
+    wire.leadTo(instance.server.ports.web);
     await lines.filter({ hasText: 'pods/third' }).waitFor(LATE);
     await connection.getByText('live').waitFor(LATE);
     // Each once, and nothing is said to be missing but what the third would have to show: it has no live record.
@@ -164,7 +198,7 @@ describe('live', () => {
     for (const name of ['one', 'two', 'three']) await row(name).getByText('serving').waitFor(LATE);
     await page.goto(`${web}/admin/revoke?kind=account&value=demo%2Falice`);
     await page.getByLabel(/Reason/).fill('INC-4711');
-    replicas.stopThird();
+    third.kill('SIGSTOP');
     await page.getByRole('button', { name: 'Revoke now' }).click();
     await page.waitForURL('**/admin/revocations/*');
     await page.evaluate('globalThis.sameDocument = true');

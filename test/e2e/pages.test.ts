@@ -14,7 +14,7 @@ import {
 } from '../support/pages-checks.ts';
 import { htmlErrors } from '../support/pages-html-validate.ts';
 import { startPagesStage, type PagesStage, type Who } from '../support/pages-stage.ts';
-import { PAGES, type PageRow } from '../support/pages-table.ts';
+import { PAGES, type PageRow } from './pages-table.ts';
 
 const BUDGET_BYTES = 50_000;
 /** Pictures of every page are for developers, and take a third of the time. */

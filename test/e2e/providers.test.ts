@@ -3,12 +3,7 @@ import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { ageTokens, cachedSession } from '../support/cli-cache.ts';
 import type { Finished } from '../support/kubectl.ts';
-import {
-  startProvidersStage,
-  type TestUser,
-  type ProvidersStage,
-  type VendorName,
-} from '../support/providers-stage.ts';
+import { startProvidersStage, type TestUser, type ProvidersStage, type VendorName } from './providers-stage.ts';
 
 /** For what follows at the server without another command. */
 const SOON = { timeout: 30_000, interval: 100 };

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { CliContext } from '../support/kubectl.ts';
-import { startWorkloadStage, type Job, type WorkloadStage } from '../support/workload-stage.ts';
+import { startWorkloadStage, type Job, type WorkloadStage } from './workload-stage.ts';
 
 const SUBJECT = 'repo:example/shop:ref:refs/heads/main';
 const now = (): number => Math.floor(Date.now() / 1000);

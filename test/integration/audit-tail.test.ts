@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
-import { openTail, type OpenTail, type TailRequest } from '../support/audit-tail.ts';
+import { openTail, type OpenTail, type TailRequest } from './audit-tail.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
@@ -232,10 +232,7 @@ describe('the live audit log of two replicas', () => {
     const { accessToken, session } = await admin.signIn('root', { resource: ADMIN });
     const tailed = await tail(undefined, { key, token: accessToken, port: other.ports.api });
     await seenAfter(tailed, `${PODS}?limit=61`);
-    const revoked = await root.send('POST', '/-/admin/api/v1/revocations', {
-      headers: { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ session, reason: 'INC-4711' }),
-    });
+    const revoked = await root.postJson('/-/admin/api/v1/revocations', rootToken, { session, reason: 'INC-4711' });
     expect(revoked.body).toMatchObject({ complete: true });
     const known = tailed.told.length;
     expect(await tailed.ended).toBe('ECONNRESET');

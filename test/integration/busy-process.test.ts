@@ -29,11 +29,7 @@ describe('two replicas on Redis', () => {
   afterAll(() => instance.stop());
 
   const PATH = '/-/admin/api/v1/revocations';
-  const revokeAlice = () =>
-    root.send('POST', PATH, {
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ account: ALICE.account, reason: 'INC-4711' }),
-    });
+  const revokeAlice = () => root.postJson(PATH, token, { account: ALICE.account, reason: 'INC-4711' });
 
   /** Reads the receipt until it is final: on a busy machine that may take longer than an admin waits. */
   async function untilComplete({ body: { id, complete } }: Answer): Promise<void> {

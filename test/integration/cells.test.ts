@@ -1,7 +1,7 @@
 /** The two cells of deploy/examples/cells, used as docs/cells.md says. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
-import { readCell, startCells, type Cell, type CellExample, type Cells } from '../support/cells-stage.ts';
+import { readCell, startCells, type Cell, type CellExample, type Cells } from './cells-stage.ts';
 import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
 import type { PageShell } from '../support/page-shell.ts';

@@ -117,10 +117,7 @@ describe('a delegated session on two replicas', () => {
 
   async function revoke(body: object): Promise<RevocationReceipt> {
     const { accessToken } = await admin.signIn('root', { resource: 'urn:portcullis:admin' });
-    const answer = await admin.send('POST', '/-/admin/api/v1/revocations', {
-      headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ reason: 'INC-4711', ...body }),
-    });
+    const answer = await admin.postJson('/-/admin/api/v1/revocations', accessToken, { reason: 'INC-4711', ...body });
     expect(answer.status, JSON.stringify(answer.body)).toBe(200);
     return answer.body as unknown as RevocationReceipt;
   }

@@ -15,7 +15,7 @@ import { demoUrls } from '../../demo/files.ts';
 import { freePort } from '../../demo/ports.ts';
 import { objectsIn } from '../support/chart.ts';
 import { startDjangoIdp, type DjangoIdp } from '../support/django-idp.ts';
-import { startPod, type GuidePod } from '../support/guide-pod.ts';
+import { startPod, type GuidePod } from './guide-pod.ts';
 import { freePortBase, temporaryFolder } from '../support/instance.ts';
 import { newestClients } from '../support/kubectl-versions.ts';
 import { checkoutIn, linesOf, pageBlock, programsIn, withValues } from '../support/page-blocks.ts';

@@ -18,10 +18,7 @@ describe('a drill of two replicas', () => {
   afterAll(() => instance.stop());
 
   const drill = async (body: object = {}) =>
-    root.send('POST', '/-/admin/api/v1/drills', {
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ reason: 'monthly exercise', ...body }),
-    });
+    root.postJson('/-/admin/api/v1/drills', token, { reason: 'monthly exercise', ...body });
 
   it('passes: each replica has opened a watch through itself, and each watch was cut', async () => {
     const { status, body } = await drill();

@@ -18,7 +18,7 @@ import {
   startMcpOverHttp,
   type McpClient,
   type McpOverHttp,
-} from '../support/mcp-server.ts';
+} from './mcp-server.ts';
 import { withValues } from '../support/page-blocks.ts';
 import { makeCertificate } from '../support/upstream.ts';
 import { fencedBlocks, readPage } from '../unit/docs/markdown.ts';

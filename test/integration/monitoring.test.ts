@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { startMonitoring, type Monitoring } from '../../demo/monitoring.ts';
 import { freePorts } from '../../demo/ports.ts';
-import { startAlertmanager, type TestAlertmanager } from '../support/alertmanager.ts';
+import { startAlertmanager, type TestAlertmanager } from './alertmanager.ts';
 import { dashboards, deployedRules, filledIn } from '../support/deployed.ts';
 import { startTestInstance } from '../support/instance.ts';
 import { CliContext } from '../support/kubectl.ts';

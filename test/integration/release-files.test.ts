@@ -28,7 +28,7 @@ import { parse } from 'yaml';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { sumOf } from '../../scripts/release/release-files.ts';
 import { pageBlock, withValues } from '../support/page-blocks.ts';
-import { fewTools } from '../support/few-tools.ts';
+import { fewTools } from './few-tools.ts';
 import { ROOT } from '../unit/docs/markdown.ts';
 import { createTestCertificates } from './cli/certificates.ts';
 

@@ -59,10 +59,7 @@ describe('a revocation while Redis hangs', () => {
   }
 
   const revoke = ({ client, token }: { readonly client: OAuthClient; readonly token: string }, body: object) =>
-    client.send('POST', '/-/admin/api/v1/revocations', {
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ reason: 'INC-4711', ...body }),
-    });
+    client.postJson('/-/admin/api/v1/revocations', token, { reason: 'INC-4711', ...body });
 
   async function audited(event: string): Promise<readonly AuditEvent[]> {
     await asked.audit.flush();

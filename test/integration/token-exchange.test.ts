@@ -70,9 +70,9 @@ describe('a registered client', () => {
     expect(requests.map(({ annotations }) => annotations)).toMatchObject(requests.map(() => names));
     expect(requests.length).toBeGreaterThan(2);
     // As the API server sees it.
-    const whoami = await stage.mcp.send('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', {
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' }),
+    const whoami = await stage.mcp.postJson('/apis/authentication.k8s.io/v1/selfsubjectreviews', token, {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'SelfSubjectReview',
     });
     const seen = Object.fromEntries(Object.entries(names).map(([name, value]) => [name, [value]]));
     expect(whoami.body).toMatchObject({ status: { userInfo: { extra: seen } } });
@@ -126,15 +126,12 @@ describe('a registered client', () => {
     const self = await stage.user.signIn('alice', { resource: 'urn:portcullis:self' });
     const agent = new OAuthClient(stage.user.endpoints, await newClientKey());
     const { x5t } = thumbprintOf(agent);
-    const made = await stage.user.send('POST', '/-/delegations', {
-      headers: { authorization: `Bearer ${self.accessToken}`, 'content-type': 'application/json' },
-      body: JSON.stringify({
-        name: 'claude',
-        clusters: ['demo'],
-        limits: [{ namespaces: ['default'] }],
-        seconds: 600,
-        thumbprint: x5t,
-      }),
+    const made = await stage.user.postJson('/-/delegations', self.accessToken, {
+      name: 'claude',
+      clusters: ['demo'],
+      limits: [{ namespaces: ['default'] }],
+      seconds: 600,
+      thumbprint: x5t,
     });
     expect(made.status, JSON.stringify(made.body)).toBe(201);
     const own = await agent.refresh(String(made.body['refreshToken']), { resource: RESOURCE });

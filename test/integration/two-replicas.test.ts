@@ -65,10 +65,7 @@ describe('two replicas on one real Redis', () => {
   }
 
   const revoke = async (body: object): Promise<{ status: number; answer: RevocationResult }> => {
-    const answered = await root.send('POST', '/-/admin/api/v1/revocations', {
-      headers: { authorization: `Bearer ${rootToken}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ reason: 'INC-4711', ...body }),
-    });
+    const answered = await root.postJson('/-/admin/api/v1/revocations', rootToken, { reason: 'INC-4711', ...body });
     return { status: answered.status, answer: answered.body as unknown as RevocationResult };
   };
 

@@ -263,9 +263,9 @@ it('a revocation is complete when both have applied it, wherever the streams are
     const certificate = client.key ?? key;
     // Two at each replica.
     const watches = await Promise.all([0, 1, 2, 3].map(() => openWatch(accessToken, certificate)));
-    const answered = await root.send('POST', '/-/admin/api/v1/revocations', {
-      headers: { authorization: `Bearer ${admin}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ session, reason: 'in the middle of an update' }),
+    const answered = await root.postJson('/-/admin/api/v1/revocations', admin, {
+      session,
+      reason: 'in the middle of an update',
     });
     expect(answered.status, JSON.stringify(answered.body)).toBe(200);
     expect(answered.body).toMatchObject({

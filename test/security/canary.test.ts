@@ -11,7 +11,7 @@ import { CHAIN_FACTS, REQUEST_FACTS } from '../../src/core/audit/annotations.ts'
 import { PORTCULLIS_EVENTS, isPortcullisEventName, type CatalogueEntry } from '../../src/core/audit/catalogue.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../src/core/core.ts';
-import { startCanaryStage, type CanaryStage } from '../support/canary-stage.ts';
+import { startCanaryStage, type CanaryStage } from './canary-stage.ts';
 import { DEMO, RESOURCE } from '../support/exchange-stage.ts';
 import { delegationsRequest, newChild, order, selfToken } from '../support/delegation.ts';
 import { CookieBrowser } from '../support/cookie-browser.ts';

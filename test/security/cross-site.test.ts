@@ -17,10 +17,10 @@ import {
   socketed,
   streamed,
   type Seen,
-} from '../support/pages-attacks.ts';
+} from './pages-attacks.ts';
 import { signedInContext, signInAtProvider } from '../support/pages-browser.ts';
 import { changingPaths } from '../support/pages-routes.ts';
-import { ATTACKERS, openAccessRequest, openHostileStage, type HostileStage } from '../support/pages-hostile-stage.ts';
+import { ATTACKERS, openAccessRequest, openHostileStage, type HostileStage } from './pages-hostile-stage.ts';
 import { withAccess } from '../support/admin-access.ts';
 import { closeStages, openStage } from '../unit/web/harness.ts';
 import { ADMIN_API } from '../../src/core/api/admin-operations.ts';

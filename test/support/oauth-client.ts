@@ -137,6 +137,13 @@ export class OAuthClient {
     });
   }
 
+  postJson(path: string, token: string, body: unknown): Promise<Answer> {
+    return this.send('POST', path, {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  }
+
   async send(
     method: 'GET' | 'POST' | 'DELETE',
     path: string,

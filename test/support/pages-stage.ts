@@ -127,9 +127,10 @@ async function workAs(client: OAuthClient, { store }: RunningDemo['server']): Pr
 
 async function revokeBob(root: OAuthClient): Promise<string> {
   const { accessToken } = await signIn(root, 'root', { resource: ADMIN_AUDIENCE });
-  const { status, body } = await root.send('POST', '/-/admin/api/v1/revocations', {
-    headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ account: 'demo/bob', lock: true, reason: 'INC-4711: laptop left in a train' }),
+  const { status, body } = await root.postJson('/-/admin/api/v1/revocations', accessToken, {
+    account: 'demo/bob',
+    lock: true,
+    reason: 'INC-4711: laptop left in a train',
   });
   if (status !== 200) throw new Error(`the revocation failed: ${JSON.stringify(body)}`);
   return String(body['id']);
@@ -178,10 +179,7 @@ export async function startPagesStage(): Promise<PagesStage> {
     },
     async stepUp() {
       const { accessToken } = await signIn(alice, 'alice', { resource: SELF_AUDIENCE });
-      const { body } = await alice.send('POST', '/-/step-up', {
-        headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ redirect: 'http://127.0.0.1:9/callback' }),
-      });
+      const { body } = await alice.postJson('/-/step-up', accessToken, { redirect: 'http://127.0.0.1:9/callback' });
       return String(body['url']);
     },
     async stop() {

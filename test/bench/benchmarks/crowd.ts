@@ -67,9 +67,9 @@ async function cutAtOnce(stage: ReplicaStage): Promise<BenchResult[]> {
     const over = stage.load.call('allClosed', {});
     const { accessToken } = await root.signIn('root', { resource: ADMIN_AUDIENCE });
     const begun = performance.now();
-    const { status, body } = await root.send('POST', '/-/admin/api/v1/revocations', {
-      headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ account: `bench/${user}`, reason: 'bench' }),
+    const { status, body } = await root.postJson('/-/admin/api/v1/revocations', accessToken, {
+      account: `bench/${user}`,
+      reason: 'bench',
     });
     const ms = performance.now() - begun;
     await over;

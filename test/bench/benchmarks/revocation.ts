@@ -38,10 +38,7 @@ export async function revoke(): Promise<BenchResult[]> {
     let incomplete = 0;
     for (const { session } of sessions.slice(0, WARM_UP + REVOCATIONS)) {
       const begun = performance.now();
-      const { body } = await root.send('POST', '/-/admin/api/v1/revocations', {
-        headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ session, reason: 'bench' }),
-      });
+      const { body } = await root.postJson('/-/admin/api/v1/revocations', accessToken, { session, reason: 'bench' });
       times.push(performance.now() - begun);
       const answer = body as unknown as RevocationResult;
       if (!answer.complete) incomplete += 1;

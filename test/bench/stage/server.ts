@@ -164,10 +164,7 @@ export async function signInRoot(instance: BenchInstance, ca: string) {
   const { accessToken } = await client.signIn('root', { resource: ADMIN_AUDIENCE });
   return {
     async revoke(session: string): Promise<void> {
-      const answer = await client.send('POST', '/-/admin/api/v1/revocations', {
-        headers: { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' },
-        body: JSON.stringify({ session, reason: 'bench' }),
-      });
+      const answer = await client.postJson('/-/admin/api/v1/revocations', accessToken, { session, reason: 'bench' });
       if (answer.status !== 200) throw new Error(`the revocation failed: ${JSON.stringify(answer.body)}`);
     },
     close: () => client.close(),

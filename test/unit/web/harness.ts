@@ -17,7 +17,7 @@ import type { Clock } from '../../../src/contracts/clock.ts';
 import type { Authorizations, PendingAuthorization } from '../../../src/contracts/authorization.ts';
 import { createWeb, type Web } from '../../../src/web/web.ts';
 import { DELEGATION } from '../../support/delegation-settings.ts';
-import { emptySeen, watched } from '../../support/admin-answers.ts';
+import { emptySeen, watched } from './admin-answers.ts';
 import { namesOf, TestProvider, users } from './test-provider.ts';
 
 export const PUBLIC_URL = 'http://localhost:7444';

@@ -14,10 +14,10 @@ import { startDemoCluster } from '../../demo/upstream.ts';
 import { generateKeys } from '../../src/config/keys.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { ROOT } from './deployed.ts';
-import { temporaryFolder, untilSettled } from './instance.ts';
-import { startRedis } from './redis.ts';
-import { staged, type Stops } from './staged.ts';
+import { ROOT } from '../support/deployed.ts';
+import { temporaryFolder, untilSettled } from '../support/instance.ts';
+import { startRedis } from '../support/redis.ts';
+import { staged, type Stops } from '../support/staged.ts';
 
 export type CellName = 'a' | 'b';
 

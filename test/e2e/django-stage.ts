@@ -8,10 +8,10 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
 import { Visitor } from '../../demo/visitor.ts';
-import { startTestInstance } from './instance.ts';
-import { startDjangoIdp, type DjangoIdp } from './django-idp.ts';
-import { cachedSession } from './cli-cache.ts';
-import { CliContext } from './kubectl.ts';
+import { startTestInstance } from '../support/instance.ts';
+import { startDjangoIdp, type DjangoIdp } from '../support/django-idp.ts';
+import { cachedSession } from '../support/cli-cache.ts';
+import { CliContext } from '../support/kubectl.ts';
 
 /** Seconds. Longer than a provider's response is taken for fresh (10 s), so that each renewal asks. */
 const ACCESS_TOKEN = 15;

@@ -6,7 +6,7 @@ import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { request } from 'undici';
-import { CACHE, exists, fileOfPackage } from './npm-archive.ts';
+import { CACHE, exists, fileOfPackage } from '../support/npm-archive.ts';
 
 /** docs/clients.md and docs/agents.md name the version. */
 export const MCP_SERVER_VERSION = '0.0.67';

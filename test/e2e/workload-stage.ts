@@ -3,9 +3,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestInstance } from './instance.ts';
-import { CliContext } from './kubectl.ts';
-import { startWorkloadIssuer, type WorkloadIssuer } from './workload-issuer.ts';
+import { startTestInstance } from '../support/instance.ts';
+import { CliContext } from '../support/kubectl.ts';
+import { startWorkloadIssuer, type WorkloadIssuer } from '../support/workload-issuer.ts';
 
 export interface Job {
   readonly machine: CliContext;

@@ -1,7 +1,7 @@
 /** Secrets that a test knows, gathered where they are made, and a search for them in what was written. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { spellings } from './redis-dump.ts';
+import { spellings } from '../support/redis-dump.ts';
 
 /** Shorter text occurs by chance. */
 const SHORTEST = 8;

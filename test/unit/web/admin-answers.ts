@@ -5,11 +5,11 @@
 import type { z } from 'zod';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
-import { problemSchema } from '../../src/core/api/responses.ts';
-import type { Web } from '../../src/web/web.ts';
-import { ADMIN_API } from '../../src/core/api/admin-operations.ts';
-import { ADMIN_PROBLEMS } from '../../src/core/api/admin-problems.ts';
-import { isChange, operationsOf, problemsOf, type Operation } from '../../src/core/api/operation.ts';
+import { problemSchema } from '../../../src/core/api/responses.ts';
+import type { Web } from '../../../src/web/web.ts';
+import { ADMIN_API } from '../../../src/core/api/admin-operations.ts';
+import { ADMIN_PROBLEMS } from '../../../src/core/api/admin-problems.ts';
+import { isChange, operationsOf, problemsOf, type Operation } from '../../../src/core/api/operation.ts';
 
 const schemas: Readonly<Record<string, z.ZodType>> = ADMIN_API.schemas;
 

@@ -6,10 +6,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../src/config/config.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { startTestInstance } from './instance.ts';
-import { startGithub, type Github, type GithubAccount } from './github-api.ts';
-import { CliContext } from './kubectl.ts';
-import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
+import { startTestInstance } from '../support/instance.ts';
+import { startGithub, type Github, type GithubAccount } from '../support/github-api.ts';
+import { CliContext } from '../support/kubectl.ts';
+import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from '../support/vendor-idp.ts';
 
 /**
  * Seconds. Longer than the server takes a provider's response for fresh (10 s), as every real token's, so that each renewal asks.

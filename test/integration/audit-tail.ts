@@ -3,7 +3,7 @@ import { request } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { serverEvents, type ServerEvent } from '../../src/cli/http/server-sent-events.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import type { ClientKey } from './oauth-client.ts';
+import type { ClientKey } from '../support/oauth-client.ts';
 
 export interface TailRequest {
   readonly port: number;

@@ -10,14 +10,14 @@ import { exportJWK, generateKeyPair, type CryptoKey } from 'jose';
 import { parse, stringify } from 'yaml';
 import { USERS } from '../../demo/demo.ts';
 import type { RunningDemo } from '../../demo/launch.ts';
-import { RESOURCE } from './exchange-stage.ts';
-import { bareEnvironment } from './bare-environment.ts';
+import { RESOURCE } from '../support/exchange-stage.ts';
+import { bareEnvironment } from '../support/bare-environment.ts';
 import { Secrets, watchClients, watchProvider } from './canary-secrets.ts';
-import { startTestInstance } from './instance.ts';
-import type { Finished } from './kubectl.ts';
-import type { Answer, Endpoints } from './oauth-client.ts';
-import { dumpRedis } from './redis-dump.ts';
-import { startRedis } from './redis.ts';
+import { startTestInstance } from '../support/instance.ts';
+import type { Finished } from '../support/kubectl.ts';
+import type { Answer, Endpoints } from '../support/oauth-client.ts';
+import { dumpRedis } from '../support/redis-dump.ts';
+import { startRedis } from '../support/redis.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 

@@ -10,9 +10,9 @@ import { request } from 'undici';
 import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { ROOT } from '../unit/docs/markdown.ts';
-import { bareEnvironment } from './bare-environment.ts';
-import { podTemplateOf, type PodSpec } from './chart-pods.ts';
-import { only, type KubernetesObject } from './chart.ts';
+import { bareEnvironment } from '../support/bare-environment.ts';
+import { podTemplateOf, type PodSpec } from '../support/chart-pods.ts';
+import { only, type KubernetesObject } from '../support/chart.ts';
 
 type Settings = Readonly<Record<string, unknown>>;
 

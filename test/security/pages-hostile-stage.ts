@@ -18,11 +18,11 @@ import { demoPorts, USERS } from '../../demo/demo.ts';
 import { DEMO_CLIENT_ID, DEMO_PROVIDER, demoUrls, writeDemoFiles } from '../../demo/files.ts';
 import { startIdentityProvider } from '../../demo/idp/provider.ts';
 import { startServer, type RunningServer } from '../../src/server/serve.ts';
-import { page, startConsole } from './console.ts';
-import { freePortBase, temporaryFolder } from './instance.ts';
-import { newClientKey, OAuthClient } from './oauth-client.ts';
-import { openChromium, signedInContext } from './pages-browser.ts';
-import { startUpstream, type RecordingUpstream } from './upstream.ts';
+import { page, startConsole } from '../support/console.ts';
+import { freePortBase, temporaryFolder } from '../support/instance.ts';
+import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import { openChromium, signedInContext } from '../support/pages-browser.ts';
+import { startUpstream, type RecordingUpstream } from '../support/upstream.ts';
 
 const DOMAIN = 'portcullis.test';
 

@@ -1,7 +1,7 @@
 /** Every page of the server: which users may see it, how one opens it, and what is at its top. */
 import type { Page } from 'playwright-core';
-import { HOSTILE_DELEGATED } from './pages-delegated.ts';
-import type { PagesStage, Who } from './pages-stage.ts';
+import { HOSTILE_DELEGATED } from '../support/pages-delegated.ts';
+import type { PagesStage, Who } from '../support/pages-stage.ts';
 
 export interface PageRow {
   /** Also of its pictures. */
