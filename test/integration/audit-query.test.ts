@@ -1,17 +1,13 @@
 /** `portcullis audit query` as a security officer runs it, over the audit log of a real server. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
-import { bareEnvironment } from '../support/bare-environment.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { startProgram } from '../support/program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const PODS = '/api/v1/namespaces/default/pods';
 
 let instance: TestInstance;
@@ -30,16 +26,10 @@ beforeAll(async () => {
 afterAll(() => instance.stop());
 
 async function query(args: readonly string[], input?: string) {
-  const child = spawn(process.execPath, [MAIN, 'audit', 'query', ...args], {
-    env: bareEnvironment(),
-  });
+  const { child, ended } = startProgram(['audit', 'query', ...args]);
   if (input === undefined) child.stdin.end();
   else createReadStream(input).pipe(child.stdin);
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const [code] = (await once(child, 'close')) as [number];
-  return { code, stdout, stderr };
+  return ended;
 }
 
 const eventsIn = (stdout: string): readonly AuditEvent[] =>

@@ -1,28 +1,15 @@
-import { execFile } from 'node:child_process';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningServer } from '../../src/server/serve.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
+import { runProgram } from '../support/program.ts';
 import { numbered, range } from '../unit/audit/fixtures.ts';
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
-
-interface Ended {
-  readonly code: number;
-  readonly out: string;
-}
-
-async function portcullis(...args: readonly string[]): Promise<Ended> {
-  try {
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, [MAIN, ...args]);
-    return { code: 0, out: stdout + stderr };
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
-    return { code, out: stdout + stderr };
-  }
+async function portcullis(...args: readonly string[]) {
+  const { code, stdout, stderr } = await runProgram(args);
+  return { code, out: stdout + stderr };
 }
 
 describe('portcullis audit verify', () => {

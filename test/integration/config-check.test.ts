@@ -1,14 +1,10 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { FILES, settings, temporaryDirectory, writeFiles } from '../unit/config/sandbox.ts';
-import { bareEnvironment } from '../support/bare-environment.ts';
+import { startProgram } from '../support/program.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const ALICE = { sub: '4711', email: 'alice@example.com', email_verified: true };
 
 /** Runs the real command next to a separate configuration, in which `change` changes something. */
@@ -22,16 +18,10 @@ async function check(
   change(base);
   writeFiles(directory, { ...FILES, 'portcullis.yaml': stringify(base) });
   writeFileSync(join(directory, 'alice.json'), JSON.stringify(ALICE));
-  const child = spawn(process.execPath, [MAIN, 'config', 'check', '--config', 'portcullis.yaml', ...args], {
-    cwd: directory,
-    env: bareEnvironment(),
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const command = ['config', 'check', '--config', 'portcullis.yaml', ...args];
+  const { child, ended } = startProgram(command, { cwd: directory });
   child.stdin.on('error', () => undefined).end(stdin);
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, stdout, stderr, directory };
+  return { ...(await ended), directory };
 }
 
 describe('portcullis config check --claims', () => {

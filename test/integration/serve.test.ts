@@ -1,43 +1,18 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { Server } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parse, stringify } from 'yaml';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { demoPorts } from '../../demo/demo.ts';
-import { bareEnvironment } from '../support/bare-environment.ts';
+import { runProgram, startProgram } from '../support/program.ts';
 import { freePortBase, startTestInstance, temporaryFolder, type TestInstance } from '../support/instance.ts';
 import { startRedis } from '../support/redis.ts';
 import { makeCertificate } from '../support/upstream.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-
-interface Started {
-  readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>;
-  terminate(): void;
-}
-
 interface ServerFile {
   readonly listen: Readonly<Record<'api' | 'web' | 'ops', { address: string; keyFile?: string }>>;
-}
-
-/** The real command in its own process, with no environment but what is given. */
-function portcullis(args: readonly string[], env: Record<string, string> = {}): Started {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...bareEnvironment(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  return {
-    ended: once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr })),
-    terminate: () => child.kill('SIGTERM'),
-  };
 }
 
 describe('the server process', () => {
@@ -125,7 +100,7 @@ describe('the server process', () => {
   });
 
   it('serves until it receives a signal to stop, then exits 0 with an audit event of both', async () => {
-    const server = portcullis(['serve', '--config', config]);
+    const server = startProgram(['serve', '--config', config]);
     const ready = async (): Promise<string> =>
       fetch(`http://127.0.0.1:${ports.ops}/readyz?verbose`).then(
         (answer) => answer.text(),
@@ -136,7 +111,7 @@ describe('the server process', () => {
     const metrics = await (await fetch(`http://127.0.0.1:${ports.ops}/metrics`)).text();
     expect(metrics).toMatch(/^portcullis_sessions_active 0$/m);
     expect(metrics).toMatch(/^portcullis_fenced 0$/m);
-    server.terminate();
+    server.child.kill();
     const { code, stdout, stderr } = await server.ended;
     expect(code, stderr).toBe(0);
     const verbs = (text: string): string[] =>
@@ -163,7 +138,7 @@ describe('the server process', () => {
       const file = parse(await readFile(config, 'utf8')) as Record<string, never>;
       const unfit = join(folder, 'unfit.yaml');
       await writeFile(unfit, stringify({ ...file, store: { redis: { url: redis.url } } }));
-      const { code, stderr } = await portcullis(['serve', '--config', unfit]).ended;
+      const { code, stderr } = await runProgram(['serve', '--config', unfit]);
       expect(code).toBe(1);
       expect(stderr).toMatch(says);
     } finally {
@@ -194,13 +169,13 @@ describe('the server process', () => {
     await change(file);
     const broken = join(folder, 'broken.yaml');
     await writeFile(broken, stringify({ ...file, store: { redis: { url: redis.url } } }));
-    const server = portcullis(['serve', '--config', broken]);
+    const server = startProgram(['serve', '--config', broken]);
     try {
       const { code, stderr } = await server.ended;
       expect(code, stderr).toBe(1);
       expect(stderr).toMatch(says);
     } finally {
-      server.terminate();
+      server.child.kill();
       await redis.stop();
     }
   });
@@ -215,7 +190,7 @@ describe('the server process', () => {
   });
 
   it('reads its configuration from the file that the environment variable names', async () => {
-    const { code, stdout } = await portcullis(['config', 'check'], { PORTCULLIS_CONFIG: config }).ended;
+    const { code, stdout } = await runProgram(['config', 'check'], { env: { PORTCULLIS_CONFIG: config } });
     expect(code).toBe(0);
     expect(stdout).toContain('valid: 1 provider(s), 1 cluster(s), store memory');
   });
@@ -246,7 +221,7 @@ describe('the server process', () => {
           admn: { groups: [] },
         }),
       );
-      const { code, stderr } = await portcullis([...command.split(' '), '--config', bad]).ended;
+      const { code, stderr } = await runProgram([...command.split(' '), '--config', bad]);
       expect(code).toBe(2);
       for (const place of [
         'publicUrl',
@@ -264,19 +239,21 @@ describe('the server process', () => {
   );
 
   it('exits 2 with a message where there is no configuration, or two', async () => {
-    const none = await portcullis(['serve']).ended;
+    const none = await runProgram(['serve']);
     expect(none.code).toBe(2);
     expect(none.stderr).toContain('PORTCULLIS_CONFIG');
-    const two = await portcullis(['serve', '--config', config], { PORTCULLIS_PUBLIC_URL: 'https://a.example' }).ended;
+    const two = await runProgram(['serve', '--config', config], {
+      env: { PORTCULLIS_PUBLIC_URL: 'https://a.example' },
+    });
     expect(two.code).toBe(2);
     expect(two.stderr).toContain('PORTCULLIS_PUBLIC_URL');
   });
 
   it('creates keys once, readable by their owner only, and never overwrites old ones', async () => {
     const dir = join(folder, 'keys');
-    expect((await portcullis(['keys', 'generate', '--dir', dir]).ended).code).toBe(0);
+    expect((await runProgram(['keys', 'generate', '--dir', dir])).code).toBe(0);
     expect((await stat(join(dir, 'signing'))).mode & 0o077).toBe(0);
-    const again = await portcullis(['keys', 'generate', '--dir', dir]).ended;
+    const again = await runProgram(['keys', 'generate', '--dir', dir]);
     expect(again.code).toBe(1);
     expect(again.stderr).not.toBe('');
   });

@@ -1,16 +1,13 @@
 /** `portcullis store check` as an operator types it. What it finds in which store: test/conformance/redis-managed.test.ts. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { makeCertificates, type DemoCertificates } from '../../demo/certificates.ts';
-import { bareEnvironment } from '../support/bare-environment.ts';
+import { runProgram } from '../support/program.ts';
 import { startRedis, type RedisServer, type StartRedis } from '../support/redis.ts';
 import { FILES, settings, temporaryDirectory, writeFiles } from '../unit/config/sandbox.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const PASSWORD = 'a-password-of-redis';
 const CONTROLS = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
@@ -30,17 +27,9 @@ async function typed(args: readonly string[], { env = {}, files = {}, store = { 
   const directory = temporaryDirectory();
   const yaml = stringify({ ...settings(), store });
   writeFiles(directory, { ...FILES, 'ca.crt': certificates.ca, password: PASSWORD, ...files, 'portcullis.yaml': yaml });
-  const child = spawn(process.execPath, [MAIN, 'store', 'check', ...args], {
-    cwd: directory,
-    env: { ...bareEnvironment(), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const [code] = (await once(child, 'close')) as [number | null];
-  expect(stdout + stderr).not.toContain(PASSWORD);
-  return { code, stdout, stderr };
+  const ended = await runProgram(['store', 'check', ...args], { cwd: directory, env });
+  expect(ended.stdout + ended.stderr).not.toContain(PASSWORD);
+  return ended;
 }
 
 async function redisWith(options: StartRedis): Promise<RedisServer> {

@@ -1,18 +1,13 @@
 /** `config probe` next to a configuration with one provider: as an operator types it, or within the test. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { formatSignIn, probe, probeBySignIn, probeJson, type SignInReport } from '../../src/commands/provider-probe.ts';
 import type { ProbeReport, ProbeRow } from '../../src/idp/probe/row.ts';
 import { FILES, loaded, settings, temporaryDirectory, writeFiles } from '../unit/config/sandbox.ts';
-import { bareEnvironment } from './bare-environment.ts';
+import { startProgram, type Ended } from './program.ts';
 import { CLIENT, startVendorIdp, type VendorIdp, type VendorTraits } from './vendor-idp.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** Where the configuration has users sent back to. */
 export const PROBED_CALLBACK = 'https://portcullis.example.com/callback/corp';
@@ -55,16 +50,12 @@ interface Typed {
 export async function typed(
   provider: ProviderSettings,
   { args = [], files = {}, browser }: Typed = {},
-): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+): Promise<Ended> {
   const directory = temporaryDirectory();
   const yaml = stringify(configured(provider));
   writeFiles(directory, { ...FILES, 'client-secret': CLIENT.secret, ...files, 'portcullis.yaml': yaml });
-  const command = [MAIN, 'config', 'probe', '--config', join(directory, 'portcullis.yaml'), ...args];
-  const env = { ...bareEnvironment(), PORTCULLIS_NO_BROWSER: '1' };
-  const child = spawn(process.execPath, command, { env, stdio: ['pipe', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const command = ['config', 'probe', '--config', join(directory, 'portcullis.yaml'), ...args];
+  const { child, ended } = startProgram(command, { env: { PORTCULLIS_NO_BROWSER: '1' } });
   if (browser === undefined) child.stdin.end();
   else {
     createInterface({ input: child.stderr }).on('line', (line) => {
@@ -72,8 +63,7 @@ export async function typed(
       if (shown !== undefined) void browser(new URL(shown)).then((text) => child.stdin.write(`${text}\n`));
     });
   }
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, stdout, stderr };
+  return ended;
 }
 
 interface Probed {
