@@ -29,7 +29,6 @@ const BREAK_GLASS: AccessRole = { ...ROLE, name: 'break-glass', approval: 'none'
 let stage: SsoStage;
 let second: RunningServer;
 let redis: Awaited<ReturnType<typeof startRedis>>;
-const clients: OAuthClient[] = [];
 
 beforeAll(async () => {
   redis = await startRedis();
@@ -45,8 +44,6 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all(clients.map((client) => client.close()));
-  await second.stop();
   await stage.stop();
   await redis.stop();
 });
@@ -59,7 +56,7 @@ interface Machine extends TwoReplicaUser {
 
 async function machine(user: string): Promise<Machine> {
   stage.sso.user = user;
-  const signedIn = await signInAtTwoReplicas(stage, second, clients);
+  const signedIn = await signInAtTwoReplicas(stage, second);
   const { client, elsewhere, self } = signedIn;
   const at =
     (where: OAuthClient) =>

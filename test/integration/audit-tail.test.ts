@@ -5,7 +5,7 @@ import type { RunningServer } from '../../src/server/serve.ts';
 import { auditedBy } from '../support/audit-log.ts';
 import { openTail, type OpenTail, type TailRequest } from './audit-tail.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type Endpoints } from '../support/oauth-client.ts';
+import { newClientKey, type OAuthClient, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const ADMIN = 'urn:portcullis:admin';
@@ -34,13 +34,12 @@ describe('the live audit log of two replicas', () => {
     instance = await startTestInstance({ redis: redis.url });
     other = await instance.replica();
     here = instance;
-    root = new OAuthClient(here, await newClientKey());
+    root = await instance.connect();
     rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
     const key = await newClientKey();
-    const atHome = new OAuthClient(here, key);
+    const atHome = await instance.connect({ key });
     aliceToken = (await atHome.signIn('alice')).accessToken;
-    await atHome.close();
-    alice = new OAuthClient({ ...here, api: `https://localhost:${other.ports.api}` }, key);
+    alice = await instance.connect({ key, at: other });
   });
   afterEach(async () => {
     for (const tail of open.splice(0)) tail.close();
@@ -48,7 +47,6 @@ describe('the live audit log of two replicas', () => {
     await bare.del(TAILS);
   });
   afterAll(async () => {
-    await Promise.all([root.close(), alice.close()]);
     bare.disconnect();
     await instance.stop();
     await redis.stop();
@@ -174,12 +172,11 @@ describe('the live audit log of two replicas', () => {
   });
 
   it('reject a user who is neither admin nor auditor, and audit the rejection', async () => {
-    const client = new OAuthClient(here, await newClientKey());
+    const client = await instance.connect();
     const { answer, accessToken } = await client.signIn('alice');
     expect(answer.status).toBe(200);
     const { status } = await client.get('/-/admin/api/v1/audit', accessToken);
     expect([401, 403]).toContain(status);
-    await client.close();
     const refused = (await auditedBy(instance)).filter(({ verb }) => verb === 'admin-refused');
     expect(refused.at(-1)).toMatchObject({ requestURI: '/-/admin/api/v1/audit', responseStatus: { code: status } });
   });
@@ -228,7 +225,7 @@ describe('the live audit log of two replicas', () => {
 
   it('cut the tail of an admin who is revoked, and send nothing more', async () => {
     const key = await newClientKey();
-    const admin = new OAuthClient(here, key);
+    const admin = await instance.connect({ key });
     const { accessToken, session } = await admin.signIn('root', { resource: ADMIN });
     const tailed = await tail(undefined, { key, token: accessToken, port: other.ports.api });
     await seenAfter(tailed, `${PODS}?limit=61`);
@@ -237,12 +234,11 @@ describe('the live audit log of two replicas', () => {
     const known = tailed.told.length;
     expect(await tailed.ended).toBe('ECONNRESET');
     expect(tailed.told).toHaveLength(known);
-    await admin.close();
   });
 
   it('serve the tail over HTTP/2 as well, and cut it there', async () => {
     const key = await newClientKey();
-    const admin = new OAuthClient(here, key);
+    const admin = await instance.connect({ key });
     const { accessToken, session } = await admin.signIn('root', { resource: ADMIN });
     const connection = connect(`https://localhost:${other.ports.api}`, { ca: here.ca, ...key });
     const stream = connection.request({ ':path': '/-/admin/api/v1/audit', authorization: `Bearer ${accessToken}` });
@@ -262,7 +258,6 @@ describe('the live audit log of two replicas', () => {
     });
     expect(await cut).toBe('ERR_HTTP2_STREAM_ERROR');
     connection.destroy();
-    await admin.close();
   });
 
   it('accept eight tails of one account each, reject the next with 429, and accept one again when one has ended', async () => {

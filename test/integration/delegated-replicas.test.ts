@@ -9,14 +9,7 @@ import type { RevocationReceipt } from '../../src/services/admin/revocation-resu
 import type { RunningServer } from '../../src/server/serve.ts';
 import { delegate, type DelegatedChild } from '../support/delegation.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
-import {
-  newClientKey,
-  OAuthClient,
-  served,
-  type ClientKey,
-  type Endpoints,
-  type SignedIn,
-} from '../support/oauth-client.ts';
+import { OAuthClient, served, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -80,10 +73,10 @@ describe('a delegated session on two replicas', () => {
     other = await instance.replica();
     here = instance;
     there = { ...here, api: `https://localhost:${other.ports.api}` };
-    admin = new OAuthClient(here, await newClientKey());
+    admin = await instance.connect();
   });
   beforeEach(async () => {
-    plugin = new OAuthClient(here, await newClientKey());
+    plugin = await instance.connect();
     own = await plugin.signIn('alice');
     child = await delegate(plugin, own.refreshToken, { name: 'claude', limits: EVERYTHING });
     token = await tokenOf(child);
@@ -104,7 +97,6 @@ describe('a delegated session on two replicas', () => {
     await Promise.all([child.client.close(), plugin.close()]);
   });
   afterAll(async () => {
-    await admin.close();
     await instance.stop();
     await redis.stop();
   });

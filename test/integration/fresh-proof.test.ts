@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Visitor, type Visit } from '../../demo/visitor.ts';
 import { allowLinkIn, fieldIn } from '../support/device-stage.ts';
-import { newClientKey, OAuthClient } from '../support/oauth-client.ts';
+import type { OAuthClient } from '../support/oauth-client.ts';
 import { DESCRIPTION, type Manners } from '../support/sso-provider.ts';
 import { startSsoStage, type SsoStage } from '../support/sso-stage.ts';
 
@@ -12,10 +12,9 @@ let stage: SsoStage;
 let device: OAuthClient;
 beforeAll(async () => {
   stage = await startSsoStage();
-  device = new OAuthClient(stage, await newClientKey());
+  device = await stage.connect();
 });
 afterAll(async () => {
-  await device.close();
   await stage.stop();
 });
 

@@ -11,7 +11,7 @@ import { auditedBy } from '../support/audit-log.ts';
 import type { CookieBrowser } from '../support/cookie-browser.ts';
 import { browserOf, readEvents, type EventReader } from '../support/event-reader.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type Answer, type Endpoints } from '../support/oauth-client.ts';
+import { newClientKey, type OAuthClient, type Answer, type Endpoints } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const ADMIN = 'urn:portcullis:admin';
@@ -39,7 +39,7 @@ describe('live views of three replicas', () => {
     second = await instance.replica({ name: 'gate-second' });
     third = await instance.replica({ name: 'gate-third', redis: link.url });
     here = instance;
-    root = new OAuthClient(here, await newClientKey());
+    root = await instance.connect();
     rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
     vera = await browserOf(here.web, 'vera');
   });
@@ -47,7 +47,6 @@ describe('live views of three replicas', () => {
     for (const reader of open.splice(0)) reader.close();
   });
   afterAll(async () => {
-    await root.close();
     await Promise.all([second.stop(), third.stop()]);
     await instance.stop();
     await link[Symbol.asyncDispose]();
@@ -202,7 +201,7 @@ describe('live views of three replicas', () => {
 
   it('are reset when their user is revoked, and send nothing more', async () => {
     const key = await newClientKey();
-    const mallory = new OAuthClient(here, key);
+    const mallory = await instance.connect({ key });
     const { accessToken, session } = await mallory.signIn('root', { resource: ADMIN });
     const reader = keep(
       await readEvents({
@@ -218,7 +217,6 @@ describe('live views of three replicas', () => {
     expect(await reader.ended).toBe('ECONNRESET');
     expect(reader.told.slice(told)).toEqual([]);
     expect(reader.data('end')).toEqual([]);
-    await mallory.close();
   });
 
   it('are for admins and auditors: 403 for any other user', async () => {

@@ -9,7 +9,7 @@ import { auditedBy } from '../support/audit-log.ts';
 import { dumpRedis, spellings } from '../support/redis-dump.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
-import { AUTHORIZATION, newClientKey, OAuthClient, served, type Endpoints } from '../support/oauth-client.ts';
+import { AUTHORIZATION, type OAuthClient, served, type Endpoints } from '../support/oauth-client.ts';
 
 const DEMO = 'urn:portcullis:cluster:demo';
 const ADMIN = 'urn:portcullis:admin';
@@ -27,12 +27,10 @@ describe('the authorization server', () => {
     redis = await startRedis();
     instance = await startTestInstance({ redis: redis.url });
     endpoints = instance;
-    plugin = new OAuthClient(endpoints, await newClientKey());
-    thief = new OAuthClient(endpoints, await newClientKey());
+    plugin = await instance.connect();
+    thief = await instance.connect();
   });
   afterAll(async () => {
-    await plugin.close();
-    await thief.close();
     await instance.stop();
     await redis.stop();
   });
@@ -132,13 +130,12 @@ describe('the authorization server', () => {
   });
 
   it('gives no token on a connection without a certificate', async () => {
-    const bare = new OAuthClient(endpoints, undefined);
+    const bare = await instance.connect({ key: null });
     const { callback, verifier } = await bare.authorize('alice');
     expect(await bare.redeem(callback.searchParams.get('code') ?? '', verifier)).toMatchObject({
       status: 400,
       body: { error: 'invalid_grant' },
     });
-    await bare.close();
   });
 
   it('redeems a code exactly once of twenty parallel tries, and ends the session whose code was replayed', async () => {
@@ -386,7 +383,6 @@ describe('a stolen Redis', () => {
       );
       expect(found).toEqual([]);
     } finally {
-      await plugin.close();
       await instance.stop();
       bare.disconnect();
       await redis.stop();

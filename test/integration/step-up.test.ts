@@ -5,7 +5,7 @@ import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { delegate, selfToken } from '../support/delegation.ts';
 import { fieldIn } from '../support/device-stage.ts';
-import { newClientKey, OAuthClient, served, type Answer } from '../support/oauth-client.ts';
+import { type OAuthClient, served, type Answer } from '../support/oauth-client.ts';
 import { startRedis } from '../support/redis.ts';
 import type { SsoProvider } from '../support/sso-provider.ts';
 import { startSsoStage, type SsoStage } from '../support/sso-stage.ts';
@@ -47,13 +47,12 @@ beforeEach(() => {
 
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.close()));
-  await second.stop();
   await stage.stop();
   await redis.stop();
 });
 
 /** A user's machine: its session is by single sign-on, with a password of an hour ago. */
-const laptop = (): Promise<TwoReplicaUser> => signInAtTwoReplicas(stage, second, clients);
+const laptop = (): Promise<TwoReplicaUser> => signInAtTwoReplicas(stage, second);
 
 const call = (client: OAuthClient, token: string, path: string, body?: object): Promise<Answer> =>
   served(() =>
@@ -151,8 +150,7 @@ describe('by the browser', () => {
     const before = (await stage.events('step-up')).length;
     // The code came to the victim's machine. Another session, or another key, redeems nothing.
     expect((await call(victim.client, victim.self, `/-/step-up/${id}`, { code })).status).toBe(404);
-    const thief = new OAuthClient(attacker.client.endpoints, await newClientKey());
-    clients.push(thief);
+    const thief = await stage.connect();
     expect((await call(thief, attacker.self, `/-/step-up/${id}`, { code })).status).toBe(401);
     expect((await call(attacker.client, attacker.self, `/-/step-up/${id}`, { code: 'A'.repeat(43) })).status).toBe(403);
     expect(await both(attacker)).toEqual([403, 403]);

@@ -4,7 +4,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RevocationResult } from '../../src/revocation/revocation.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
-import { newClientKey, OAuthClient, type ClientKey, type Endpoints, type SignedIn } from '../support/oauth-client.ts';
+import {
+  newClientKey,
+  type OAuthClient,
+  type ClientKey,
+  type Endpoints,
+  type SignedIn,
+} from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
 
 const PODS = '/api/v1/namespaces/default/pods';
@@ -36,7 +42,6 @@ describe('two replicas on one real Redis', () => {
   let instance: TestInstance;
   let other: RunningServer;
   let here: Endpoints;
-  let there: Endpoints;
   let key: ClientKey;
   let root: OAuthClient;
   let rootToken: string;
@@ -46,21 +51,18 @@ describe('two replicas on one real Redis', () => {
     instance = await startTestInstance({ redis: redis.url });
     other = await instance.replica();
     here = instance;
-    there = { ...here, api: `https://localhost:${other.ports.api}` };
     key = await newClientKey();
-    root = new OAuthClient(here, await newClientKey());
+    root = await instance.connect();
     rootToken = (await root.signIn('root', { resource: ADMIN })).accessToken;
   });
   afterAll(async () => {
-    await root.close();
     await instance.stop();
     await redis.stop();
   });
 
   async function signInHere(): Promise<SignedIn> {
-    const client = new OAuthClient(here, key);
+    const client = await instance.connect({ key });
     const signedIn = await client.signIn('alice');
-    await client.close();
     return signedIn;
   }
 
@@ -71,9 +73,8 @@ describe('two replicas on one real Redis', () => {
 
   it('accept each other’s tokens', async () => {
     const { accessToken } = await signInHere();
-    const client = new OAuthClient(there, key);
+    const client = await instance.connect({ key, at: other });
     expect((await client.get(PODS, accessToken)).status).toBe(200);
-    await client.close();
   });
 
   it('cut a watch at one, by a reset, whose session was revoked at the other, and reject its next request there', async () => {
@@ -83,12 +84,11 @@ describe('two replicas on one real Redis', () => {
     expect(status, JSON.stringify(answer)).toBe(200);
     expect(answer).toMatchObject({ complete: true, streamsClosed: 1 });
     expect(await watch.ended).toBe('ECONNRESET');
-    const client = new OAuthClient(there, key);
+    const client = await instance.connect({ key, at: other });
     expect(await client.get(PODS, accessToken)).toMatchObject({
       status: 401,
       body: { kind: 'Status', reason: 'Unauthorized' },
     });
-    await client.close();
   });
 
   it('report which of them has applied it', async () => {
@@ -106,7 +106,7 @@ describe('two replicas on one real Redis', () => {
   it('cut every session of an account, wherever its streams are, and affect no other user', async () => {
     const first = await signInHere();
     const second = await signInHere();
-    const bob = new OAuthClient(here, await newClientKey());
+    const bob = await instance.connect();
     const { accessToken: bobs } = await bob.signIn('bob');
     const watches = await Promise.all([
       openWatch(other.ports.api, here.ca, key, first.accessToken),
@@ -115,25 +115,23 @@ describe('two replicas on one real Redis', () => {
     await revoke({ account: 'demo/alice' });
     expect(await Promise.all(watches.map(({ ended }) => ended))).toEqual(['ECONNRESET', 'ECONNRESET']);
     expect((await bob.get('/version', bobs)).status).toBe(200);
-    await bob.close();
   });
 
   it('let the user sign in again after the account was revoked', async () => {
     await revoke({ account: 'demo/alice' });
     const { accessToken } = await signInHere();
-    const client = new OAuthClient(there, key);
+    const client = await instance.connect({ key, at: other });
     expect((await client.get(PODS, accessToken)).status).toBe(200);
-    await client.close();
   });
 
   it('close the revocation guard of the replica that an admin asks for the first time while Redis hangs', async () => {
     const adminKey = await newClientKey();
-    const signingIn = new OAuthClient(here, adminKey);
+    const signingIn = await instance.connect({ key: adminKey });
     const { accessToken: admins } = await signingIn.signIn('root', { resource: ADMIN });
-    const admin = new OAuthClient(there, adminKey);
+    const admin = await instance.connect({ key: adminKey, at: other });
     const headers = { authorization: `Bearer ${admins}`, 'content-type': 'application/json' };
     const { accessToken, session } = await signInHere();
-    const alice = new OAuthClient(there, key);
+    const alice = await instance.connect({ key, at: other });
     const request = JSON.stringify({ session, reason: 'INC-4711' });
     const ask = async (): Promise<unknown> => {
       // One request first, by which the replica knows the admin; again where it had lost its lease and its memory of it.
@@ -160,7 +158,7 @@ describe('two replicas on one real Redis', () => {
   it('reject everything with 503 while Redis is unavailable, cut what is open, and serve again when it is back', async () => {
     const { accessToken } = await signInHere();
     const watch = await openWatch(other.ports.api, here.ca, key, accessToken);
-    const client = new OAuthClient(there, key);
+    const client = await instance.connect({ key, at: other });
     redis.pause();
     try {
       expect(await watch.ended).toBe('ECONNRESET');
@@ -175,6 +173,5 @@ describe('two replicas on one real Redis', () => {
       redis.resume();
     }
     await expect.poll(async () => (await client.get(PODS, accessToken)).status, { timeout: 10_000 }).toBe(200);
-    await client.close();
   });
 });

@@ -82,9 +82,9 @@ export interface TestInstance extends RunningDemo, Endpoints {
   readonly server: RunningServer;
   /**
    * @param options.key absent: a new one; null: no certificate is shown
-   * @param options.at a further replica, whose api listener it calls
+   * @param options.at a further replica, or the address of an api listener
    */
-  connect(options?: { readonly key?: ClientKey | null; readonly at?: RunningServer }): Promise<OAuthClient>;
+  connect(options?: { readonly key?: ClientKey | null; readonly at?: RunningServer | string }): Promise<OAuthClient>;
   /** Another replica: the same configuration on its own ports, as a second pod behind one load balancer. */
   replica(options?: ReplicaOptions): Promise<RunningServer>;
   /** Stops the server and starts one that has nothing in its memory. @param change in place of all earlier ones; absent: they stay */
@@ -156,8 +156,8 @@ export const startTestInstance = (options: InstanceOptions = {}): Promise<TestIn
       get server() {
         return server;
       },
-      async connect({ key, at } = {}) {
-        const api = at === undefined ? endpoints.api : `https://localhost:${at.ports.api}`;
+      async connect({ key, at = endpoints.api } = {}) {
+        const api = typeof at === 'string' ? at : `https://localhost:${at.ports.api}`;
         const made = new OAuthClient({ ...endpoints, api }, key === null ? undefined : (key ?? (await newClientKey())));
         stops.push(() => made.close());
         return made;

@@ -3,7 +3,7 @@ import type { Config } from '../../src/config/config.ts';
 import { startTestInstance, withParts, type ServerChange, type TestInstance } from './instance.ts';
 import { CliContext } from './kubectl.ts';
 import { Kubelogin, type KubeloginFlags } from './kubelogin.ts';
-import { OAuthClient, type Answer } from './oauth-client.ts';
+import type { Answer, OAuthClient } from './oauth-client.ts';
 
 export interface PublicClientStage extends TestInstance {
   /** The plugin, with its own key. */
@@ -47,10 +47,10 @@ export async function startPublicClientStage(
 ): Promise<PublicClientStage> {
   const instance = await startTestInstance({ redis: true, ...changedBy(options.sessions) });
   const clis: CliContext[] = [];
-  const { web, api } = instance;
+  const { web } = instance;
   const bare = await instance.connect({ key: null });
   // A host that names no cluster, so that the path does.
-  const elsewhere = new OAuthClient({ ...instance, api: api.replace('localhost', '127.0.0.1') }, undefined);
+  const elsewhere = await instance.connect({ key: null, at: instance.api.replace('localhost', '127.0.0.1') });
   const parts: Omit<PublicClientStage, keyof TestInstance> = {
     plugin: await instance.connect(),
     bare,
@@ -64,8 +64,7 @@ export async function startPublicClientStage(
       cluster === 'demo' ? bare.get(PODS, token) : elsewhere.get(`/clusters/other${PODS}`, token),
     restartWith: (sessions) => instance.restart(changedBy(sessions)),
   };
-  return withParts(instance, parts, async () => {
+  return withParts(instance, parts, () => {
     for (const cli of clis) cli.close();
-    await elsewhere.close();
   });
 }
