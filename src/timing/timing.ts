@@ -97,7 +97,7 @@ export function createTurns(maxSteps: number): Turns {
   const nextTurn = (): void => {
     counting = false;
     left = maxSteps;
-    while (left > 0) {
+    for (let most = maxSteps; most > 0; most -= 1) {
       const step = waiting.take();
       if (step === undefined) break;
       count();

@@ -65,7 +65,7 @@ const rejected = (): number => plane.counted.rejections.length;
 
 it('a user on a connection of theirs, and one who connects, wait for some hundreds of them and not for all', async () => {
   const kept = await http2Connection(plane, alice.certificate);
-  ends.push(kept.close);
+  ends.push(() => kept.close());
   expect((await kept.call(alice, PODS)).status).toBe(200);
   await attack();
   await until(() => rejected() > 0, 'the first of them');
@@ -74,15 +74,16 @@ it('a user on a connection of theirs, and one who connects, wait for some hundre
   const fields = [`Host: ${HOST}`, `Authorization: Bearer ${alice.token}`, `Content-Length: ${body.length}`];
   const [upload, old, fresh] = await Promise.all([
     // No handshake is as long as what comes behind it.
-    rawConnection(plane, alice.certificate).then(async ({ socket, received }) => {
+    rawConnection(plane, alice.certificate).then(async (connection) => {
+      const { socket } = connection;
       ends.push(() => socket.destroy());
       socket.write(`POST ${PODS} HTTP/1.1\r\n${fields.join('\r\n')}\r\n\r\n${body}`);
-      await until(() => received().includes('\r\n\r\n') || socket.destroyed, 'the response');
-      return received().slice(0, 12);
+      await until(() => connection.received().includes('\r\n\r\n') || socket.destroyed, 'the response');
+      return connection.received().slice(0, 12);
     }),
     kept.call(alice, PODS).then(({ status }) => ({ status, behind: rejected() - before })),
     http2Connection(plane, alice.certificate).then(async (connection) => {
-      ends.push(connection.close);
+      ends.push(() => connection.close());
       const { status } = await connection.call(alice, PODS);
       return { status, behind: rejected() - before };
     }),

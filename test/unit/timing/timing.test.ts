@@ -93,12 +93,12 @@ describe('turns', () => {
   });
 
   it('are given to each line in turn, so that a user waits for few of the steps of a crowd', async () => {
-    const { reserve, do: run } = createTurns(2);
+    const turns = createTurns(2);
     const done: string[] = [];
-    for (let each = 0; each < 6; each += 1) void reserve('crowd')?.then(() => done.push('crowd'));
-    void reserve('alice')?.then(() => done.push('alice'));
-    run(() => done.push('bob'), 'bob');
-    for (let turns = 0; turns < 6; turns += 1) await nextTurn();
+    for (let each = 0; each < 6; each += 1) void turns.reserve('crowd')?.then(() => done.push('crowd'));
+    void turns.reserve('alice')?.then(() => done.push('alice'));
+    turns.do(() => done.push('bob'), 'bob');
+    for (let each = 0; each < 6; each += 1) await nextTurn();
     expect(done).toEqual(['crowd', 'alice', 'bob', 'crowd', 'crowd', 'crowd']);
   });
 
