@@ -9,6 +9,7 @@ import { groupOf } from './cli/commands/operation-commands.ts';
 import { addCompletionCommands } from './cli/commands/completion-parser.ts';
 import { addPostureCommand } from './posture/posture.ts';
 import { AUDIT_OPTIONS } from './core/api/audit-options.ts';
+import { AUDIT_QUESTIONS } from './core/audit/questions.ts';
 import { createParser, USER_EXAMPLES } from './cli/usage.ts';
 import type { CheckOptions, ProbeOptions } from './commands/config-commands.ts';
 import type { Environment } from './commands/given-config.ts';
@@ -99,6 +100,11 @@ function addAuditQuery(audit: Command): void {
     .description('search files of the audit log: by user, session, verb, resource, time, rejection')
     .argument('<file...>', 'files of the audit log, gzipped or not, in any order; - for standard input')
     .option('--name <name>', 'of the object with this name')
+    .addOption(
+      audit
+        .createOption('--about <question>', 'what is asked most, as on the audit page; other options narrow it')
+        .choices(Object.keys(AUDIT_QUESTIONS)),
+    )
     .option('--since <moment>', 'from then on: a time, a day, or an age (2026-11-25T14:00:00Z, 2026-11-25, 12h)')
     .option('--until <moment>', 'before then')
     .addOption(

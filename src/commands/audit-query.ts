@@ -8,9 +8,11 @@ import { eventCells } from '../cli/terminal/audit-event-line.ts';
 import { escapeUnsafe, plainText } from '../cli/terminal/plain-text.ts';
 import { table } from '../cli/terminal/table.ts';
 import { isPortcullisEventName } from '../core/audit/catalogue.ts';
+import { AUDIT_QUESTIONS, isAsLogged } from '../core/audit/questions.ts';
 import { no, ok, type Result } from '../core/result.ts';
 import { defined } from '../core/defined.ts';
 
+const RESOURCE_HINT = '; the audit log has the plural, without group: --resource deployments';
 const FAILED = 1;
 const WRONG_USE = 2;
 
@@ -20,6 +22,8 @@ export interface QueryOptions extends Omit<AuditQuery, 'refused' | 'since' | 'un
   readonly until?: string;
   readonly refused?: true;
   readonly output?: 'json' | 'table';
+  /** One of `AUDIT_QUESTIONS`. */
+  readonly about?: keyof typeof AUDIT_QUESTIONS;
 }
 
 export interface QueryContext {
@@ -57,22 +61,20 @@ export async function auditQuery(
     if (!context.stdout.write(show(batch)))
       await Promise.race([once(context.stdout, 'drain'), once(context.stdout, 'close')]).catch(() => undefined);
   }
-  if (nothing && !failed) context.stderr.write(`no event matches${resourceHint(options.resource)}\n`);
+  if (nothing && !failed)
+    context.stderr.write(
+      `no event matches${options.resource === undefined || isAsLogged(options.resource) ? '' : RESOURCE_HINT}\n`,
+    );
   return failed ? FAILED : 0;
-}
-
-/** Users type what they type to kubectl: `deployment`, `deploy`, `deployments.apps`. */
-function resourceHint(resource: string | undefined): string {
-  const isAsLogged = resource === undefined || /^[a-z]+s(?:\/[a-z]+)?$/.test(resource);
-  return isAsLogged ? '' : '; the audit log has the plural, without group: --resource deployments';
 }
 
 /** Every validation error is reported before a file is opened. */
 function questionOf(files: readonly string[], options: QueryOptions, now: number): Result<AuditQuery, string> {
   if (files.length > MOST_FILES)
     return no(`at most ${MOST_FILES} files at once: give fewer files, or narrow the pattern`);
-  const { since, until, refused, output: _output, ...rest } = options;
-  if (rest.event !== undefined && !isPortcullisEventName(rest.event)) {
+  const { since, until, refused, output: _output, about, ...typed } = options;
+  const rest = { ...(about === undefined ? {} : AUDIT_QUESTIONS[about].filter), ...typed };
+  if (rest.event?.split(',').every(isPortcullisEventName) === false) {
     return no(
       `--event ${plainText(rest.event, 60)}: the audit log has no event of this name; docs/reference/audit-events.md lists them`,
     );

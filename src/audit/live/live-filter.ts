@@ -7,19 +7,19 @@ import { EXTRA_DOMAIN, EXTRA_GRANT } from '../../core/core.ts';
 export interface LiveFilter {
   /** Username, of who asked or of the user that they acted as. */
   readonly user?: string;
-  /** Username of the user that another one acted as. */
+  /** Username of the user that another one acted as; `*`: any. */
   readonly as?: string;
   readonly account?: string;
   /** A session, with what was done beneath it; or a delegated session alone. */
   readonly session?: string;
-  /** Who acts in a delegated session, at any level; or all who do, as `claude/reviewer`. */
+  /** Who acts in a delegated session, at any level; or all who do, as `claude/reviewer`; `*`: any. */
   readonly actor?: string;
   /** An access request, or what was done with its grant. */
   readonly grant?: string;
   readonly cluster?: string;
   /** One, or several with commas between them. */
   readonly verb?: string;
-  /** `pods` with every subresource, or `pods/exec` alone. */
+  /** `pods` with every subresource, or `pods/exec` alone; several with commas between them. */
   readonly resource?: string;
   /** Found too: what was read or deleted in all namespaces at once. */
   readonly namespace?: string;
@@ -27,9 +27,12 @@ export interface LiveFilter {
   readonly code?: string;
   /** `true`: only requests rejected by the proxy or by the cluster. */
   readonly refused?: string;
-  /** The name of one of Portcullis' own events. */
+  /** The name of one of Portcullis' own events, or several with commas between them. */
   readonly event?: string;
 }
+
+/** Any, as long as there is one. */
+const ANY = '*';
 
 /**
  * @param filter of a tail, or of a query, which may name the object as well
@@ -56,7 +59,7 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
     wanted === undefined || wanted === found;
   return (
     (fits(user, event.user.username) || user === event.impersonatedUser?.username) &&
-    fits(as, event.impersonatedUser?.username) &&
+    (fits(as, event.impersonatedUser?.username) || (as === ANY && event.impersonatedUser?.username !== undefined)) &&
     (verb === undefined || verb.split(',').includes(event.verb)) &&
     (fits(namespace, event.objectRef?.namespace) || isOfAllNamespaces(event)) &&
     fits(code, event.responseStatus === undefined ? undefined : String(event.responseStatus.code)) &&
@@ -65,15 +68,15 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
     (actor === undefined || isActor(actor, fact('actor'))) &&
     (grant === undefined || hasGrant(grant, event)) &&
     fits(cluster, fact('cluster')) &&
-    fits(name, fact('event')) &&
+    (name === undefined || name.split(',').includes(fact('event') ?? '')) &&
     fits(filter.name, event.objectRef?.name) &&
-    (resource === undefined || isOf(resource, event)) &&
+    (resource === undefined || resource.split(',').some((one) => isOf(one, event))) &&
     (refused !== 'true' || wasRefused(event, fact('event'), fact('reason')))
   );
 }
 
 const isActor = (actor: string, found: string | undefined): boolean =>
-  found !== undefined && (found === actor || found.split('/').includes(actor));
+  found !== undefined && (actor === ANY || found === actor || found.split('/').includes(actor));
 
 /** An API server's own audit log has it as an extra; what is in a file may be anything. */
 function hasGrant(grant: string, { annotations, impersonatedUser }: AuditEvent): boolean {

@@ -18,7 +18,7 @@ interface Search {
   readonly from: string;
   readonly reader: string;
   readonly query: AuditQuery;
-  readonly bounds: Pick<HistoryBounds, 'events' | 'every' | 'requests' | 'ms'>;
+  readonly bounds: Pick<HistoryBounds, 'events' | 'every' | 'requests' | 'withoutReadsOf' | 'ms'>;
 }
 
 /** What a replica publishes. */
@@ -100,10 +100,10 @@ async function askOthers(
   others: readonly Replica[],
   reader: string,
   query: AuditQuery,
-  { events, every, requests, ms = LIMITS.ms, isAbandoned }: HistoryBounds,
+  { ms = LIMITS.ms, isAbandoned, onlyHere: _onlyHere, ...bounds }: HistoryBounds,
 ): Promise<ReadonlyMap<string, History>> {
   const answers = new Map<string, History | undefined>();
-  const search: Search = { from: incarnation, reader, query, bounds: { events, ms, ...defined({ every, requests }) } };
+  const search: Search = { from: incarnation, reader, query, bounds: { ...bounds, ms } };
   const tail = randomBytes(16).toString('base64url');
   const until = performance.now() + ms;
   // One that is silent is not waited for, but its answer counts if it comes.

@@ -11,6 +11,8 @@ import { endedFiles } from '../sinks/rotation.ts';
 import { rejectedFile } from '../trail.ts';
 import type { AuditSinkSettings } from '../types.ts';
 import { createMatcher, timeOf, type AuditQuery, type Hit, type LineMatcher } from './matcher.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
+import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { auditTime } from '../../core/audit/moment.ts';
 import { sessionOf } from '../../core/audit/recent-request.ts';
 import { endBefore, readBackwards } from './read-backwards.ts';
@@ -22,6 +24,8 @@ export interface HistoryBounds {
   readonly events: number;
   /** Only requests of sessions that have begun to be answered: nothing that Portcullis did. */
   readonly requests?: boolean;
+  /** An account whose own reads of the audit log and of pages are left out. */
+  readonly withoutReadsOf?: string;
   /** Only in the files of this replica. */
   readonly onlyHere?: boolean;
   /** Each event as it is in the files. Otherwise a request appears once, by the latest event about it. */
@@ -114,8 +118,9 @@ class Search {
     const match = createMatcher(query);
     this.#match = (line) => {
       const verdict = match(line);
-      if (bounds.requests !== true || typeof verdict === 'string') return verdict;
-      return sessionOf(verdict.event) === undefined ? 'other' : verdict;
+      if (typeof verdict === 'string') return verdict;
+      if (bounds.requests === true && sessionOf(verdict.event) === undefined) return 'other';
+      return isReadOf(verdict.event, bounds.withoutReadsOf) ? 'other' : verdict;
     };
     this.#bytesLeft = readBytes;
     this.#hitBytes = hitBytes;
@@ -240,6 +245,11 @@ class Search {
     return this.#stopped !== undefined;
   }
 }
+
+const isReadOf = ({ annotations }: AuditEvent, account: string | undefined): boolean =>
+  account !== undefined &&
+  annotations[`${EXTRA_DOMAIN}/event`] === 'admin-read' &&
+  annotations[`${EXTRA_DOMAIN}/account`] === account;
 
 /** Returns the last of these, at most so many and so many characters. */
 function newestWithin(hits: readonly Hit[], most: number, characters: number): Hit[] {

@@ -52,11 +52,12 @@ export function hitOf(line: Buffer): Hit | undefined {
 
 /** A line that matches has one of each of these lists. */
 function needlesOf({ refused: _refused, code: _code, since: _since, until: _until, ...texts }: AuditQuery) {
-  const { verb, resource, namespace, ...others } = texts;
+  const { verb, event, resource, namespace, ...others } = texts;
   const lists = [
     ...Object.values(others).map((value) => [value]),
-    [resource?.split('/', 1)[0]],
-    verb === undefined ? [] : verb.split(','),
+    (resource?.split(',') ?? []).map((one) => one.split('/', 1)[0]),
+    verb?.split(',') ?? [],
+    event?.split(',') ?? [],
     namespace === undefined ? [] : [namespace, ...OF_ALL_NAMESPACES],
   ].map((values) => values.filter((value) => value !== undefined));
   return lists

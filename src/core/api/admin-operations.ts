@@ -520,7 +520,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       event: 'admin-read',
       summary: 'Download audit events of this replica as lines of JSON.',
       notes:
-        'The lines as they are in the files of this replica, oldest first: the newest 10,000 and 16 MiB at most. Where there are more, the name of the file ends in `-newest-part`.',
+        'The lines as they are in the files of this replica, oldest first: the newest 10,000 and 16 MiB at most. Where there are more, the name of the file ends in `-newest-part`. With `format=csv` a table for a spreadsheet.',
       query: auditExportQuerySchema,
       responses: { 200: { description: 'One event of `audit.k8s.io/v1` on each line.', type: 'application/x-ndjson' } },
       problems: ['not_found'],

@@ -10,22 +10,32 @@ const FILTERS = {
   user: filterText(/^[^\p{C}]{1,512}$/u, 'a username').describe(
     'who asked, or as whom: both sides of an impersonation',
   ),
-  as: filterText(/^[^\p{C}]{1,512}$/u, 'a username').describe('as whom a user acted'),
+  as: filterText(/^[^\p{C}]{1,512}$/u, 'a username').describe('as whom a user acted; `*`: as anyone else'),
   account: accountSchema.optional(),
   session: sessionIdSchema.optional(),
-  actor: filterText(/^[^\p{C}]{1,512}$/u, 'the name of an actor'),
+  actor: filterText(/^[^\p{C}]{1,512}$/u, 'the name of an actor').describe(
+    'who acts in a delegated session; `*`: anyone',
+  ),
   grant: filterText(/^[\w-]{1,64}$/, 'the id of an access request'),
   cluster: filterText(/^[a-z0-9.-]{1,63}$/, 'a cluster’s name'),
   verb: filterText(/^[a-z-]{1,40}(?:,[a-z-]{1,40}){0,15}$/, 'a verb, or several, such as create,patch').describe(
     'a verb, or several with commas between them',
   ),
-  resource: filterText(/^[a-z0-9.-]{1,253}(?:\/[a-z0-9-]{1,63})?$/, 'a resource, such as pods or pods/exec'),
+  resource: filterText(
+    /^[a-z0-9.-]{1,253}(?:\/[a-z0-9-]{1,63})?(?:,[a-z0-9.-]{1,253}(?:\/[a-z0-9-]{1,63})?){0,7}$/,
+    'a resource, such as pods or pods/exec, or several with commas between them',
+  ),
   namespace: filterText(/^[a-z0-9-]{1,63}$/, 'a namespace’s name').describe(
     'what was done there; list, watch and deletecollection of all namespaces are found too',
   ),
   code: filterText(/^[1-5]\d\d$/, 'an HTTP status, such as 403'),
   refused: z.literal('true', { error: 'true, or nothing' }).optional(),
-  event: z.string().refine(isPortcullisEventName, 'there is no event of this name').optional(),
+  event: z
+    .string()
+    .max(500)
+    .refine((names) => names.split(',').every(isPortcullisEventName), 'there is no event of this name')
+    .describe('an event of Portcullis itself, or several with commas between them')
+    .optional(),
 };
 
 const isOneOf = ({ code, refused }: { readonly code?: unknown; readonly refused?: unknown }): boolean =>
@@ -56,7 +66,9 @@ const PAST = {
   until: timeText('before: a time, a day or an age'),
 };
 
-export const auditExportQuerySchema = z.strictObject(PAST).refine(isOneOf, ONE_OF);
+export const auditExportQuerySchema = z
+  .strictObject({ ...PAST, format: z.literal('csv', { error: 'csv, or nothing' }).optional() })
+  .refine(isOneOf, ONE_OF);
 
 export const auditEventsQuerySchema = z
   .strictObject({

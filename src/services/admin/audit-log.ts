@@ -37,7 +37,7 @@ export const defaultSince = ({ auditId }: { readonly auditId?: string | undefine
  * @param now milliseconds since the epoch
  */
 export function pastQuery(filter: Readonly<Record<string, string>>, now: number): AuditQuery {
-  const { since = defaultSince(filter), until, limit: _limit, ...rest } = filter;
+  const { since = defaultSince(filter), until, limit: _limit, format: _format, ...rest } = filter;
   const [from, before] = [momentOf(since, now), until === undefined ? undefined : momentOf(until, now)];
   return {
     ...rest,

@@ -10,6 +10,8 @@ import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
 import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { auditEventsQuerySchema } from '../../core/api/audit.ts';
 import { auditTime } from '../../core/audit/moment.ts';
+import { AUDIT_QUESTIONS, isAsLogged, parseQuestion, questionOf } from '../../core/audit/questions.ts';
+import { defined } from '../../core/defined.ts';
 import type { AuditQuery } from '../../audit/query/matcher.ts';
 import type { History } from '../../audit/query/history.ts';
 import { auditFilter, defaultSince, pastQuery, searchHistory } from '../../services/admin/admin.ts';
@@ -29,6 +31,9 @@ const AUDIT_FIELDS = [...AUDIT_SUBJECTS, 'event', 'refused'] as const;
 
 /** Those that only the past has. */
 const PAST_FIELDS = ['auditId', 'since', 'until'] as const;
+const FILTERS = [...AUDIT_FIELDS, ...PAST_FIELDS] as const;
+/** Parameters that are no filter: a question in one line, and whether the reader's own reads are shown. */
+const OTHERS = ['q', 'reads'] as const;
 
 /** The filters of the URL, unchanged; empty ones are left out. */
 type LiveFilters = { readonly [F in (typeof AUDIT_FIELDS)[number]]?: string };
@@ -47,6 +52,10 @@ type Past =
 interface AuditPage {
   readonly deps: Pick<WebDeps, 'clock'>;
   readonly shown: AuditFilters;
+  /** As it was typed, where it is not understood. */
+  readonly typed: string | undefined;
+  /** Whose own reads are left out; undefined: no one's. */
+  readonly withoutReadsOf: string | undefined;
   readonly clusters: readonly string[];
   readonly past: Past;
   /** False where this server has no live view of the audit log, and where the page is about the past alone. */
@@ -58,23 +67,63 @@ const textField = (name: keyof AuditFilters, label: string, shown: AuditFilters,
 
 const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [name, name] as const)] as const;
 
-function filters({ shown, clusters }: AuditPage): Html {
-  const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
-  return html`<form class="filters card" method="get" action="/admin/audit" role="search" aria-label="Audit log">
-    ${textField('user', 'Username', shown, 'corp:alice')} ${textField('as', 'Acted as', shown, 'corp:bob')}
-    ${textField('account', 'Account', shown, 'corp/alice')} ${textField('session', 'Session', shown, 'its id')}
-    ${textField('actor', 'Actor', shown, 'claude')} ${textField('grant', 'Access request', shown, 'its id')}
-    ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
-    ${textField('verb', 'Verb', shown, 'delete')} ${textField('resource', 'Resource', shown, 'pods/exec')}
-    ${textField('namespace', 'Namespace', shown, 'payments')}
-    ${selectField({ name: 'event', label: 'Portcullis event', options: EVENTS, chosen: shown.event })}
-    ${textField('auditId', 'Request id', shown, 'all of it')} ${textField('since', 'From (UTC)', shown, '24h')}
-    ${textField('until', 'Until (UTC)', shown, '2026-11-25T14:00')}
-    <div class="field tick">${checkBox('refused', 'true', 'Rejected only', shown.refused === 'true')}</div>
-    <button class="button">Apply</button>
-    ${Object.keys(shown).length > 0 && html`<a class="button quiet" href="/admin/audit">Clear</a>`}
-  </form>`;
+/** One line for what is asked, and what is asked most. */
+function questionForm({ shown, typed }: AuditPage): Html {
+  const { since, until, ...question } = shown;
+  const asked = typed ?? questionOf(question);
+  const questions = Object.values(AUDIT_QUESTIONS).map(({ label, filter }) => {
+    const isChosen = questionOf(filter) === questionOf(question);
+    const href = `/admin/audit${queryString({ ...filter, since, until })}`;
+    return html`<li><a class="chip" href="${href}" ${isChosen && html`aria-current="true"`}>${label}</a></li>`;
+  });
+  return html`<form class="filters" method="get" action="/admin/audit" role="search" aria-label="Audit log">
+      ${searchField({ name: 'q', label: 'Search', value: asked, placeholder: 'user:corp:alice ns:payments verb:read', wide: true })}
+      ${since !== undefined && html`<input type="hidden" name="since" value="${since}" />`}
+      ${until !== undefined && html`<input type="hidden" name="until" value="${until}" />`}
+      <button class="button">Search</button>
+      ${Object.keys(shown).length > 0 && html`<a class="button quiet" href="/admin/audit">Clear</a>`}
+    </form>
+    <ul class="list chips" aria-label="Questions">
+      ${questions}
+    </ul>`;
 }
+
+function moreFilters({ shown, clusters }: AuditPage): Html {
+  const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
+  return html`<details>
+    <summary>More filters</summary>
+    <form class="filters" method="get" action="/admin/audit" aria-label="More filters">
+      ${textField('user', 'Username', shown, 'corp:alice')} ${textField('as', 'Acted as', shown, 'corp:bob, or *')}
+      ${textField('account', 'Account', shown, 'corp/alice')} ${textField('session', 'Session', shown, 'its id')}
+      ${textField('actor', 'Actor', shown, 'claude, or *')} ${textField('grant', 'Access request', shown, 'its id')}
+      ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
+      ${textField('verb', 'Verbs', shown, 'create,delete')} ${textField('resource', 'Resources', shown, 'pods/exec')}
+      ${textField('namespace', 'Namespace', shown, 'payments')}
+      ${selectField({ name: 'event', label: 'Portcullis event', options: EVENTS, chosen: shown.event })}
+      ${textField('auditId', 'Request id', shown, 'all of it')} ${momentField('since', 'From', shown, '24h')}
+      ${momentField('until', 'Until', shown, '2026-11-25T14:00')}
+      <div class="field tick">${checkBox('refused', 'true', 'Rejected only', shown.refused === 'true')}</div>
+      <button class="button">Apply</button>
+    </form>
+  </details>`;
+}
+
+/** In UTC; the script of the page takes and shows it in the reader's own time. */
+const momentField = (name: 'since' | 'until', label: string, shown: AuditFilters, placeholder: string): Html =>
+  html`<div class="field">
+    <label for="${name}">${label} (<span data-moment-zone>UTC</span>)</label>
+    <input
+      type="search"
+      id="${name}"
+      name="${name}"
+      value="${shown[name] ?? ''}"
+      maxlength="40"
+      placeholder="${placeholder}"
+      autocomplete="off"
+      spellcheck="false"
+      data-moment
+    />
+  </div>`;
 
 const gapTemplate = (): Html =>
   html`<template data-gap>
@@ -129,7 +178,14 @@ const RANGES = [
   ['30d', '30 days'],
 ] as const;
 
-function ranges(shown: AuditFilters): Html {
+/** Whole days, so many before this one. In UTC; the script of the page makes them the reader's own. */
+const DAYS = [
+  [0, 'Today'],
+  [1, 'Yesterday'],
+] as const;
+const DAY_MS = 86_400_000;
+
+function ranges({ deps, shown }: AuditPage): Html {
   const chosen = shown.until === undefined ? (shown.since ?? defaultSince(shown)) : '';
   const link = ([since, label]: (typeof RANGES)[number]): Html => {
     const href = `/admin/audit${queryString({ ...shown, since, until: '' })}`;
@@ -137,8 +193,18 @@ function ranges(shown: AuditFilters): Html {
       ? html`<li><a class="chip" href="${href}" aria-current="true">${label}</a></li>`
       : html`<li><a class="chip" href="${href}">${label}</a></li>`;
   };
+  const today = Math.floor(deps.clock.nowMs() / DAY_MS);
+  const at = (daysBefore: number): string => `${new Date((today - daysBefore) * DAY_MS).toISOString().slice(0, 19)}Z`;
+  const day = ([before, label]: (typeof DAYS)[number]): Html => {
+    const range = { since: at(before), until: before === 0 ? '' : at(before - 1) };
+    const isChosen = shown.since === range.since && (shown.until ?? '') === range.until;
+    const href = `/admin/audit${queryString({ ...shown, ...range })}`;
+    return html`<li>
+      <a class="chip" href="${href}" data-days-before="${before}" ${isChosen && html`aria-current="true"`}>${label}</a>
+    </li>`;
+  };
   return html`<ul class="list chips" aria-label="Range">
-    ${RANGES.map(link)}
+    ${RANGES.slice(0, 2).map(link)} ${DAYS.map(day)} ${RANGES.slice(2).map(link)}
   </ul>`;
 }
 
@@ -190,29 +256,46 @@ function pastLines({ shown, past }: AuditPage): Html {
   return html`${past.found.hits.map(({ event }) => eventLine(event, line))}`;
 }
 
-function emptyText({ past, live }: AuditPage): Html | false {
+function emptyText({ past, live, shown }: AuditPage): Html | false {
   if (past.kind !== 'files') return live && html`<p class="empty" data-empty hidden>No matching event yet.</p>`;
   if (past.found.hits.length > 0) return false;
   const after = live ? ' New ones appear here.' : '';
-  return html`<p class="empty" data-empty>No event matches in this range.${after}</p>`;
+  const hint =
+    shown.resource !== undefined &&
+    !isAsLogged(shown.resource) &&
+    html` The audit log has the plural, without a group: <code>deployments</code>, and not
+      <code>${shown.resource}</code>.`;
+  return html`<p class="empty" data-empty>No event matches in this range.${after}${hint}</p>`;
 }
 
-const exportLink = ({ shown, past }: AuditPage): Html | false =>
+const exportLinks = ({ shown, past }: AuditPage): Html | false =>
   past.kind === 'files' &&
-  html`<a class="button quiet compact" href="/admin/api/v1/audit/events.jsonl${queryString(shown)}" download
-    >Download as JSON lines</a
-  >`;
+  html`${(['', 'csv'] as const).map(
+    (format) =>
+      html`<a
+        class="button quiet compact"
+        href="/admin/api/v1/audit/events.jsonl${queryString({ ...shown, format })}"
+        download
+        >Download ${format === '' ? 'JSON lines' : 'CSV'}</a
+      >`,
+  )}`;
 
 /** What the script needs to go on: the stream, and the search that finds what was written since this page was made. */
-function liveData({ deps, shown, live }: AuditPage): Html {
+function liveData({ deps, shown, live, withoutReadsOf = '' }: AuditPage): Html {
   if (!live) return html``;
   const since = auditTime(deps.clock.nowMs() - OVERLAP_MS);
   const missed = `/admin/api/v1/audit/events${queryString({ ...shown, since, until: '', limit: '100' })}`;
-  return html`data-live="/admin/api/v1/audit${liveQuery(shown)}" data-missed="${missed}" data-messages="${gapMessages}"`;
+  return html`data-live="/admin/api/v1/audit${liveQuery(shown)}" data-missed="${missed}" data-messages="${gapMessages}"
+  data-without-reads-of="${withoutReadsOf}"`;
 }
 
 /** Events may be written some moments after their time. */
 const OVERLAP_MS = 2000;
+
+const ownReads = ({ shown, past, withoutReadsOf }: AuditPage): Html | false =>
+  past.kind === 'files' &&
+  withoutReadsOf !== undefined &&
+  html`Your own reads are left out: <a href="/admin/audit${queryString({ ...shown, reads: 'own' })}">show them</a>.`;
 
 function eventsCard(content: AuditPage): Html {
   const { deps, shown, past, live } = content;
@@ -220,7 +303,7 @@ function eventsCard(content: AuditPage): Html {
     <div class="card-head">
       <h2 id="lines">Events</h2>
       <div class="row">
-        ${exportLink(content)}
+        ${exportLinks(content)}
         ${
           live &&
           html`<span class="live" data-connection role="status" hidden></span>
@@ -228,7 +311,7 @@ function eventsCard(content: AuditPage): Html {
         }
       </div>
     </div>
-    <p class="small muted">${sourceText(content)}</p>
+    <p class="small muted">${sourceText(content)} ${ownReads(content)}</p>
     ${
       live &&
       html`<p class="small muted" data-count></p>
@@ -256,41 +339,74 @@ function auditBody(content: AuditPage): Html {
       What users do in the clusters and what Portcullis does: first the past, then live from all replicas. That you read
       it is audited too.
     </p>
-    ${filters(content)} ${ranges(content.shown)} ${eventsCard(content)}`;
+    <section class="card" aria-label="Filters">
+      ${questionForm(content)} ${ranges(content)} ${moreFilters(content)}
+    </section>
+    ${eventsCard(content)}`;
 }
 
-function filtersOf(query: Readonly<Record<string, unknown>>): AuditFilters {
-  const fields = [...AUDIT_FIELDS, ...PAST_FIELDS].map((name) => [name, parameter(query[name])?.trim() ?? ''] as const);
-  return Object.fromEntries(fields.filter(([, value]) => value !== ''));
+interface Asked {
+  readonly shown: AuditFilters;
+  /** What is not understood, and why: a mistyped bookmark must not show events as if it had asked for them. */
+  readonly problem?: { readonly typed?: string; readonly message: string };
+}
+
+function askedOf(query: Readonly<Record<string, unknown>>): Asked {
+  const text = (name: string): string => parameter(query[name])?.trim() ?? '';
+  const given = FILTERS.map((name) => [name, text(name)] as const).filter(([, value]) => value !== '');
+  const shown: AuditFilters = Object.fromEntries(given);
+  const unknown = Object.keys(query).find((name) => ![...FILTERS, ...OTHERS].some((known) => known === name));
+  if (unknown !== undefined) {
+    const message = `There is no filter “${unknown.slice(0, 60)}”. There are ${FILTERS.join(', ')}.`;
+    return { shown, problem: { message } };
+  }
+  const typed = text('q');
+  const question = parseQuestion(typed, FILTERS);
+  if (!question.ok) return { shown, problem: { typed, message: question.reason } };
+  return { shown: { ...shown, ...question.value } };
 }
 
 async function pastOf(
   { deps, req }: AdminPageContext,
-  shown: AuditFilters,
+  { shown, problem }: Asked,
+  withoutReadsOf: string | undefined,
 ): Promise<{ readonly past: Past; readonly read: AdminRead }> {
+  if (problem !== undefined) {
+    return { past: { kind: 'malformed', message: problem.message }, read: { reason: 'query_malformed' } };
+  }
   const parsed = auditFilter(deps.config, shown, auditEventsQuerySchema);
   if (!parsed.ok) {
     const { message, reason } = problemFor(ADMIN, parsed.reason);
     return { past: { kind: 'malformed', message }, read: { reason } };
   }
   const filter = parsed.value;
-  const past = await searched(deps, req, pastQuery(filter, deps.clock.nowMs()));
+  const past = await searched(deps, req, pastQuery(filter, deps.clock.nowMs()), withoutReadsOf);
   // The page is shown without the past, and nothing was read.
   const reason = past.kind === 'busy' ? 'too_many_requests' : 'audit_events';
   return { past, read: { reason, details: { filter: JSON.stringify(filter) } } };
 }
 
-async function searched(deps: WebDeps, req: Request, query: AuditQuery): Promise<Past> {
-  const found = await searchHistory(deps, waiterOf(req), query, { events: PAGE_SIZE });
+async function searched(
+  deps: WebDeps,
+  req: Request,
+  query: AuditQuery,
+  withoutReadsOf: string | undefined,
+): Promise<Past> {
+  const bounds = { events: PAGE_SIZE, ...defined({ withoutReadsOf }) };
+  const found = await searchHistory(deps, waiterOf(req), query, bounds);
   if (!found.ok) return { kind: 'busy' };
   if (found.value !== undefined) return { kind: 'files', found: found.value };
   return { kind: 'recent', requests: await recentMatches(deps, query) };
 }
 
 export async function showAudit(context: AdminPageContext): Promise<void> {
-  const { deps, req } = context;
-  const shown = filtersOf(req.query);
-  const { past, read } = await pastOf(context, shown);
+  const { deps, req, user } = context;
+  const asked = askedOf(req.query);
+  const { shown, problem } = asked;
+  // Each look at this page is in the log: a reader would see their own reads first. One who asks for them gets them.
+  const asksForReads = shown.event !== undefined || shown.auditId !== undefined || req.query['reads'] === 'own';
+  const withoutReadsOf = asksForReads ? undefined : user.account;
+  const { past, read } = await pastOf(context, asked, withoutReadsOf);
   const isMalformed = past.kind === 'malformed';
   const isPast = shown.until !== undefined || shown.auditId !== undefined;
   const live = deps.tails !== undefined && !isMalformed && !isPast;
@@ -299,7 +415,7 @@ export async function showAudit(context: AdminPageContext): Promise<void> {
     title: 'Audit log',
     status: isMalformed ? 400 : 200,
     read,
-    body: auditBody({ deps, shown, clusters, past, live }),
+    body: auditBody({ deps, shown, typed: problem?.typed, withoutReadsOf, clusters, past, live }),
     scripts: live ? ['audit.js'] : [],
   });
 }

@@ -110,8 +110,14 @@ function add(draw) {
   else showing ??= setTimeout(show, SHOW_MS);
 }
 
+/** Each look at this page is an event as well, and would push the others down. */
+const isOwnRead = ({ annotations }) =>
+  annotations?.['portcullis.dev/event'] === 'admin-read' &&
+  annotations['portcullis.dev/account'] === element.dataset.withoutReadsOf;
+
 /** Shows an event, unless it or its outcome is on the page already. */
 function addEvent(event) {
+  if (isOwnRead(event)) return;
   const key = keyOf(event);
   if (known.has(key) || (isOpen(event) && known.has(keyOf({ ...event, stage: 'ResponseComplete' })))) return;
   known.add(key);

@@ -50,3 +50,37 @@ for (const zone of document.querySelectorAll('[data-zone]')) zone.textContent = 
 setInterval(() => {
   for (const time of document.querySelectorAll('time[data-ago], time[data-left]')) showMoment(time);
 }, 30_000);
+
+/** `2026-11-25T14:00` in the reader's own time, or undefined for a text that is no such time. */
+function localMoment(instant) {
+  const pad = (number) => String(number).padStart(2, '0');
+  const day = [instant.getFullYear(), pad(instant.getMonth() + 1), pad(instant.getDate())].join('-');
+  return `${day}T${pad(instant.getHours())}:${pad(instant.getMinutes())}`;
+}
+
+/** Fields with a time: typed and shown in the reader's own time, sent in UTC. Ages such as `12h` stay as they are. */
+for (const field of document.querySelectorAll('input[data-moment]')) {
+  const sent = new Date(field.value);
+  if (/^\d{4}-.*T.*Z$/.test(field.value) && !Number.isNaN(sent.valueOf())) field.value = localMoment(sent);
+  field.form.addEventListener('submit', () => {
+    const typed = new Date(/^\d{4}-\d\d-\d\d$/.test(field.value) ? `${field.value}T00:00` : field.value);
+    if (/^\d{4}-/.test(field.value) && !Number.isNaN(typed.valueOf())) field.value = typed.toISOString();
+  });
+}
+for (const zone of document.querySelectorAll('[data-moment-zone]')) zone.textContent = timeZone;
+
+/** Links to a whole day: the reader's own day, and not that of UTC. */
+for (const link of document.querySelectorAll('a[data-days-before]')) {
+  const begin = (daysBefore) => {
+    const day = new Date();
+    day.setHours(0, 0, 0, 0);
+    day.setDate(day.getDate() - daysBefore);
+    return `${day.toISOString().slice(0, 19)}Z`;
+  };
+  const before = Number(link.dataset.daysBefore);
+  const url = new URL(link.href);
+  url.searchParams.set('since', begin(before));
+  if (before > 0) url.searchParams.set('until', begin(before - 1));
+  link.href = url;
+  if (location.search === url.search) link.setAttribute('aria-current', 'true');
+}

@@ -29,6 +29,9 @@ describe('a tail is shown', () => {
     [{ user: 'corp:alice' }, false],
     [{ as: 'corp:bob' }, true],
     [{ as: 'corp:root' }, false],
+    [{ as: '*' }, true],
+    [{ actor: '*' }, false],
+    [{ event: 'sign-in,lock' }, false],
   ])('a request as another user, asked for %j: %s', (filter, shown) => {
     expect(matches(filter, asBob)).toBe(shown);
   });
@@ -52,6 +55,8 @@ describe('a tail is shown', () => {
     [{ session: 's-2' }, true],
     [{ session: 's-3' }, false],
     [{ actor: 'claude' }, true],
+    [{ actor: '*' }, true],
+    [{ as: '*' }, false],
     [{ actor: 'reviewer' }, true],
     [{ actor: 'claude/reviewer' }, true],
     [{ actor: 'claud' }, false],
@@ -91,6 +96,8 @@ describe('a tail is shown', () => {
     [{ code: '403' }, false],
     [{ resource: 'pods' }, true],
     [{ resource: 'pods/exec' }, true],
+    [{ resource: 'secrets,pods/exec' }, true],
+    [{ resource: 'secrets,pods/log' }, false],
     [{ resource: 'pods/log' }, false],
     [{ resource: 'exec' }, false],
     [{ event: 'sign-in' }, false],

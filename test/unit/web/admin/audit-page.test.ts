@@ -44,6 +44,24 @@ const linesOn = (text: string): readonly string[] =>
       .trim(),
   );
 
+test('leaves out the reads of its reader, who may ask for them, and not those of others', async () => {
+  const read = (account: string): AuditEvent =>
+    minutesAgo(1, {
+      auditID: account,
+      verb: `admin-read of ${account}`,
+      annotations: { 'portcullis.dev/event': 'admin-read', 'portcullis.dev/account': account },
+    });
+  const at = await withFile([read('corp/sub-root'), read('corp/vera')]);
+  const shown = async (query: string): Promise<readonly string[]> =>
+    linesOn((await at.browser.get(`/admin/audit${query}`).expect(200)).text)
+      .flatMap((line) => /admin-read of (\S+)/.exec(line)?.[1] ?? [])
+      .toSorted();
+  expect(await shown('')).toEqual(['corp/vera']);
+  for (const query of ['?reads=own', '?event=admin-read'])
+    expect(await shown(query)).toEqual(['corp/sub-root', 'corp/vera']);
+  expect(at.stage.named('admin-read').map((event) => annotation(event, 'account'))).toContain('corp/sub-root');
+});
+
 test('opens with the past in the range and with the filters of its URL, and the read is audited', async () => {
   const alice = { username: 'corp:alice' };
   const at = await withFile([
@@ -67,6 +85,16 @@ test('opens with the past in the range and with the filters of its URL, and the 
   const filtered = await at.browser.get('/admin/audit?since=7d&refused=true').expect(200);
   expect(linesOn(filtered.text)).toHaveLength(1);
   expect(filtered.text).toContain('/admin/api/v1/audit/events.jsonl?refused=true&amp;since=7d');
+  const typed = await at.browser.get('/admin/audit?q=as:corp:alice+verb:read').expect(200);
+  expect(linesOn(typed.text)).toHaveLength(1);
+  expect(typed.text).toMatch(/name="q"\s+value="as:corp:alice verb:get,list,watch"/);
+  // A mistyped bookmark is no evidence.
+  for (const query of ['username=corp:alice', 'q=corp:alice', 'q=bob&verb=get']) {
+    const { text: mistyped } = await at.browser.get(`/admin/audit?${query}`).expect(400);
+    expect([linesOn(mistyped), mistyped.includes('role="alert"')]).toEqual([[], true]);
+  }
+  const singular = await at.browser.get('/admin/audit?resource=secret').expect(200);
+  expect(singular.text).toContain('The audit log has the plural');
   const malformed = await at.browser.get('/admin/audit?since=yesterday&verb=get').expect(400);
   expect(malformed.text).toContain('since: a time such as');
   expect(malformed.text).toMatch(/name="verb"\s+value="get"/);
@@ -76,6 +104,9 @@ test('opens with the past in the range and with the filters of its URL, and the 
   expect(reads).toEqual([
     [200, 'audit_events', '{}'],
     [200, 'audit_events', '{"refused":"true","since":"7d"}'],
+    [200, 'audit_events', '{"as":"corp:alice","verb":"get,list,watch"}'],
+    ...Array.from({ length: 3 }, () => [400, 'query_malformed', undefined]),
+    [200, 'audit_events', '{"resource":"secret"}'],
     [400, 'query_malformed', undefined],
   ]);
   const ofActor = await at.browser.get('/admin/audit?actor=%3Cb%3Eclaude').expect(200);
