@@ -23,7 +23,7 @@ import { assertAuditable, record, type AuditedAct } from '../http/audit-events.t
 import { inTurn, limiterKey, rejectionOrTooMany, takeCall, tooMany, type CallLimits } from '../http/call-limits.ts';
 import { appErrorOf } from '../http/error-status.ts';
 import { ProblemError, sendProblem } from '../http/problem.ts';
-import { contextOf, knownActorOf, type Actor } from '../http/request-context.ts';
+import { contextOf, knownActorOf, noteActor, type Actor } from '../http/request-context.ts';
 import { cutWhenRevoked } from '../http/revocable-response.ts';
 import type { Call, Handler, Handlers, LiveView, LiveViews, ReadAudit, Reply } from './call.ts';
 
@@ -210,7 +210,7 @@ async function identified<A extends ApiDescription>(
 ): Promise<Actor> {
   try {
     const actor = await identify(req);
-    contextOf(req).actor = actor;
+    noteActor(req, actor);
     return actor;
   } catch (thrown) {
     throw rejectionOrTooMany(limits, req, thrown);

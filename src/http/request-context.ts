@@ -13,6 +13,7 @@ import type { AppError } from '../core/errors.ts';
 import type { Account, Identity } from '../core/identity/identity.ts';
 import type { SessionRecord } from '../store/store.ts';
 import { socketAddress, type ClientAddress, type ClientAddressOf } from './client-address.ts';
+import { openRequest } from '../contracts/open-request.ts';
 
 /** A user or workload whose credential was verified. */
 export interface Actor {
@@ -82,6 +83,12 @@ export function beginContext(req: IncomingMessage, res: ServerResponse, addressO
   contexts.set(req, context);
   res.setHeader('X-Request-Id', context.requestId);
   return context;
+}
+
+/** Notes the user of a request, once the credential is verified. */
+export function noteActor(req: IncomingMessage, actor: Actor): void {
+  contextOf(req).actor = actor;
+  openRequest(req)?.assign(actor.account);
 }
 
 /** Returns the user of a request; undefined where they are not known. */

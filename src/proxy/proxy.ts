@@ -9,6 +9,7 @@
 export { createAuthenticator } from './admission/authenticate.ts';
 export type { GrantSettings } from './admission/granted.ts';
 export type { Authenticate, Authentication } from './dependencies.ts';
+export { ClientDelay } from './upstream/client-delay.ts';
 export { createClusterProbe } from './upstream/cluster-health.ts';
 export { takePartInDrills } from './drill/drill.ts';
 export type { ApiListenerDeps, ProxyTiming, StepUpSettings, UpstreamCluster } from './dependencies.ts';

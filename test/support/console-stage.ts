@@ -7,6 +7,7 @@ import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import { WebSocket } from 'ws';
 import type { Config } from '../../src/config/config.ts';
 import type { Identity } from '../../src/core/identity/identity.ts';
+import { keepSpace, type ConnectionSpaceOptions } from '../../src/server/connection-space.ts';
 import { createConsoleTokens } from '../../src/oauth/console-token.ts';
 import type { RevocationGuard } from '../../src/revocation/revocation.ts';
 import type { RecheckBrowser } from '../../src/web/browser/recheck.ts';
@@ -50,10 +51,14 @@ export interface ConsoleStage {
   close(): Promise<void>;
 }
 
-/** @param recheck absent: no provider is asked again */
+/**
+ * @param recheck absent: no provider is asked again
+ * @param space absent: connections of the web listener have no limit
+ */
 export async function openConsoleStage(
   recheck?: RecheckBrowser,
   limits?: Partial<Config['limits']>,
+  space?: ConnectionSpaceOptions,
 ): Promise<ConsoleStage> {
   const [certificate, ofOther] = await Promise.all([makeCertificate('portcullis.test'), makeCertificate('other.test')]);
   const [headlamp, other] = await Promise.all([startConsole(), startConsole({ tls: ofOther })]);
@@ -97,6 +102,10 @@ export async function openConsoleStage(
     },
   });
   stage.web.serve(server);
+  if (space !== undefined) {
+    server.maxConnections = limits?.connections ?? 1000;
+    keepSpace(server, space);
+  }
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

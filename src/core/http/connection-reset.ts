@@ -60,6 +60,13 @@ export function holdsBytes(socket: object): boolean {
   return (tcp.writeQueueSize ?? 0) > 0 || (handle?.writeQueueSize ?? 0) > TLS_AT_ONCE;
 }
 
+/** @returns bytes that were ever given to TCP, and how many of these the system has not taken yet */
+export function handedToTcp(socket: object): { readonly handed: number; readonly queued: number } {
+  const { _handle: handle } = socket as SocketWithHandle;
+  const { bytesWritten: handed = 0, writeQueueSize: queued = 0 } = handle?._parent ?? handle ?? {};
+  return { handed, queued };
+}
+
 /**
  * Resets a connection. Synchronous: nothing is read from it, or written to it, after this. Without effect on one that
  * is closed; a socket that has no RST, as a Unix socket, is closed.

@@ -159,15 +159,28 @@ export class ConnectionLimit {
    *   its account beyond its share: nothing may be in flight on it for this account
    */
   note(occupant: Occupant, isUsers: boolean, account?: string): boolean {
+    if (!this.#isAdded(occupant)) return true;
     const wasUsers = this.#users.weightOf(occupant) !== undefined;
-    if (!wasUsers && this.#unauthenticated.weightOf(occupant) === undefined) return true;
     if (wasUsers === isUsers && this.#accountOf.get(occupant) === account) return true;
     if (isUsers && account !== undefined && !this.#hasSpaceFor(occupant, account)) return false;
+    this.#move(occupant, isUsers, account);
+    return true;
+  }
+
+  /** Notes one as a user's also where the account has no space for it. */
+  assign(occupant: Occupant, account: string): void {
+    if (this.#isAdded(occupant) && this.#accountOf.get(occupant) !== account) this.#move(occupant, true, account);
+  }
+
+  #isAdded(occupant: Occupant): boolean {
+    return (this.#users.weightOf(occupant) ?? this.#unauthenticated.weightOf(occupant)) !== undefined;
+  }
+
+  #move(occupant: Occupant, isUsers: boolean, account: string | undefined): void {
     this.remove(occupant);
     if (isUsers) this.#setUsers(occupant, account);
     else this.#setUnauthenticated(occupant);
     this.#sweepSoon();
-    return true;
   }
 
   /** Closes what the account does not need. */

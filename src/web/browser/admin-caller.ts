@@ -4,7 +4,7 @@ import type { IdentifyCaller } from '../../api/api.ts';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
 import { problemFor } from '../../http/problem.ts';
-import { contextOf } from '../../http/request-context.ts';
+import { noteActor } from '../../http/request-context.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { BrowserSessions, SignedIn } from './browser-session.ts';
 import { assertCsrf, assertOwnOrigin } from './guards.ts';
@@ -28,7 +28,7 @@ export function browserCaller(deps: WebDeps, browsers: BrowserSessions): Identif
     }
     const user = await browsers.current(req);
     if (user === undefined) throw unauthenticated('Sign in at /login first.', 'no_session');
-    contextOf(req).actor = user;
+    noteActor(req, user);
     if (!SAFE_METHODS.has(req.method)) assertFromOwnPage(deps, req, user);
     return user;
   };

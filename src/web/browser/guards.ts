@@ -14,7 +14,7 @@ import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
 import type { ReturnTarget } from '../sign-in/login-transaction.ts';
-import { contextOf } from '../../http/request-context.ts';
+import { contextOf, noteActor } from '../../http/request-context.ts';
 
 export type PageHandler = (req: Request, res: Response, user: SignedIn) => Promise<void> | void;
 
@@ -94,7 +94,7 @@ export function createGuards(
 
   async function identify(req: Request): Promise<SignedIn | undefined> {
     const user = await browsers.current(req);
-    if (user !== undefined) contextOf(req).actor = user;
+    if (user !== undefined) noteActor(req, user);
     return user;
   }
 

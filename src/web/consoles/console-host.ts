@@ -9,6 +9,7 @@ import { resetConnection } from '../../core/http/connection-reset.ts';
 import { clientAddresses, type ClientAddressOf } from '../../http/client-address.ts';
 import { record } from '../../http/audit-events.ts';
 import { appErrorOf } from '../../http/error-status.ts';
+import { openRequest } from '../../contracts/open-request.ts';
 import { beginContext, createContext, type RequestContext } from '../../http/request-context.ts';
 import { RESERVED_PATH, originOf, type Console, type ConsoleDeps, type ConsoleToken } from './dependencies.ts';
 import type { ConsoleLimit } from './console-limit.ts';
@@ -68,6 +69,7 @@ export class ConsoleHost {
       const slot = this.#limit.acquire(visitor.record.account);
       if (!slot.ok) return sendTooMany(res, slot.reason, this.#pageFor(context));
       exchange.hold(slot.value);
+      if (!isAdmitted(req, visitor)) return sendTooMany(res, MEMORY_SHORT, this.#pageFor(context));
       const admitted = await this.#admit(visitor);
       if (admitted === undefined) return this.#signedOut(req, res);
       if (!this.#begin(exchange, admitted.token) || res.destroyed) return;
@@ -97,6 +99,7 @@ export class ConsoleHost {
       const slot = this.#limit.acquire(visitor.record.account);
       if (!slot.ok) return refuseUpgrade(socket, 429, slot.reason);
       exchange.hold(slot.value);
+      if (!isAdmitted(req, visitor)) return refuseUpgrade(socket, 429, MEMORY_SHORT);
       const admitted = await this.#admit(visitor);
       if (admitted === undefined) throw notSignedIn();
       if (!this.#begin(exchange, admitted.token) || socket.destroyed) return;
@@ -193,6 +196,11 @@ export class ConsoleHost {
     this.#deps.logger.error(facts, 'console request failed');
   }
 }
+
+const MEMORY_SHORT = 'Memory is short here, and you have the most open. Close some pages and try again.';
+
+const isAdmitted = (req: IncomingMessage, { record: { account } }: ConsoleVisitor): boolean =>
+  openRequest(req)?.admit(account) ?? true;
 
 /**
  * An attacker sends a body before the frames, which only one side would read as frames, so an upgrade has no body.

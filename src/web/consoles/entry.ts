@@ -9,7 +9,7 @@ import type { BrowserSessions } from '../browser/browser-session.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { createRateLimiter, type RateLimiter } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
-import { contextOf } from '../../http/request-context.ts';
+import { contextOf, noteActor } from '../../http/request-context.ts';
 import { RESERVED_PATH, originOf, type Console, type ConsoleDeps } from './dependencies.ts';
 import { isState, notAllowed, type ConsoleSessions } from './sessions.ts';
 
@@ -41,7 +41,7 @@ async function codeFor(parts: Entrance, req: Request, state: string): Promise<st
   const console = consoleOf(parts, req);
   const user = await browsers.current(req);
   if (user === undefined) return undefined;
-  contextOf(req).actor = user;
+  noteActor(req, user);
   if (!deps.mayUse(console.cluster, user.identity)) throw notAllowed(console);
   const wait = parts.limit.take(user.session);
   if (wait > 0) {

@@ -13,6 +13,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createProxyMiddleware, type Plugin, type RequestHandler } from 'http-proxy-middleware';
 import { AppError } from '../../core/errors.ts';
+import { openRequest } from '../../contracts/open-request.ts';
 import { consoleConnections, type ConsoleConnections } from './console-agent.ts';
 import { originOf, type Console, type ConsoleDeps } from './dependencies.ts';
 import type { ConsoleExchange } from './exchange.ts';
@@ -198,6 +199,9 @@ export class ConsoleForwarding {
   #attach(outgoing: ClientRequest, req: IncomingMessage): ConsoleExchange {
     const { exchange } = this.#contextOf(req);
     exchange.attach(() => this.#connections.reset(outgoing));
+    const join = (socket: Socket): void => openRequest(req)?.join(socket, () => exchange.reset());
+    if (outgoing.socket === null) outgoing.once('socket', join);
+    else join(outgoing.socket);
     // The session may have ended while the connection was made.
     exchange.mayPass();
     return exchange;

@@ -30,7 +30,7 @@ import { finishStep, handOver, openSession, signInStep, type OpenedSession } fro
 import { limitSignIns } from './sign-in-limit.ts';
 import { endSession, SIGNED_OUT } from './sign-out.ts';
 import { record } from '../../http/audit-events.ts';
-import { contextOf, type RequestContext } from '../../http/request-context.ts';
+import { contextOf, noteActor, type RequestContext } from '../../http/request-context.ts';
 import { defined } from '../../core/defined.ts';
 
 const hashOf = (value: string): string => createHash('sha256').update(value).digest('base64url');
@@ -120,7 +120,7 @@ function startFresh(deps: WebDeps, cookie: BrowserCookie, browsers: BrowserSessi
   return async (req, res) => {
     const context = contextOf(req);
     const user = await browsers.current(req);
-    if (user !== undefined) context.actor = user;
+    if (user !== undefined) noteActor(req, user);
     const provider = user?.record.provider;
     await signInStep(deps, context, { path: '/login/fresh', provider }, async () => {
       const back = freshReturnPath(req.query['to']);

@@ -1,11 +1,13 @@
 /** An attacker who holds connections to the web listener that wait for them keeps no user from getting one. */
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { connect as connectTls, Server as TlsServer } from 'node:tls';
-import { expect, it, onTestFinished } from 'vitest';
-import { keepSpace } from '../../../src/server/connection-space.ts';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { openRequest } from '../../../src/contracts/open-request.ts';
+import { keepSpace, type ConnectionSpaceOptions } from '../../../src/server/connection-space.ts';
+import { endpointsOf } from '../../../src/proxy/listener/system-buffers.ts';
 import { refuseUpgrade } from '../../../src/web/consoles/page.ts';
 import { makeCertificate } from '../../support/upstream.ts';
 
@@ -16,8 +18,11 @@ const upgrade = (path = '/'): string =>
 /** More than the kernel takes for a client that reads nothing. */
 const LARGE = Buffer.alloc(8 * 1024 * 1024);
 
-const pages: RequestListener = ({ url }, res) => {
-  if (url === '/stream') res.write('begun');
+const pages: RequestListener = (req, res) => {
+  const { url } = req;
+  const [, of] = url?.split('/of/') ?? [];
+  if (of !== undefined) openRequest(req)?.assign(`corp/${of}`);
+  if (url === '/stream' || of !== undefined) res.write('begun');
   else res.end(url === '/large' ? LARGE : 'ended');
 };
 
@@ -38,14 +43,17 @@ interface Started {
   readonly closed: number;
 }
 
-async function started(server: Server): Promise<Started> {
+async function started(
+  server: Server,
+  { most = MOST, ...options }: Partial<ConnectionSpaceOptions> & { readonly most?: number } = {},
+): Promise<Started> {
   let closed = 0;
-  server.maxConnections = MOST;
+  server.maxConnections = most;
   server.on('upgrade', ({ url }, socket) => {
     if (url === '/rejected') refuseUpgrade(socket, 400, 'no upgrades');
     else socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n');
   });
-  keepSpace(server, { waitMs: 50, onClosed: (count) => (closed += count) });
+  keepSpace(server, { waitMs: 50, onClosed: (count) => (closed += count), ...options });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   onTestFinished(() => void server.close());
   const { port } = server.address() as AddressInfo;
@@ -102,4 +110,47 @@ it.each(cases)('over %s, connections that %s leave space, and what is open goes 
   };
   await expect.poll(user, { timeout: 20_000 }).toContain('ended');
   expect([stream.socket.destroyed, upgraded.socket.destroyed]).toEqual([false, false]);
+});
+
+it.each(servers)('over %s, streams of the account with the most give way where memory is short', async (_p, make) => {
+  let used = 0.4;
+  const heavy = new Set<string>();
+  // 40 MB each, as far as the system tells of it.
+  const of = (endpoints: string): number => (heavy.has(endpoints) ? 4 * 10 ** 7 : 0);
+  const buffers = { of, lookedMs: 0 };
+  const server = await started(await make(), { most: 1000, memoryInUse: () => used, buffers });
+  const unread = [await server.open(get('/of/mallory')), await server.open(get('/of/mallory'))];
+  const others = [await server.open(get('/of/alice')), await server.open(get('/stream')), await server.open(upgrade())];
+  const all = [...unread, ...others];
+  await expect.poll(() => all.every(({ received }) => received !== '')).toBe(true);
+  for (const { socket } of unread) {
+    const { localAddress, localPort, remoteAddress, remotePort } = socket;
+    const [address, port] = [localAddress, localPort];
+    heavy.add(
+      endpointsOf({ remoteAddress: address, remotePort: port, localAddress: remoteAddress, localPort: remotePort }),
+    );
+  }
+  used = 0.75;
+  await expect.poll(() => server.closed, { timeout: 20_000 }).toBe(2);
+  await expect.poll(() => unread.every(({ socket }) => socket.destroyed)).toBe(true);
+  expect(others.map(({ socket }) => socket.destroyed)).toEqual([false, false, false]);
+});
+
+it('a WebSocket whose console takes nothing for five minutes is reset, and one on which nothing waits is not', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const resets = new Set<string | undefined>();
+  const make = createServer();
+  make.on('upgrade', (req) => {
+    const queue = { writableLength: req.url === '/unread' ? 65_536 : 0, readableLength: 0 };
+    const atConsole = Object.assign(new EventEmitter(), queue) as unknown as Socket;
+    openRequest(req)?.join(atConsole, () => resets.add(req.url));
+  });
+  const server = await started(make, { buffers: { of: () => 0, lookedMs: 0 } });
+  const open = [await server.open(upgrade('/unread')), await server.open(upgrade('/rests'))];
+  for (const { socket, received } of open) if (received === '') await either(socket, 'data');
+  vi.advanceTimersByTime(270_000);
+  expect([...resets]).toEqual([]);
+  vi.advanceTimersByTime(60_000);
+  expect([...resets]).toEqual(['/unread']);
 });
