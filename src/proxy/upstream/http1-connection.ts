@@ -191,6 +191,7 @@ export class Http1Connection {
         const parsed = this.#parser.parse(piece, at);
         at = parsed.end;
         this.#hand(piece, parsed, at < piece.length);
+        this.#parser.forget();
       }
     });
     return !this.#isPaused && !this.#isLost;
