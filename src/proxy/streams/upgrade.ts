@@ -306,6 +306,7 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
         target: admitted.target,
         headers: admitted.headers,
         isUpgrade: true,
+        account: admitted.user,
         body: undefined,
         bodyLength: undefined,
         // `start` has the limit, which includes connecting.

@@ -14,6 +14,8 @@ import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
 import { isWritable, MOST_INTERIM } from './transport.ts';
 import type { RequestClient, UpstreamHandler, UpstreamRequest } from './transport.ts';
+import { upstreamReading } from './upstream-reading.ts';
+import type { SharedReader } from './upstream-reading.ts';
 import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 
 /**
@@ -23,6 +25,11 @@ import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 const READ_BUFFER = Buffer.allocUnsafeSlow(MAX_PIECE);
 /** Reads into it so far. */
 let reads = 0;
+/**
+ * Bytes. Of a socket that has more, libuv reads 32 times 64 kB in one poll and leaves the rest to the next one; what is
+ * fewer in many records has had its share of the turn by then (`upstream-reading.ts`).
+ */
+const READ_AT_ONCE = 1_048_576;
 export interface Http1ConnectionOwner {
   /** The response is whole, and another request may follow. */
   onFree(connection: Http1Connection): void;
@@ -84,6 +91,13 @@ export class Http1Connection {
   #mayKeep = false;
   #isSent = false;
   #isPaused = false;
+  /** Among the connections that have a request under way. */
+  #shared: SharedReader | undefined;
+  /** It waits for a later turn. */
+  #isStopped = false;
+  #stoppedAt = 0;
+  /** Bytes of this response. */
+  #received = 0;
   #isLost = false;
   #waitingSince = 0;
   readonly #gathering = new Gathering({
@@ -126,7 +140,9 @@ export class Http1Connection {
     this.#isPaused = false;
     this.#isSent = body === undefined;
     this.#waitingSince = performance.now();
+    this.#received = 0;
     this.#parser.expect(method);
+    this.#shared = upstreamReading.join(request.account, this);
     if (!isWritable(request)) {
       this.#fail(new UpstreamError('internal', 'a request that cannot be written'));
       return true;
@@ -143,11 +159,26 @@ export class Http1Connection {
     this.#tls.pause();
   }
 
+  stopReading(): void {
+    this.#isStopped = true;
+    this.#stoppedAt = performance.now();
+    this.#tls.pause();
+  }
+
+  /** Not while the client is waited for, whose `drain` must not let it go on before its turn either. */
+  goOnReading(): void {
+    const nowMs = performance.now();
+    this.#isStopped = false;
+    // What was not read is not late.
+    this.#waitingSince = Math.min(nowMs, this.#waitingSince + nowMs - this.#stoppedAt);
+    if (!this.#isPaused && !this.#isLost) this.#tls.resume();
+  }
+
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
     this.#waitingSince = performance.now();
-    this.#tls.resume();
+    if (!this.#isStopped) this.#tls.resume();
   }
 
   /** Ends the connection by an RST. The handler is told of nothing more. */
@@ -164,7 +195,7 @@ export class Http1Connection {
 
   /** Ends the request if its time is over. @param nowMs monotonic */
   sweep(nowMs: number): void {
-    if (this.#handler === undefined || this.#isPaused) return;
+    if (this.#handler === undefined || this.#isPaused || this.#isStopped) return;
     if (this.#tls.destroyed) return this.#attempt(() => this.#ended());
     const { headMs, pieceMs } = this.#limits;
     // While the client still sends its body, the API server is not waited for, unless it takes nothing of it.
@@ -183,6 +214,9 @@ export class Http1Connection {
       this.#lose();
       return false;
     }
+    const shared = this.#shared;
+    let chunks = 0;
+    this.#received += piece.length;
     this.#attempt(() => {
       let at = 0;
       while (at < piece.length && this.#handler !== undefined && !this.#isLost) {
@@ -190,11 +224,13 @@ export class Http1Connection {
         if (this.#isTunnel) return this.#deliver(piece, at, piece.length);
         const parsed = this.#parser.parse(piece, at);
         at = parsed.end;
+        chunks += parsed.chunks;
         this.#hand(piece, parsed, at < piece.length);
         this.#parser.forget();
       }
     });
-    return !this.#isPaused && !this.#isLost;
+    shared?.took(piece.length, chunks);
+    return !this.#isPaused && !this.#isStopped && !this.#isLost;
   }
 
   /**
@@ -251,11 +287,25 @@ export class Http1Connection {
     const handler = this.#handler;
     if (handler === undefined) return;
     this.#handler = undefined;
+    // What is behind the response, and was not read in its turn, must end the connection before another request has it.
+    const mayHaveMore = this.#isStopped || this.#received >= READ_AT_ONCE;
+    this.#leaveShared();
     // The rest of a request body would be read as the next request, and the rest of this piece as the next response.
     if (!this.#isSent || isMore || !this.#mayKeep || !this.#parser.keepsAlive || this.isLost) this.#lose();
     else if (this.#isPaused) this.resume();
-    if (!this.#isLost) this.#owner.onFree(this);
+    if (mayHaveMore) setImmediate(() => this.#free());
+    else this.#free();
     handler.onEnd();
+  }
+
+  #free(): void {
+    if (!this.#isLost) this.#owner.onFree(this);
+  }
+
+  #leaveShared(): void {
+    const shared = this.#shared;
+    this.#shared = undefined;
+    shared?.leave();
   }
 
   #ended(): void {
@@ -284,6 +334,7 @@ export class Http1Connection {
   #lose(how: 'close' | 'reset' = 'close'): void {
     if (this.#isLost) return;
     this.#isLost = true;
+    this.#leaveShared();
     this.#gathering.drop();
     this.#parser.free();
     if (how === 'reset') this.#link.reset();

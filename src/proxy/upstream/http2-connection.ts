@@ -4,8 +4,11 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { holdsBytes } from '../../core/http/connection-reset.ts';
 import { keepPinging } from '../http2-pings.ts';
+import { readerOf } from '../listener/shared-reading.ts';
 import type { UpstreamLink } from './connect.ts';
 import { UpstreamError } from './upstream-error.ts';
+import { upstreamReading } from './upstream-reading.ts';
+import type { SharedReader } from './upstream-reading.ts';
 
 /** API servers allow as many by default (`--http2-max-streams-per-connection`), or more. */
 export const MAX_STREAMS = 100;
@@ -39,6 +42,7 @@ export class Http2Connection {
   readonly #session: ClientHttp2Session;
   readonly #tls: TLSSocket;
   readonly #events: ConnectionEvents;
+  readonly #shared: SharedReader;
   #open = 0;
   /** Characters of heads in this turn. */
   #handed = 0;
@@ -65,6 +69,8 @@ export class Http2Connection {
       settings: { enablePush: false },
       maxSessionMemory: MAX_SESSION_MEMORY,
     });
+    // Its streams are of many accounts, and no one of them can be read alone.
+    this.#shared = upstreamReading.join(undefined, readerOf(tls));
     this.#session.on('remoteSettings', ({ maxConcurrentStreams = MAX_STREAMS }) => {
       this.#most = Math.min(MAX_STREAMS, maxConcurrentStreams);
       if (this.#most === 0) return events.onUseless();
@@ -80,6 +86,7 @@ export class Http2Connection {
     this.#session.on('error', () => undefined);
     this.#session.on('close', () => {
       stopPings();
+      this.#shared.leave();
       clearTimeout(this.#idle);
       clearTimeout(this.#look);
       this.#isRetired = true;
@@ -119,6 +126,11 @@ export class Http2Connection {
     this.#handed += head.reduce((sum, { length }) => sum + length, 0);
     stream.once('close', () => this.#closed(stream.rstCode));
     return stream;
+  }
+
+  /** Counts a piece of a response, or a head of one, that was read on it. */
+  took(bytes: number): void {
+    this.#shared.took(bytes, 0);
   }
 
   /** Ends it and what is open on it. With an error, because Node would otherwise report each stream as whole. */

@@ -164,7 +164,7 @@ class Http2Request implements UpstreamStream {
       return this.fail(new UpstreamError('internal', 'a request that cannot be written'));
     }
     try {
-      this.#listen(connection.request(requestHead(this.#request, connection.hostHeader)));
+      this.#listen(connection, connection.request(requestHead(this.#request, connection.hostHeader)));
     } catch (error) {
       this.fail(new UpstreamError('reset', 'the connection takes no request', error));
     }
@@ -210,19 +210,22 @@ class Http2Request implements UpstreamStream {
     return this.#other?.endpoints;
   }
 
-  #listen(stream: ClientHttp2Stream): void {
+  #listen(connection: Http2Connection, stream: ClientHttp2Stream): void {
     this.#stream = stream;
     stream.on('error', () => undefined);
     stream.on('response', (_headers: unknown, _flags: number, raw?: readonly string[]) => {
       const { status, headers } = responseHead(raw ?? []);
+      connection.took(0);
       this.#attempt(() => this.#handler.onHead(status, headers));
       // Not before: Node reports a head a little after its arrival, and a piece immediately if it is listened for.
       stream.on('data', (piece: Buffer) => {
+        connection.took(piece.length);
         this.#attempt(() => this.#handler.onPiece(piece, undefined));
       });
     });
     let interim = 0;
     stream.on('headers', () => {
+      connection.took(0);
       interim += 1;
       if (interim <= MOST_INTERIM) return;
       stream.close(constants.NGHTTP2_CANCEL);

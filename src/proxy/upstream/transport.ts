@@ -31,7 +31,7 @@ export interface UpstreamRequest {
   readonly headMs: number;
   /** Between two pieces of the response. Milliseconds; 0: no limit. */
   readonly pieceMs: number;
-  /** Whose share of the connections it uses. Absent: no account's; the proxy sends it for itself. */
+  /** Whose share of the connections, and of the turns in which they are read, it uses. Absent: no account's; the proxy sends it for itself. */
   readonly account?: string;
   /** Absent: it gives its connection up to no one. */
   readonly client?: RequestClient;

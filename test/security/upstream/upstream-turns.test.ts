@@ -1,0 +1,107 @@
+/**
+ * Pods that hold their responses back, and send all of them in one instant in parts of one byte, make no turn of the event loop long: no
+ * lease is renewed in it. In CPU time of this thread; the pods have another one.
+ */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { afterEach, expect, it } from 'vitest';
+import { openHttp1 } from '../../../src/proxy/upstream/http1-connection.ts';
+import { Http1Pool } from '../../../src/proxy/upstream/http1-pool.ts';
+import { Http2Transport } from '../../../src/proxy/upstream/http2-transport.ts';
+import type { UpstreamAddress } from '../../../src/proxy/upstream/connect.ts';
+import type { UpstreamHandler, UpstreamRequest } from '../../../src/proxy/upstream/transport.ts';
+import type { HeldBack, HowHeldBack } from './held-back.ts';
+
+/** Milliseconds of CPU. Without a bound: 120 to 800. */
+const LONGEST_TURN = 50;
+/** The compiler, or the collector of garbage, takes part in some turn of one. */
+const ATTEMPTS = 4;
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+type Send = (request: UpstreamRequest, handler: UpstreamHandler) => void;
+
+function sender(how: HowHeldBack, address: UpstreamAddress): Send {
+  const hostHeader = 'api';
+  const pool = new Http1Pool({ address, hostHeader });
+  ends.push(() => pool.close());
+  if (how === 'chunks') return (request, handler) => void pool.send(request, handler);
+  if (how === 'frames') {
+    const origin = `https://${address.host}:${address.port}`;
+    const transport = new Http2Transport({ address, origin, pingMs: 60_000, fallback: pool });
+    ends.push(() => transport.close());
+    return (request, handler) => void transport.send({ ...request, isRead: true }, handler);
+  }
+  const owner = { onFree: () => undefined, onLost: () => undefined };
+  return (request, handler) =>
+    void openHttp1(address, { hostHeader, owner }, (error, connection) => {
+      if (connection === undefined) return handler.onError(error ?? new Error('no connection'));
+      ends.push(() => connection.reset());
+      connection.send({ ...request, isUpgrade: true }, handler);
+    });
+}
+
+/** @returns milliseconds of CPU that the longest turn took in which parts were read */
+async function longestTurn(held: Omit<HeldBack, 'sent'>): Promise<number> {
+  const sent = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(new URL('held-back.ts', import.meta.url), { workerData: { ...held, sent } });
+  ends.push(() => worker.terminate());
+  const [{ port, ca }] = (await once(worker, 'message')) as [{ port: number; ca: string }];
+  const send = sender(held.how, { host: '127.0.0.1', port, ca, connectMs: 60_000 });
+  const all = Promise.withResolvers<void>();
+  const total = held.requests * held.parts;
+  let [parts, most] = [0, 0];
+  const handler: UpstreamHandler = {
+    maySend: () => true,
+    onHead: () => undefined,
+    onUpgrade: () => undefined,
+    onPiece: ({ length }) => {
+      parts += length;
+      if (parts === total) all.resolve();
+    },
+    onEnd: () => undefined,
+    onError: (error) => all.reject(error),
+  };
+  const request = { method: 'GET', target: '/', headers: { repeated: [], own: [] }, body: undefined };
+  const arrived = once(worker, 'message');
+  for (let index = 0; index < held.requests; index += 1) {
+    send({ ...request, bodyLength: undefined, headMs: 0, pieceMs: 0, account: 'mallory' }, handler);
+  }
+  await arrived;
+  worker.postMessage('send', []);
+  // Nothing is read until everything is there, however busy the machine is.
+  Atomics.wait(sent, 0, 0);
+  let last = process.threadCpuUsage();
+  let isOver = false;
+  const nextTurn = (): void => {
+    const { user, system } = process.threadCpuUsage(last);
+    last = process.threadCpuUsage();
+    most = Math.max(most, (user + system) / 1000);
+    if (!isOver) setImmediate(nextTurn);
+  };
+  setImmediate(nextTurn);
+  await all.promise;
+  isOver = true;
+  nextTurn();
+  expect(parts).toBe(total);
+  return most;
+}
+
+it.each<Omit<HeldBack, 'sent'>>([
+  { how: 'chunks', requests: 100, parts: 60_000 },
+  { how: 'records', requests: 40, parts: 3_000 },
+  // As many as the window of a connection takes.
+  { how: 'frames', requests: 500, parts: 600 },
+])('$requests responses in $parts $how of one byte each, sent at once, are read in short turns', async (held) => {
+  const turns: number[] = [];
+  while (turns.length < ATTEMPTS) {
+    turns.push(await longestTurn(held));
+    if (Math.min(...turns) <= LONGEST_TURN) break;
+  }
+  if (process.env['COSTS'] !== undefined)
+    process.stderr.write(`${held.how}\t${turns.map((ms) => ms.toFixed(1)).join(' ')}\n`);
+  expect(Math.min(...turns)).toBeLessThanOrEqual(LONGEST_TURN);
+});
