@@ -46,8 +46,10 @@ export function createMatcher(query: AuditQuery): LineMatcher {
 /** @returns a line as a hit, whatever it is about; undefined if it is no event */
 export function hitOf(line: Buffer): Hit | undefined {
   const time = timeOf(line);
-  const event = time === undefined ? undefined : parsed(line);
-  return time === undefined || event === undefined ? undefined : { time, event, text: line.toString() };
+  if (time === undefined) return undefined;
+  const text = line.toString();
+  const event = parsed(text);
+  return event === undefined ? undefined : { time, event, text };
 }
 
 /** A line that matches has one of each of these lists. */
@@ -85,10 +87,10 @@ export function timeOf(line: Buffer): string | undefined {
  * Parses an event as far as it is needed; an API server's own audit log omits empty fields, and others write null
  * for them.
  */
-function parsed(line: Buffer): AuditEvent | undefined {
+function parsed(text: string): AuditEvent | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(line.toString());
+    value = JSON.parse(text);
   } catch {
     return undefined;
   }
