@@ -7,7 +7,6 @@ import type { Request } from 'express';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { problemFor } from '../../http/problem.ts';
 import { AUDIT_SUBJECTS } from '../../core/api/fields.ts';
-import { PORTCULLIS_EVENTS } from '../../core/audit/catalogue.ts';
 import { auditEventsQuerySchema } from '../../core/api/audit.ts';
 import { auditTime } from '../../core/audit/moment.ts';
 import { AUDIT_QUESTIONS, isAsLogged, parseQuestion, questionOf } from '../../core/audit/questions.ts';
@@ -65,8 +64,6 @@ interface AuditPage {
 const textField = (name: keyof AuditFilters, label: string, shown: AuditFilters, placeholder: string): Html =>
   searchField({ name, label, value: shown[name], placeholder });
 
-const EVENTS = [['', 'Any'], ...Object.keys(PORTCULLIS_EVENTS).map((name) => [name, name] as const)] as const;
-
 /** One line for what is asked, and what is asked most. */
 function questionForm({ shown, typed }: AuditPage): Html {
   const { since, until, ...question } = shown;
@@ -99,7 +96,7 @@ function moreFilters({ shown, clusters }: AuditPage): Html {
       ${selectField({ name: 'cluster', label: 'Cluster', options: names, chosen: shown.cluster })}
       ${textField('verb', 'Verbs', shown, 'create,delete')} ${textField('resource', 'Resources', shown, 'pods/exec')}
       ${textField('namespace', 'Namespace', shown, 'payments')}
-      ${selectField({ name: 'event', label: 'Portcullis event', options: EVENTS, chosen: shown.event })}
+      ${textField('event', 'Portcullis events', shown, 'lock,unlock')}
       ${textField('auditId', 'Request id', shown, 'all of it')} ${momentField('since', 'From', shown, '24h')}
       ${momentField('until', 'Until', shown, '2026-11-25T14:00')}
       <div class="field tick">${checkBox('refused', 'true', 'Rejected only', shown.refused === 'true')}</div>
