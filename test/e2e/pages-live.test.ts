@@ -226,4 +226,24 @@ describe('live', () => {
     await row('one').getByText('serving').waitFor(LATE);
     expect(await row('two').innerText()).toContain('serving');
   });
+
+  it('the replicas’ page says what it does not know any more, and since when', async () => {
+    await page.goto(`${web}/admin/replicas`);
+    await row('one').getByText('serving').waitFor(LATE);
+    wire.leadTo(UNUSED_PORT);
+    await row('one')
+      .getByText(/unknown since \d/)
+      .waitFor(LATE);
+    expect(await page.getByText('serving').count()).toBe(0);
+    const seen = (): Promise<string> => row('one').locator('[data-text="seen"]').innerText();
+    const before = await seen();
+    await expect.poll(seen, LATE).not.toBe(before);
+    wire.leadTo(instance.server.ports.web);
+    await row('one').getByText('serving').waitFor(LATE);
+    // Also where the server never sends a first one.
+    await page.route('**/admin/api/v1/replicas', () => undefined);
+    await page.reload();
+    await row('one').getByText('serving').waitFor(LATE);
+    await row('one').getByText('unknown since').waitFor(LATE);
+  });
 });

@@ -8,12 +8,24 @@ import { table, tableRow, type Column } from '../page/table.ts';
 import { sortedById, formatMs } from './format.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
-type State = ReplicaView['state'];
+/** `unknown`: nothing has come from the server for some seconds, so what a row said before may not be so any more. */
+type State = ReplicaView['state'] | 'unknown';
 
-const STATES: Readonly<Record<State, { readonly style: string; readonly text: string; readonly lease: string }>> = {
+interface StateText {
+  readonly style: string;
+  readonly text: string | Html;
+  readonly lease: string;
+}
+
+const STATES: Readonly<Record<State, StateText>> = {
   live: { style: 'ok', text: 'serving', lease: 'valid: it knows every revocation' },
   silent: { style: 'warn', text: 'silent', lease: 'expired: it rejects every request until it renews its lease' },
   fenced: { style: 'bad', text: 'fenced', lease: 'lost: it rejects every request and has cut its open streams' },
+  unknown: {
+    style: 'quiet',
+    text: html`unknown since <span data-text="since"></span>`,
+    lease: 'unknown: the server has sent nothing since then',
+  },
 };
 
 /** A replica, or the empty row that the script fills. */
@@ -58,7 +70,7 @@ function replicasBody(replicas: readonly ReplicaView[], live: string): Html {
       A replica serves requests while its lease is valid, and it renews the lease only after it has read every entry of
       the revocation log.
     </p>
-    <section class="card" aria-labelledby="replicas" data-live="${live}">
+    <section class="card" aria-labelledby="replicas" data-live="${live}" data-known="${JSON.stringify(replicas)}">
       <div class="card-head">
         <h2 id="replicas">Replicas: <span data-text="count">${replicas.length}</span></h2>
         <span class="live" data-connection role="status" hidden></span>
@@ -68,7 +80,7 @@ function replicasBody(replicas: readonly ReplicaView[], live: string): Html {
         rows: sortedById(replicas).map((replica) => ({ state: replica.state, replica })),
         live: true,
       })}
-      ${(['live', 'silent', 'fenced'] as const).map(template)}
+      ${(['live', 'silent', 'fenced', 'unknown'] as const).map(template)}
       <noscript><p class="small muted">Load the page again to see the current state.</p></noscript>
     </section>`;
 }
