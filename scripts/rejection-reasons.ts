@@ -58,6 +58,7 @@ export const CREDENTIAL_REJECTIONS: Causes<CredentialRejection | BearerRejection
   identity_changed: 'name or groups have changed at the provider while a stream was open',
   recheck_overdue: 'the provider could not be asked for `sessions.recheckGrace`',
   shutdown: 'the replica stops',
+  cut_by_admin: 'an admin has ended this request; the session goes on',
   memory_short:
     'the replica has hardly any memory left, and its user has the most open ([limits](../protocols.md#limits))',
 };

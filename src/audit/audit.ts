@@ -8,9 +8,10 @@
 export { startAnchors } from './chain/anchors.ts';
 export { createLiveAuditLog } from './live/live.ts';
 export { createLiveTails } from './live/live-tails.ts';
+export { createReplicaQuestions, type Answerers, type ReplicaQuestions } from './live/replica-questions.ts';
 export { limitRejections } from './rejections/rejections.ts';
 export { createAuditHistory, type AuditHistory } from './query/history.ts';
-export { answerSearch, searchesAllReplicas } from './query/all-replicas.ts';
+export { answersSearches, searchesAllReplicas } from './query/all-replicas.ts';
 export { createRecentRequests } from './recent/recent.ts';
 export { createAuditTrail } from './trail.ts';
 export type * from './types.ts';

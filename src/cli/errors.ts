@@ -43,6 +43,7 @@ const NO_TARGET: ReadonlySet<string> = new Set([
   'workload_not_found',
   'revocation_not_found',
   'lock_not_found',
+  'stream_not_found',
   'cluster_not_found',
   'access_request_not_found',
   'request_not_found',

@@ -6,6 +6,7 @@
  * or a fence can end it by a reset of both sides, at any moment.
  */
 import type { ExchangeCutReason } from './request-audit.ts';
+import type { RecentRequest } from '../core/audit/recent-request.ts';
 import type { Caller } from '../core/credential/credential.ts';
 import type { Identity } from '../core/identity/identity.ts';
 import type { RequestInfo } from '../core/request/request-info.ts';
@@ -270,6 +271,10 @@ export class Exchange implements Flight {
 
   endCleanly(): void {
     this.#upstream?.endCleanly?.();
+  }
+
+  stream(): RecentRequest | undefined {
+    return this.audit.openStream;
   }
 
   /**

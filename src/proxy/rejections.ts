@@ -129,6 +129,8 @@ export function credentialRejection(
       if (why !== undefined) return unauthorized(sessionEndedMessage(why, context, holder));
       return over('your session was ended by an administrator or by signing out');
     }
+    case 'cut_by_admin':
+      return rejection(403, 'Forbidden', 'an administrator has ended this request; your session goes on', reason);
     case 'session_expired':
       return over('your session is over');
     case 'recheck_overdue':

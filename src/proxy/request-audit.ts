@@ -5,6 +5,7 @@
 import type { CutReason } from '../revocation/revocation.ts';
 import type { Awaitable } from '../core/awaitable.ts';
 import { requestEvent, type AuditEvent, type AuditStage } from '../core/audit/event.ts';
+import { recentOf, type RecentRequest } from '../core/audit/recent-request.ts';
 import { auditedByPolicy } from '../core/audit/policy.ts';
 import { grantIds, ownSession, type Caller } from '../core/credential/credential.ts';
 import { actorText } from '../core/delegation/delegation.ts';
@@ -105,6 +106,12 @@ export class RequestAudit {
     this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
     // test seam: RESPONSE_STARTED
     this.#deps.audit.record(this.#event('ResponseStarted'));
+  }
+
+  /** What it is, while it is a stream that is open. */
+  get openStream(): RecentRequest | undefined {
+    if (this.#streamClosed === undefined || this.#ended) return undefined;
+    return recentOf(this.#event('ResponseStarted'));
   }
 
   cut(reason: ExchangeCutReason): void {

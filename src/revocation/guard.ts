@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from '../contracts/logger.ts';
 import { waitFor } from '../core/credential/lease.ts';
 import {
+  accountKey,
   sessionKey,
   type LogChange,
   type LogEntry,
@@ -10,6 +11,7 @@ import {
   type RevocationTarget,
   type TargetKey,
 } from '../core/credential/revocation.ts';
+import type { Account } from '../core/identity/identity.ts';
 import type { DrillPart, Joined, ReplicaState } from '../store/store.ts';
 import type { EndedSession, RevocationGuardOptions } from './types.ts';
 import { LogFollower } from './follower.ts';
@@ -19,6 +21,7 @@ import { FlightRegistry } from './registry.ts';
 import type { UnbrokenLease } from './proof.ts';
 import { replicaViews } from './replicas.ts';
 import type {
+  OpenStream,
   CheckedCredential,
   CutReason,
   Flight,
@@ -186,6 +189,14 @@ class LeasedGuard implements RevocationGuard {
 
   cutSession(session: string, reason: CutReason): number {
     return this.#registry.cut(sessionKey(session), reason);
+  }
+
+  openStreams(account: Account): readonly OpenStream[] {
+    return this.#registry.streams(accountKey(account));
+  }
+
+  cutStream(account: Account, auditId: string): boolean {
+    return this.#registry.cutStream(accountKey(account), auditId);
   }
 
   reportDrill(part: DrillPart): void {

@@ -14,7 +14,7 @@ import { UnorderedList, type Slot } from '../core/unordered-list.ts';
 import type { FlightCredential } from '../core/credential/credential.ts';
 import { keyList, type TargetKey } from '../core/credential/revocation.ts';
 import { createTurns } from '../timing/timing.ts';
-import type { CutReason, Flight, Registration, SessionEnds, SessionInFlight } from './types.ts';
+import type { CutReason, Flight, OpenStream, Registration, SessionEnds, SessionInFlight } from './types.ts';
 
 /** They take a few milliseconds of each turn. */
 const RESETS_PER_TURN = 50;
@@ -181,6 +181,36 @@ export class FlightRegistry {
       const own = ancestors?.[0] ?? session;
       const sinceMs = entries.reduce((oldest, { boundAtMs }) => Math.min(oldest, boundAtMs), Number.POSITIVE_INFINITY);
       return [{ session, own, keys, flights: entries.length, sinceMs }];
+    });
+  }
+
+  /** Returns the streams that the target covers, the newest first. Flights that have been cut are none of them. */
+  streams(key: TargetKey): readonly OpenStream[] {
+    return this.#streams(key)
+      .map(({ stream }) => stream)
+      .toSorted((left, right) => right.request.at - left.request.at);
+  }
+
+  /**
+   * Cuts the stream of one request, if the target covers it.
+   * @returns whether there was one
+   */
+  cutStream(key: TargetKey, auditId: string): boolean {
+    const found = this.#streams(key).filter(({ stream }) => stream.request.auditId === auditId);
+    return (
+      this.#cut(
+        found.map(({ entry }) => entry),
+        'cut_by_admin',
+      ) > 0
+    );
+  }
+
+  #streams(key: TargetKey): readonly { readonly entry: Entry; readonly stream: OpenStream }[] {
+    return (this.#byKey.get(key)?.values() ?? []).flatMap((entry) => {
+      const { credential, cutReason, flight } = entry;
+      if (credential === undefined || cutReason !== undefined) return [];
+      const request = flight.stream?.();
+      return request === undefined ? [] : [{ entry, stream: { session: credential.session, request } }];
     });
   }
 

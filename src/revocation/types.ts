@@ -1,5 +1,6 @@
 /** The types of this module: what the revocation guard offers, and what it is given. */
 import type { Clock } from '../contracts/clock.ts';
+import type { RecentRequest } from '../core/audit/recent-request.ts';
 import type { Logger } from '../contracts/logger.ts';
 import type { Credential, FlightCredential } from '../core/credential/credential.ts';
 import type { KeyHolder, ReplicaKeys } from '../core/credential/key-agreement.ts';
@@ -17,7 +18,9 @@ export type CutReason =
   | 'recheck_overdue'
   | 'shutdown'
   /** This process has hardly any memory left, and its account has the most open. */
-  | 'memory_short';
+  | 'memory_short'
+  /** An admin has ended this one request, and nothing else of its session. */
+  | 'cut_by_admin';
 
 /** Something in flight that can be cut: a request, a stream, an upgraded connection. */
 export interface Flight {
@@ -31,6 +34,15 @@ export interface Flight {
    * the request, also before it was dialled. Called at most once.
    */
   cut(reason: CutReason): void;
+  /** Returns what it is while it is an open stream. Absent: it never is one. */
+  stream?(): RecentRequest | undefined;
+}
+
+/** A stream that is open at this replica. */
+export interface OpenStream {
+  /** The session that it is open in, which may be a delegated one. */
+  readonly session: string;
+  readonly request: RecentRequest;
 }
 
 /** When a session ends by itself. Epoch seconds. */
@@ -183,6 +195,14 @@ export interface RevocationGuard {
    * @returns how many flights
    */
   cutSession(session: string, reason: CutReason): number;
+  /** Returns the streams of an account that are open here, the newest first. */
+  openStreams(account: Account): readonly OpenStream[];
+  /**
+   * Cuts one open stream of an account, for `cut_by_admin`. Its session goes on.
+   * @param auditId of its request
+   * @returns false where it is not open here
+   */
+  cutStream(account: Account, auditId: string): boolean;
   /**
    * True while the store serves this replica nothing because its wall clock differs from the store's by more than
    * the skew. The replica is then fenced soon.

@@ -1,11 +1,12 @@
 /** The server's context: its logger, metrics, keys, audit log, store and revocation guard. */
 import { uptime } from 'node:os';
 import {
-  answerSearch,
+  answersSearches,
   createAuditHistory,
   createAuditTrail,
   createLiveAuditLog,
   createLiveTails,
+  createReplicaQuestions,
   searchesAllReplicas,
   createRecentRequests,
   limitRejections,
@@ -19,6 +20,7 @@ import { createFenceAudit, recordServerEvent, recordSessionEnded, type ServerEve
 import { createReloading } from './reload.ts';
 import { createRevocationGuard } from '../revocation/revocation.ts';
 import { displacedSignIns, observeAuditLog, observeStore, serverMetrics } from './server-metrics.ts';
+import { answersStreams } from '../services/admin/admin.ts';
 import { createEndingReasons } from '../store/ending-reasons.ts';
 import type { Store } from '../store/store.ts';
 import { createLogger } from '../telemetry/telemetry.ts';
@@ -66,7 +68,8 @@ export async function openContext(
   opening.defer(() => store.close());
   const { sinks, onFailure, writeAhead, rejectionsPerMinute } = config.audit;
   const files = createAuditHistory(sinks);
-  const live = createLiveAuditLog({ metrics, logger, answer: (search) => answerSearch(files, search) });
+  const answerers = new Map<string, (question: unknown) => unknown>([answersSearches(files)]);
+  const live = createLiveAuditLog({ metrics, logger, answerers });
   const chain = keys.withAuditKey({ replica });
   const syncAhead = writeAhead === 'sync';
   const trail = createAuditTrail({ sinks, onFailure, syncAhead, metrics, logger, chain });
@@ -105,20 +108,36 @@ export async function openContext(
     onFenced: (fence) => fences.servingAgain(fence),
     onSessionEnded: (ended) => recordSessionEnded({ audit, clock, replica }, ended),
   });
+  for (const [kind, answer] of answersStreams(guard)) answerers.set(kind, answer);
   live.start(store.live, guard.incarnation);
   guard.onChange((change) => fences.observed(change === undefined && guard.fenced));
   observeStore(metrics, store);
   metrics.observeView(() => ({ stalenessSeconds: guard.stalenessSeconds, fenced: guard.fenced }));
   const tails = createLiveTails(store.live);
-  const history = searchesAllReplicas({
-    own: files,
+  const questions = createReplicaQuestions({
     channel: store.live,
     incarnation: guard.incarnation,
     replicas: () => guard.replicas,
   });
+  const history = searchesAllReplicas({ own: files, questions });
   opening.defer(async () => void (await Promise.all([live.stop(), recent.stop()])));
   const endings = createEndingReasons(store.artefacts, clock.nowMs);
-  return { replica, clock, logger, metrics, keys, reloading, audit, tails, history, store, guard, fences, endings };
+  return {
+    replica,
+    clock,
+    logger,
+    metrics,
+    keys,
+    reloading,
+    audit,
+    tails,
+    questions,
+    history,
+    store,
+    guard,
+    fences,
+    endings,
+  };
 }
 
 /**

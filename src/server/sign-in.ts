@@ -158,6 +158,7 @@ export async function createSignIn(
     apiCa: () => apiCa,
     consoles: { consoles: consolesOf(config, reloading), guard, mayUse: allows, mintToken },
     tails: context.tails,
+    questions: context.questions,
     ...defined({ history: context.history }),
     endings,
     health: componentHealth(config, clusters, context),

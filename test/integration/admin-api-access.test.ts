@@ -68,6 +68,18 @@ const EXAMPLES: Readonly<Record<keyof (typeof ADMIN_API)['operations'], Example>
     event: 'unlock',
     reason: 'INC-3 closed',
   },
+  listStreams: {
+    path: '/streams?account=corp%2Fsub-brief',
+    status: 200,
+    event: 'admin-read',
+    reason: 'streams',
+  },
+  cutStream: {
+    path: '/streams/5f9c2a4e-7d1b-4c3a-9e8f-0a1b2c3d4e5f?account=corp%2Fsub-brief&reason=INC-3',
+    status: 404,
+    event: 'stream-cut',
+    reason: 'INC-3',
+  },
   getFreshSignIn: {
     path: '/fresh-sign-ins/corp%2Fsub-brief',
     status: 200,

@@ -135,6 +135,14 @@ const CAUSES: Readonly<Record<Problem, { readonly reason?: string; readonly prov
       return { stage: at.stage, response: await remove(at, `fresh-sign-ins/${encodeURIComponent(ALICE)}?${query}`) };
     },
   },
+  stream_not_found: {
+    reason: 'x',
+    provoke: async () => {
+      const at = await signedInAs('root');
+      const path = `streams/${randomUUID()}?account=${encodeURIComponent(ALICE)}&reason=x`;
+      return { stage: at.stage, response: await remove(at, path) };
+    },
+  },
   lock_not_found: {
     reason: 'x',
     provoke: async () => {

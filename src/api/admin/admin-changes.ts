@@ -1,9 +1,10 @@
 /** The handlers of changes: revocations, locks, drills. The service audits each. */
-import { requestIdSchema } from '../../core/api/fields.ts';
+import { auditIdSchema, requestIdSchema } from '../../core/api/fields.ts';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
 import { passed } from '../../http/problem.ts';
 import {
+  cutStream,
   handleRevocation,
   liftFreshSignIn,
   revocationStatus,
@@ -43,6 +44,11 @@ export function changeHandlers(service: AdminApiService, runDrill: RunDrill) {
       const account = accountOfPath(call);
       passed(ADMIN, await unlock(deps, call, { account, reason: call.query.reason }));
       return { body: { account, locked: false as const } };
+    },
+    async cutStream(call) {
+      const auditId = parsed(auditIdSchema, call.params['auditId'], 'audit_id');
+      passed(ADMIN, await cutStream(deps, call, { ...call.query, auditId }));
+      return { body: { auditId, open: false as const } };
     },
     async liftFreshSignIn(call) {
       const account = accountOfPath(call);

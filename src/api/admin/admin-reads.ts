@@ -7,7 +7,14 @@ import { ADMIN } from '../../core/api/rejections.ts';
 import type { componentSchema } from '../../core/api/responses.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { passed, problemFor } from '../../http/problem.ts';
-import { createSessionList, freshSignInNeeded, lockViews, planOf, scopeOf } from '../../services/admin/admin.ts';
+import {
+  createSessionList,
+  freshSignInNeeded,
+  lockViews,
+  openStreams,
+  planOf,
+  scopeOf,
+} from '../../services/admin/admin.ts';
 import type { SessionRecord } from '../../store/store.ts';
 import type { Call } from '../call.ts';
 import type { AdminApiDeps, AdminApiService } from '../dependencies.ts';
@@ -87,6 +94,14 @@ export function readHandlers({ deps, results }: AdminApiService) {
         body: { account, needed: since !== undefined, ...(since === undefined ? {} : { since: rfc3339(since) }) },
         read: { reason: 'fresh_sign_in', details: { target: `account:${account}` } },
       };
+    },
+    async listStreams({ query: { account } }) {
+      const { streams, ...asked } = await openStreams(deps, account);
+      const body = {
+        streams: streams.map(({ request, ...where }) => ({ ...requestView(request), ...where })),
+        ...asked,
+      };
+      return { body, read: { reason: 'streams', details: { target: `account:${account}` } } };
     },
     listReplicas: () => ({ body: { replicas: guard.replicas }, read: { reason: 'replicas' } }),
     async listClusters() {

@@ -207,7 +207,7 @@ class Tail {
       this.#position = position;
       const event = text === undefined ? undefined : (JSON.parse(text) as LivePublished);
       if (text === undefined || event === undefined) continue;
-      // To a search in the files of all replicas, which has its own reader.
+      // To a question to all replicas, which has its own reader.
       if ('answers' in event) continue;
       if ('dropped' in event) yield this.#gap('dropped');
       else if (matches(this.#options.filter, event)) yield { kind: 'event', id: this.#id, line: text };

@@ -10,9 +10,10 @@ import type { Logger } from '../../contracts/logger.ts';
 import type { AuditTrail } from '../types.ts';
 import { encodeLine } from '../encode-line.ts';
 import { matches, type LiveFilter } from './live-filter.ts';
+import { answerQuestion, type Answerers } from './replica-questions.ts';
 
-/** The filter of a tail, or a search in the files of all replicas (`query/all-replicas.ts`). */
-type Subscribed = LiveFilter & { readonly search?: string };
+/** The filter of a tail, or a question to all replicas (`replica-questions.ts`). */
+type Subscribed = LiveFilter & { readonly question?: string };
 
 /** How replicas exchange events; the `store` module implements it. */
 export interface LiveChannel {
@@ -34,13 +35,8 @@ export interface LiveChannel {
 export interface LiveAuditLogOptions {
   readonly metrics: { auditEvent(sink: 'live', outcome: 'written' | 'dropped', events: number): void };
   readonly logger: Pick<Logger, 'info'>;
-  /** Searches the files of this replica for another one, and returns what to publish; undefined for a search of its own. */
-  readonly answer?: (search: {
-    readonly subscription: string;
-    readonly text: string;
-    /** The incarnation of this replica. */
-    readonly by: string;
-  }) => Promise<string | undefined>;
+  /** What this replica answers when another one asks. Default: nothing. */
+  readonly answerers?: Answerers;
   /** Interval of polls for subscriptions, if no notification arrives. Default: a second. */
   readonly pollMs?: number;
 }
@@ -83,7 +79,7 @@ class Publisher implements LiveAuditLog {
   #hasSubscribers = false;
   #waiting: AuditEvent[] = [];
   #dropped = 0;
-  /** Searches of other replicas that run. */
+  /** Questions of other replicas that are being answered. */
   readonly #answering = new Set<string>();
   readonly #stopping = new AbortController();
   #gathering: NodeJS.Timeout | undefined;
@@ -147,11 +143,11 @@ class Publisher implements LiveAuditLog {
     try {
       const subscriptions = await channel.subscriptions(replica);
       if (this.#channel === undefined) return;
-      const tails = subscriptions.filter(({ filter }) => filter.search === undefined);
+      const tails = subscriptions.filter(({ filter }) => filter.question === undefined);
       this.#filters = tails.map(({ filter }) => filter);
       this.#hasSubscribers = this.#filters.length > 0;
       for (const { id, filter, accepted } of subscriptions)
-        if (!accepted && filter.search !== undefined) void this.#answer(channel, replica, id, filter.search);
+        if (!accepted && filter.question !== undefined) void this.#answer(channel, replica, id, filter.question);
       // Only now: a tail reports that it is complete once all replicas have accepted it.
       const added = tails.filter(({ accepted }) => !accepted);
       if (added.length > 0)
@@ -169,12 +165,12 @@ class Publisher implements LiveAuditLog {
     if (this.#answering.has(subscription)) return;
     this.#answering.add(subscription);
     try {
-      const answer = await this.#options.answer?.({ subscription, text, by });
+      const answer = await answerQuestion(this.#options.answerers ?? new Map(), { subscription, text, by });
       if (answer !== undefined) await channel.publish([answer]);
       // Not before: it is not looked at again.
       await channel.accept(by, [subscription]);
     } catch (error) {
-      this.#options.logger.info({ err: error }, 'a search of the audit log by another replica could not be answered');
+      this.#options.logger.info({ err: error }, 'a question of another replica could not be answered');
     } finally {
       this.#answering.delete(subscription);
     }

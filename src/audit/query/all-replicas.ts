@@ -1,49 +1,26 @@
-/**
- * A search in the audit files of all replicas: each has files of its own, so an answer from one is not whole.
- *
- * It goes through the channel of the live views. The replica that searches subscribes to answers, each other one finds
- * that subscription, searches its own files in its own turn, and publishes one answer. It must not know who may read.
- */
-import { randomBytes } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
-import { AppError } from '../../core/errors.ts';
+/** A search in the audit files of all replicas: each has files of its own. It must not know who may read. */
 import { defined } from '../../core/defined.ts';
-import type { LiveSource } from '../live/live-tails.ts';
+import type { ReplicaQuestions } from '../live/replica-questions.ts';
 import type { AuditHistory, History, HistoryBounds, HistoryStop } from './history.ts';
 import { hitOf, type AuditQuery, type Hit } from './matcher.ts';
 
-/** What one replica asks the others; as text it is the `search` of a subscription. */
+/** What one replica asks the others. */
 interface Search {
-  /** The incarnation that asks, which has searched its own files already. */
-  readonly from: string;
   readonly reader: string;
   readonly query: AuditQuery;
   readonly bounds: Pick<HistoryBounds, 'events' | 'every' | 'requests' | 'withoutReadsOf' | 'ms'>;
 }
 
-/** What a replica publishes. */
-interface Answer {
-  /** The subscription. */
-  readonly answers: string;
-  /** The incarnation that has searched. */
-  readonly by: string;
-  /** Absent: it writes no file, or could not search in time. */
-  readonly found?: {
-    /** Newest first. */
-    readonly lines: readonly string[];
-    readonly stopped?: HistoryStop;
-    readonly unreadable: number;
-  };
+/** What one answers. Absent: it writes no file, or could not search in time. */
+interface Found {
+  /** Newest first. */
+  readonly lines: readonly string[];
+  readonly stopped?: HistoryStop;
+  readonly unreadable: number;
 }
 
-/** Another replica, as the revocation guard knows it. */
-interface Replica {
-  readonly id: string;
-  readonly incarnation: string;
-  readonly self: boolean;
-  readonly state: string;
-  readonly servesNothing?: true;
-}
+/** The kind of the question. */
+const SEARCH = 'search';
 
 /**
  * Characters of the lines of one answer, which are in the store for a minute: some ninety lines of the usual length. A
@@ -51,39 +28,30 @@ interface Replica {
  */
 const MOST_CHARACTERS = 64 * 1024;
 
-const LIMITS = {
-  /** How long the others have, where the caller sets no shorter time. */
-  ms: 4000,
-  pollMs: 25,
-  /** All tails and searches of all replicas together. */
-  most: 50,
-  /** Answers that are read in one turn. */
-  batch: 10,
-};
+/** As long the others have, where the caller sets no shorter time. Milliseconds. */
+const SEARCH_MS = 4000;
 
 interface AllReplicas {
   /** Undefined: this replica writes no file. */
   readonly own: AuditHistory | undefined;
-  readonly channel: Pick<LiveSource, 'subscribe' | 'unsubscribe' | 'read'>;
-  readonly incarnation: string;
-  readonly replicas: () => readonly Replica[];
+  readonly questions: ReplicaQuestions;
 }
 
 /** Returns a search in the files of all replicas that are live; see `AuditHistory`. */
-export function searchesAllReplicas(parts: AllReplicas): AuditHistory {
+export function searchesAllReplicas({ own, questions }: AllReplicas): AuditHistory {
   return {
     search: async (reader, query, bounds) => {
-      const { own, replicas } = parts;
       if (bounds.onlyHere === true) return await own?.search(reader, query, bounds);
-      const others = replicas().filter(({ self, servesNothing }) => !self && servesNothing !== true);
-      const [here, answers] = await Promise.all([
+      const { ms = SEARCH_MS, isAbandoned, onlyHere: _onlyHere, ...rest } = bounds;
+      const search: Search = { reader, query, bounds: { ...rest, ms } };
+      const [here, others] = await Promise.all([
         own?.search(reader, query, bounds),
-        others.length === 0 ? new Map<string, History>() : askOthers(parts, others, reader, query, bounds),
+        questions.ask(SEARCH, search, { ms, isAbandoned }),
       ]);
-      const self = replicas().filter((replica) => replica.self);
-      const of = (incarnation: string): History | undefined =>
-        incarnation === parts.incarnation ? here : answers.get(incarnation);
-      const asked = [...self, ...others].map(({ id, incarnation }) => ({ id, found: of(incarnation) }));
+      const asked = [
+        { id: questions.self, found: here },
+        ...others.map(({ id, answer }) => ({ id, found: historyOf(answer as Found | undefined) })),
+      ];
       const found = asked.flatMap((one) => one.found ?? []);
       if (found.length === 0) return undefined;
       const namesOf = (isFound: boolean): readonly string[] =>
@@ -94,50 +62,7 @@ export function searchesAllReplicas(parts: AllReplicas): AuditHistory {
   };
 }
 
-/** Returns what was found, by incarnation, of those that answered in time. */
-async function askOthers(
-  { channel, incarnation }: AllReplicas,
-  others: readonly Replica[],
-  reader: string,
-  query: AuditQuery,
-  { ms = LIMITS.ms, isAbandoned, onlyHere: _onlyHere, ...bounds }: HistoryBounds,
-): Promise<ReadonlyMap<string, History>> {
-  const answers = new Map<string, History | undefined>();
-  const search: Search = { from: incarnation, reader, query, bounds: { ...bounds, ms } };
-  const tail = randomBytes(16).toString('base64url');
-  const until = performance.now() + ms;
-  // One that is silent is not waited for, but its answer counts if it comes.
-  const awaited = others.filter(({ state }) => state !== 'silent');
-  try {
-    const limits = { ttlMs: ms + 1000, most: LIMITS.most };
-    const subscribed = await channel.subscribe(tail, { search: JSON.stringify(search) }, limits);
-    if (subscribed.kind !== 'new') return new Map();
-    let { position } = subscribed;
-    while (!awaited.every((replica) => answers.has(replica.incarnation))) {
-      if (performance.now() > until || isAbandoned?.() === true) break;
-      const { entries } = await channel.read(position, LIMITS.batch);
-      for (const entry of entries) {
-        position = entry.position;
-        const answer = entry.text === undefined ? undefined : answerOf(entry.text, tail);
-        if (answer !== undefined) answers.set(answer.by, historyOf(answer));
-      }
-      if (entries.length < LIMITS.batch) await delay(LIMITS.pollMs, undefined, { ref: false });
-    }
-    await channel.unsubscribe(tail);
-  } catch (error) {
-    // What this replica has is shown, with the others as missing.
-    if (!(error instanceof AppError && error.code === 'store_unavailable')) throw error;
-  }
-  return new Map([...answers].flatMap(([by, found]) => (found === undefined ? [] : [[by, found] as const])));
-}
-
-function answerOf(text: string, tail: string): Answer | undefined {
-  if (!text.startsWith('{"answers":')) return undefined;
-  const answer = JSON.parse(text) as Answer;
-  return answer.answers.startsWith(`${tail} `) ? answer : undefined;
-}
-
-function historyOf({ found }: Answer): History | undefined {
+function historyOf(found: Found | undefined): History | undefined {
   if (found === undefined) return undefined;
   const hits = found.lines.flatMap((line) => hitOf(Buffer.from(line)) ?? []);
   return { hits, unreadable: found.unreadable, ...defined({ stopped: found.stopped }) };
@@ -169,25 +94,20 @@ function merged(found: readonly History[], { events }: HistoryBounds): History {
   return { hits, unreadable: found.reduce((sum, { unreadable }) => sum + unreadable, 0), ...defined({ stopped }) };
 }
 
-/**
- * Returns what a replica publishes for the search of another one; undefined for its own.
- * @param subscription the id of the subscription
- * @param text its `search`
- * @param by the incarnation of this replica
- */
-export async function answerSearch(
+/** Returns how a replica answers the searches of the others: by what is in its own files. */
+export const answersSearches = (
   own: AuditHistory | undefined,
-  { subscription, text, by }: { readonly subscription: string; readonly text: string; readonly by: string },
-): Promise<string | undefined> {
-  const { from, reader, query, bounds } = JSON.parse(text) as Search;
-  if (from === by) return undefined;
-  // Its own reader has a turn of its own here: one search of an account at a time on each replica.
-  const found = await own?.search(reader, query, bounds).catch(() => undefined);
-  const answer: Answer = { answers: subscription, by, ...(found === undefined ? {} : { found: packed(found) }) };
-  return JSON.stringify(answer);
-}
+): readonly [kind: string, answer: (question: unknown) => Promise<Found | undefined>] => [
+  SEARCH,
+  async (question) => {
+    const { reader, query, bounds } = question as Search;
+    // Its own reader has a turn of its own here: one search of an account at a time on each replica.
+    const found = await own?.search(reader, query, bounds);
+    return found && packed(found);
+  },
+];
 
-function packed({ hits, stopped, unreadable }: History): NonNullable<Answer['found']> {
+function packed({ hits, stopped, unreadable }: History): Found {
   const lines: string[] = [];
   let left = MOST_CHARACTERS;
   for (const [index, { text, time }] of hits.entries()) {

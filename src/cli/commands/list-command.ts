@@ -1,5 +1,5 @@
 /** Commands that show a list of the admin API, such as `sessions`, `locks` and `replicas`, by their rows in its table. */
-import type { z } from 'zod';
+import { z } from 'zod';
 import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { CommandList, Operation } from '../../core/api/operation.ts';
 import type { replicaSchema } from '../../core/api/responses.ts';
@@ -39,14 +39,17 @@ export async function list(context: CliContext, name: ListName, options: ServerO
   const { command, query: parameters }: Operation = ADMIN_API.operations[name];
   const shown: CommandList = ADMIN_API.operations[name].command.list;
   const send = adminClient(context, whichServer(context.environment, options));
-  const read = async (query = ''): Promise<{ readonly items: readonly Row[]; readonly cursor?: string }> => {
-    const { [shown.of]: items, ...page } = (await callAdmin(send, name, { query })) as Row;
+  const filters = filtersOf(command, options);
+  const read = async (query: string): Promise<{ readonly items: readonly Row[]; readonly cursor?: string }> => {
+    const { [shown.of]: items, missing = [], ...page } = (await callAdmin(send, name, { query })) as Row;
+    for (const replica of missing as readonly string[])
+      context.notify(`${replica} did not answer in time: the ${shown.of} that it has are missing`);
     return { items: items as readonly Row[], ...page };
   };
-  const { found, more } =
-    parameters === undefined
-      ? { found: (await read()).items, more: false }
-      : await readPages(filtersOf(command, options), read);
+  const hasPages = parameters instanceof z.ZodObject && 'cursor' in parameters.shape;
+  const { found, more } = hasPages
+    ? await readPages(filters, read)
+    : { found: (await read(filters.toString())).items, more: false };
   if (more)
     context.notify(`only the first ${found.length} ${shown.of} are shown; narrow the list with ${shown.narrow}`);
   await printResult(context, options, { [shown.of]: found }, () =>

@@ -15,6 +15,7 @@ const NEXT: ReadonlyMap<string, string> = new Map([
   ['cluster_not_found', 'portcullis whoami lists your clusters'],
   ['fresh_sign_in_not_needed', 'the user can already sign in again: portcullis locks lists locked accounts'],
   ['fresh_sign_in_newer', 'check the account again: it was revoked meanwhile'],
+  ['stream_not_found', 'portcullis streams --account PROVIDER/SUBJECT lists what is open'],
   ['lock_not_found', 'portcullis locks lists the locked accounts'],
   ['second_admin_needed', 'have another admin run the same command with that --approval'],
   ['same_admin', 'have another admin run the same command with the same --approval'],

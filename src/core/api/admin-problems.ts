@@ -32,6 +32,7 @@ export const ADMIN_PROBLEMS = {
     status: 409,
     when: 'the account or one of its sessions was revoked after `since`: read it again, then decide',
   },
+  stream_not_found: { status: 404, when: 'this stream is not open, at any replica that answered' },
   lock_not_found: { status: 404, when: 'the account is not locked' },
   provider_not_found: {
     status: 404,

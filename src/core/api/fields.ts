@@ -23,6 +23,9 @@ export const nameSchema = z.string().min(1, 'is needed').max(63);
 export const actorSchema = z.string().min(1, 'is needed').max(512);
 
 /** An admin's reason for a change, trimmed. */
+/** The id of a request, here and in the cluster's audit log. */
+export const auditIdSchema = z.uuid('not the id of a request');
+
 export const reasonSchema = z.string().trim().min(1, 'is needed, for the audit log').max(500);
 
 /** Lower-cased, so that the same id is the same request however it was typed. */

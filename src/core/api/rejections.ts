@@ -173,6 +173,7 @@ export const ADMIN_TEXTS = {
   csrf_failed: given,
   too_many_requests: given,
   too_many_tails: given,
+  stream_not_found: 'This stream is not open any more, at any replica that answered. GET streams lists those that are.',
   lock_not_found: 'This account is not locked. GET locks lists those that are.',
   username_not_found:
     'No live session has this username. Check the spelling, or revoke by account, as PROVIDER/SUBJECT.',

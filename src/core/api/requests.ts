@@ -146,6 +146,14 @@ export const sessionsQuerySchema = z
 /** `DELETE locks/ACCOUNT`. */
 export const unlockQuerySchema = z.strictObject({ reason: reasonSchema.describe('the reason, for the audit log') });
 
+/** `GET streams`. */
+export const streamsQuerySchema = z.strictObject({
+  account: accountSchema.describe('whose they are, PROVIDER/SUBJECT'),
+});
+
+/** `DELETE streams/AUDIT_ID`. */
+export const cutQuerySchema = unlockQuerySchema.extend({ account: accountSchema.describe('whose it is') });
+
 /** `DELETE fresh-sign-ins/ACCOUNT`. */
 export const liftQuerySchema = unlockQuerySchema.extend({
   since: z.iso

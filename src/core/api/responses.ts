@@ -100,6 +100,18 @@ export const recentRequestsSchema = z.object({
   requests: z.array(recentRequestSchema).readonly().describe('newest first, at most 50'),
 });
 
+export const openStreamSchema = recentRequestSchema.extend({
+  session: z.string().describe('the session that it is open in, which may be a delegated one'),
+  replica: z.string().describe('the name of the replica'),
+});
+
+export const openStreamsSchema = z.object({
+  streams: z.array(openStreamSchema).readonly().describe('newest first, at most 50 of each replica'),
+  more: z.number().describe('how many more are open at the replicas that answered'),
+  searched: z.array(z.string()).readonly().describe('the replicas that answered'),
+  missing: z.array(z.string()).readonly().describe('the replicas that did not answer in time'),
+});
+
 export const receiptSchema = z.object({
   id: z.string().describe('the name of the replica'),
   state: z

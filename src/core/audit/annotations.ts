@@ -42,6 +42,7 @@ export const AUDIT_FACTS = {
   sessions: 'number of sessions that were ended',
   'delegated-sessions':
     'the delegated sessions among them, of a session or an account: id and actors of each, such as `ID=claude ID=claude/reviewer`, at most 100',
+  stream: 'audit id of the request whose stream was cut',
   'streams-closed': 'number of open streams that were cut, on all replicas together',
   'streams-cut': 'number of open streams that were cut on this replica',
   'elapsed-ms': 'milliseconds until it was proven',

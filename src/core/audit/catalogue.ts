@@ -256,6 +256,12 @@ export const PORTCULLIS_EVENTS = {
     code: '200, 404 if there was none; otherwise the status that the caller received',
     facts: ['account', 'session', 'reason', 'target', 'outcome', 'by'],
   },
+  'stream-cut': {
+    chapter: 'Revocation',
+    when: 'an admin has cut one open stream of a user, or it was not open any more; its own event ends with the reason `cut_by_admin`',
+    code: '200, 404 if it was not open; otherwise the status that the caller received',
+    facts: ['account', 'session', 'reason', 'target', 'stream', 'outcome'],
+  },
   'fresh-sign-in-lifted': {
     chapter: 'Revocation',
     when: 'the requirement of a fresh sign-in was lifted for a revoked account, or there was none; also from the server’s own shell',

@@ -12,6 +12,7 @@ export { createDrills, type DrillResult, type RunDrill } from './drills.ts';
 export * from './fresh-sign-ins.ts';
 export * from './freshness.ts';
 export * from './locks.ts';
+export * from './open-streams.ts';
 export { isSeen, judgeSeen, planOf, type RevocationPlan, type RevocationRequest } from './revocation-request.ts';
 export {
   createRevocationResults,

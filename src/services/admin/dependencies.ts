@@ -3,7 +3,7 @@
  */
 import type { Actor, RequestContext } from '../../http/request-context.ts';
 import type { RecheckUser } from './confirmed-user.ts';
-import type { AuditHistory, AuditTrail } from '../../audit/audit.ts';
+import type { AuditHistory, AuditTrail, ReplicaQuestions } from '../../audit/audit.ts';
 import type { Config } from '../../config/config.ts';
 import type { Clock } from '../../contracts/clock.ts';
 import type { Logger } from '../../contracts/logger.ts';
@@ -36,6 +36,8 @@ export interface AdminDeps {
     | 'replicas'
     | 'refresh'
     | 'sessionsInFlight'
+    | 'openStreams'
+    | 'cutStream'
   >;
   readonly audit: Pick<AuditTrail, 'record' | 'recordAhead' | 'blocked'>;
   readonly logger: Logger;
@@ -43,6 +45,8 @@ export interface AdminDeps {
   readonly recheckUser: RecheckUser;
   /** The audit log in the files of the replicas. */
   readonly history?: AuditHistory;
+  /** Absent: there is no other replica. */
+  readonly questions?: ReplicaQuestions;
 }
 
 /** The caller of an operation, with the request that the audit event is about. */

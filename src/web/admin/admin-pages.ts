@@ -23,6 +23,7 @@ import { createRevocationStarter } from './begin-revocation.ts';
 import { handleDrill, showDrill } from './drill-page.ts';
 import { showHealth } from './health-page.ts';
 import { showLocks, handleLiftFreshSignIn, handleUnlock } from './locks-page.ts';
+import { handleCutStream } from './open-now.ts';
 import { showOverview } from './overview-page.ts';
 import { showUser } from './user-page.ts';
 import { showReceipt } from './receipt-page.ts';
@@ -71,6 +72,7 @@ function routesOf(service: Omit<AdminPageService, 'clusters'>): readonly AdminRo
     { path: '/admin/access', ...access, under: '/admin/access', show: showAccess },
     { path: '/admin/locks', tab: 'Locks', show: showLocks },
     { path: '/admin/unlock', under: '/admin/locks', change: { event: 'unlock', handle: handleUnlock } },
+    { path: '/admin/cut-stream', change: { event: 'stream-cut', handle: handleCutStream } },
     { path: '/admin/lift-fresh-sign-in', change: { event: 'fresh-sign-in-lifted', handle: handleLiftFreshSignIn } },
     { path: '/admin/replicas', tab: 'Replicas', show: showReplicas },
     { path: '/admin/audit', tab: 'Audit log', show: showAudit, waits: true },

@@ -61,7 +61,7 @@ export const eventTemplate = (): Html =>
  * Says whose files were searched, because an admin must know what is not here: nothing of it is in grey where a part is
  * missing.
  */
-export function searchedText({ searched, missing = [] }: History): Html | false {
+export function searchedText({ searched, missing = [] }: Pick<History, 'searched' | 'missing'>): Html | false {
   if (searched === undefined) return false;
   const count = `${searched.length} of ${countOf(searched.length + missing.length, 'replica')}`;
   return missing.length === 0

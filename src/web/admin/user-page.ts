@@ -1,12 +1,15 @@
 /**
  * `/admin/accounts/:account`: one user, with their identity, lock, sessions and latest requests.
  */
+import { randomUUID } from 'node:crypto';
 import { ADMIN } from '../../core/api/rejections.ts';
 import { passed } from '../../http/problem.ts';
 import {
   type ListSessions,
   freshSignInNeeded,
   listQuery,
+  openStreams,
+  type OpenStreams,
   pastQuery,
   searchHistory,
 } from '../../services/admin/admin.ts';
@@ -16,17 +19,18 @@ import { EXTRA_DOMAIN } from '../../core/core.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import type { History } from '../../audit/query/history.ts';
 import { defined } from '../../core/defined.ts';
-import { providerOf, subjectOf, type Account } from '../../core/identity/identity.ts';
-import type { Lock, SessionRecord } from '../../store/store.ts';
+import { providerOf, subjectOf, type Account, type Identity } from '../../core/identity/identity.ts';
+import { lastUseOf, type Lock, type SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
 import { nestedPage, type NestedPage } from '../page/delegated-sessions.ts';
 import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
-import { moment } from '../page/layout.ts';
+import { csrfField, moment, momentAgo } from '../page/layout.ts';
 import { identityFacts } from './shared-cards.ts';
 import { accountHref, queryString, revokeHref } from './links.ts';
-import { reasonForm, unlockForm } from './form-fields.ts';
+import { checkBox, reasonField, reasonForm, unlockForm } from './form-fields.ts';
+import { openCount, openNowCard } from './open-now.ts';
 import { cursorPager } from './pager.ts';
 import { requestsCard } from './shared-cards.ts';
 import { searchedText } from './audit-lines.ts';
@@ -47,8 +51,15 @@ interface LatestRequests {
   readonly found?: History;
 }
 
+/** Who the user is in the clusters, or was when they were last seen. */
+interface KnownIdentity {
+  readonly identity: Identity;
+  /** Epoch seconds; undefined: of a live session. */
+  readonly seenAt?: number;
+}
+
 interface UserPage {
-  readonly deps: Pick<WebDeps, 'clock'>;
+  readonly deps: Pick<WebDeps, 'clock' | 'config'>;
   readonly account: Account;
   readonly page: NestedPage;
   /** True where this is not the first page of their sessions. */
@@ -58,19 +69,37 @@ interface UserPage {
   readonly freshSince: number | undefined;
   /** Undefined on a later page of their sessions. */
   readonly latest: LatestRequests | undefined;
+  readonly known: KnownIdentity | undefined;
+  readonly open: OpenStreams;
   readonly mayAct: boolean;
   readonly csrf: string;
 }
 
-function identityCard({ account, page }: UserPage): Html {
-  const session = page.rows[0]?.session;
+function identityCard({ account, known }: UserPage): Html {
   const list = facts([
-    ...(session === undefined ? [] : identityFacts(session.identity)),
+    ...(known === undefined ? [] : identityFacts(known.identity)),
     ['Provider', providerOf(account)],
     ['Subject', html`<code>${subjectOf(account)}</code>`],
   ]);
-  const unknown = html`<p class="muted">They are not signed in, so nothing more is known here.</p>`;
-  return card('who', 'Identity', list, session === undefined && unknown);
+  const note =
+    known === undefined
+      ? 'They are not signed in, and no request of theirs of the last seven days was found, so nothing more is known here.'
+      : known.seenAt !== undefined &&
+        html`They are not signed in. This is as of their last request, ${moment(known.seenAt)}.`;
+  return card('who', 'Identity', list, note && html`<p class="muted">${note}</p>`);
+}
+
+/** Returns the user's name and groups: of the newest live session, else as the audit log last had them. */
+function knownIdentity(page: NestedPage, latest: LatestRequests | undefined): KnownIdentity | undefined {
+  const session = page.rows[0]?.session;
+  if (session !== undefined) return { identity: session.identity };
+  for (const { event } of latest?.found?.hits ?? []) {
+    const { username, groups = [], uid = '', extra = {} } = event.user;
+    if (username === undefined) continue;
+    const seenAt = Math.floor(Date.parse(event.requestReceivedTimestamp) / 1000);
+    return { identity: { username, groups, uid, extra }, seenAt };
+  }
+  return undefined;
 }
 
 /**
@@ -97,25 +126,65 @@ function freshSignIn({ account, freshSince, mayAct, csrf }: UserPage): Html | fa
     }`;
 }
 
-function lockCard(content: UserPage): Html {
-  const { account, lock, mayAct, csrf } = content;
-  const locked = ({ at, by, reason }: Lock): Html =>
-    html`<p><span class="state bad">Locked</span> since ${moment(at)}, by ${by}: ${reason}</p>
+/** Returns what keeps the user out, with the forms that let them in again; nothing where nothing does. */
+function lockNotice(content: UserPage): Html | false {
+  const { account, lock, mayAct, csrf, freshSince } = content;
+  if (lock === undefined && freshSince === undefined) return false;
+  const locked =
+    lock !== undefined &&
+    html`<p><span class="state bad">Locked</span> since ${moment(lock.at)}, by ${lock.by}: ${lock.reason}</p>
       ${mayAct && unlockForm(account, csrf, 'person')}`;
-  const unlocked = html`<p><span class="state ok">Not locked</span></p>
-    ${
-      mayAct &&
-      html`<p class="muted">A lock ends every session and rejects every sign-in until an admin unlocks the account.</p>
-        <p>
-          <a class="button danger" href="${revokeHref({ kind: 'account', value: account, lock: true })}"
-            >Lock this account</a
-          >
-        </p>`
-    }`;
   return html`<section class="card" aria-labelledby="lock">
-    <h2 id="lock">Lock</h2>
-    ${lock === undefined ? unlocked : locked(lock)} ${freshSignIn(content)}
+    <h2 id="lock">${lock === undefined ? 'Next sign-in' : 'Locked out'}</h2>
+    ${locked} ${freshSignIn(content)}
   </section>`;
+}
+
+/** Returns the way to end everything: a form beneath its button, and where two admins are needed the page for them. */
+function endEverything(content: UserPage): Html | false {
+  const { deps, account, page, open, mayAct, csrf } = content;
+  if (!mayAct) return false;
+  const href = revokeHref({ kind: 'account', value: account, lock: true });
+  if (deps.config.admin.dualControl === 'on' || !isActive(content))
+    return html`<a class="button danger" href="${href}">End everything and lock…</a>`;
+  const sessions = `${countOf(page.rows.length, 'session')}${page.cursor === undefined && !page.moreDelegated ? '' : ' and more'}`;
+  return html`<details class="panel">
+    <summary class="button danger">End everything and lock…</summary>
+    <form class="stack" method="post" action="/admin/revoke">
+      ${csrfField(csrf)}
+      <input type="hidden" name="requestId" value="${randomUUID()}" />
+      <input type="hidden" name="kind" value="account" />
+      <input type="hidden" name="value" value="${account}" />
+      <p>
+        It ends <strong>${sessions}</strong>, and cuts <strong>${countOf(openCount(open), 'open stream')}</strong> and
+        every request under way, at all replicas.
+      </p>
+      ${checkBox('lock', 'on', 'Lock the account: no one can sign in to it until an admin unlocks it', true)}
+      ${reasonField('INC-4711')}
+      <button class="button danger">End everything now</button>
+    </form>
+  </details>`;
+}
+
+/** Something is to be ended, so the name is spelled right. */
+const isActive = ({ page, open }: UserPage): boolean => page.rows.length > 0 || openCount(open) > 0;
+
+function headOf(content: UserPage): Html {
+  const { deps, account, page, open, known } = content;
+  const sessions = page.rows.map(({ session }) => session);
+  const [last] = sessions.toSorted((left, right) => lastUseOf(right) - lastUseOf(left));
+  const used =
+    last === undefined
+      ? 'not signed in'
+      : html`${countOf(sessions.length, 'session')}${page.cursor !== undefined && ' and more'}, ${openCount(open)} open
+        now, last used ${momentAgo(lastUseOf(last), nowSeconds(deps))}${last.address !== '' && ` from ${last.address}`}`;
+  return html`<div class="row apart page-head stays">
+    <div>
+      <h1 class="clip"><bdi>${known?.identity.username ?? account}</bdi></h1>
+      <p class="lead"><code>${account}</code>: ${used}</p>
+    </div>
+    ${endEverything(content)}
+  </div>`;
 }
 
 function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
@@ -129,7 +198,6 @@ function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
       <h2 id="sessions">Sessions: ${label}</h2>
-      ${mayAct && sessions.length > 0 && html`<a class="button danger compact" href="${revokeHref({ kind: 'account', value: account })}">Revoke all</a>`}
     </div>
     ${
       sessions.length === 0
@@ -147,22 +215,22 @@ function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
 }
 
 function userBody(content: UserPage): Html {
-  const { deps, account, page, latest } = content;
+  const { deps, account, page, latest, open, mayAct, csrf } = content;
   const note =
     latest?.found !== undefined &&
     html`<p class="small">
-      ${searchedText(latest.found)}
+      ${searchedText(latest.found)} <span class="muted">Without discovery.</span>
       ${
         !latest.searched &&
         html`<span class="state warn">Not finished</span> The search of the audit files took too long, so requests of
           sessions that have ended may be missing. The audit log has a longer one.`
       }
     </p>`;
-  return html`<h1 class="clip"><bdi>${page.rows[0]?.session.identity.username ?? account}</bdi></h1>
-    <p class="lead">Account <code>${account}</code></p>
-    <div class="grid">${identityCard(content)} ${lockCard(content)}</div>
-    ${sessionsCard(content)}
-    ${latest !== undefined && requestsCard(deps, latest.requests, `/admin/audit${queryString({ account })}`, note)}`;
+  const sessions = page.rows.map(({ session }) => session);
+  const rows = { account, open, sessions, now: nowSeconds(deps), mayAct, csrf };
+  return html`${headOf(content)} ${lockNotice(content)} ${openNowCard(rows)} ${sessionsCard(content)}
+  ${latest !== undefined && requestsCard(deps, latest.requests, `/admin/audit${queryString({ account })}`, note)}
+  ${identityCard(content)}`;
 }
 
 const PAGE_SIZE = 15;
@@ -180,7 +248,7 @@ async function requestsOf(
   account: Account,
   sessions: readonly SessionRecord[],
 ): Promise<LatestRequests> {
-  const live = await latestRequests(deps, sessions);
+  const live = (await latestRequests(deps, sessions))?.filter(isNoDiscovery);
   if (live !== undefined && live.length >= MAX_REQUESTS)
     return { requests: live.slice(0, MAX_REQUESTS), searched: true };
   const query = pastQuery({ account, since: PAST }, deps.clock.nowMs());
@@ -191,12 +259,16 @@ async function requestsOf(
   const found: History | undefined = tried?.ok === true ? tried.value : { hits: [], stopped: 'time', unreadable: 0 };
   const { hits, stopped } = found ?? { hits: [] };
   const searched = stopped === undefined || stopped === 'events';
-  const past = hits.flatMap(({ event }) => pastRequest(event) ?? []);
+  const past = hits.flatMap(({ event }) => pastRequest(event) ?? []).filter(isNoDiscovery);
   if (live === undefined && past.length === 0) return { requests: undefined, searched };
   const byId = new Map([...past, ...(live ?? [])].map((request) => [request.auditId, request]));
   const requests = [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
   return { requests, searched, ...defined({ found }) };
 }
+
+/** What kubectl asks an API server before each command says nothing of what a user did. */
+const isNoDiscovery = ({ resource, verb, uri }: LatestRequest): boolean =>
+  resource !== undefined || verb !== 'get' || !/^\/(?:api|apis|openapi|version)(?:[/?]|$)/.test(uri);
 
 /** Returns the request of an event, and in a delegated session who acted in it. */
 function pastRequest(event: AuditEvent): LatestRequest | undefined {
@@ -218,19 +290,21 @@ export function showUser(list: ListSessions): AdminHandler {
     const cursor = parameter(req.query['cursor']);
     const query = { account: account.data, delegated: 'false', limit: PAGE_SIZE, cursor };
     const listed = async (asked: object) => passed(ADMIN, await list(passed(ADMIN, listQuery(asked))));
-    const [own, delegated, lock, freshSince] = await Promise.all([
+    const [own, delegated, lock, freshSince, open] = await Promise.all([
       listed(query),
       listed({ account: account.data, delegated: 'true', limit: MAX_DELEGATED }),
       deps.store.locks.find(account.data),
       freshSignInNeeded(deps, account.data),
+      openStreams(deps, account.data),
     ]);
     const later = cursor !== undefined;
     const page = nestedPage(own, delegated);
     const live = [...own.sessions, ...delegated.sessions];
     const latest = later ? undefined : await requestsOf(context, account.data, live);
-    const known = { account: account.data, page, later, lock, freshSince, latest };
-    const body = userBody({ deps, ...known, mayAct, csrf: user.csrf });
+    const known = knownIdentity(page, latest);
+    const state = { account: account.data, page, later, lock, freshSince, latest, known, open };
+    const body = userBody({ deps, ...state, mayAct, csrf: user.csrf });
     const read = { reason: 'account', details: { target: `account:${account.data}` } };
-    sendAdminPage(context, { title: 'User', read, body });
+    sendAdminPage(context, { title: 'User', read, body, scripts: ['panel.js'] });
   };
 }

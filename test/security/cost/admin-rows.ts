@@ -1,4 +1,5 @@
 /** The admin API, as admins and auditors may call it. */
+import { randomUUID } from 'node:crypto';
 import { bearer, DRILL, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
 import type { CostStage, Sent } from './stage.ts';
 import { OF_REVOKED } from './state.ts';
@@ -65,6 +66,12 @@ const WORST: Readonly<Record<Name, AdminRow>> = {
   deleteLock: {
     worst: 'an account that is not locked',
     path: () => `/locks/${account('no-user')}?reason=${reason}`,
+    status: 404,
+  },
+  listStreams: { worst: 'an account of 512 characters', path: () => `/streams?account=${account('a'.repeat(500))}` },
+  cutStream: {
+    worst: 'a stream that is open nowhere',
+    path: () => `/streams/${randomUUID()}?account=${account('no-user')}&reason=${reason}`,
     status: 404,
   },
   getFreshSignIn: { worst: 'an account of 512 characters', path: () => `/fresh-sign-ins/${account('a'.repeat(500))}` },

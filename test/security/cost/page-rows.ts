@@ -1,4 +1,5 @@
 /** Pages and forms for browsers, and web consoles. */
+import { randomUUID } from 'node:crypto';
 import {
   bearer,
   DRILL,
@@ -250,6 +251,11 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
   'POST /admin/unlock': {
     worst: 'an account that is not locked',
     form: () => ({ account: 'demo/no-user', reason: 'r'.repeat(500) }),
+    status: 404,
+  },
+  'POST /admin/cut-stream': {
+    worst: 'a stream that is open nowhere',
+    form: () => ({ account: 'demo/no-user', reason: 'r'.repeat(500), auditId: randomUUID() }),
     status: 404,
   },
   'POST /admin/lift-fresh-sign-in': {

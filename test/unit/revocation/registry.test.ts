@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Credential } from '../../../src/core/credential/credential.ts';
+import type { RecentRequest } from '../../../src/core/audit/recent-request.ts';
 import { accountKey, coveringKeys, providerKey, sessionKey } from '../../../src/core/credential/revocation.ts';
 import type { CoveringKeys, TargetKey } from '../../../src/core/credential/revocation.ts';
 import { FlightRegistry } from '../../../src/revocation/registry.ts';
@@ -35,8 +36,9 @@ describe('the registry of what is in flight', () => {
       allCut: () => void (done += 1),
     });
     const cuts: [string, CutReason][] = [];
-    const fly = (name: string, owner?: Credential) => {
-      const registration = registry.register({ cut: (reason) => void cuts.push([name, reason]) });
+    const fly = (name: string, owner?: Credential, stream?: RecentRequest) => {
+      const cut = (reason: CutReason) => void cuts.push([name, reason]);
+      const registration = registry.register({ cut, stream: () => stream });
       if (owner !== undefined) registration.bind(owner, { expiresAt: FAR, idleAt: FAR });
       return registration;
     };
@@ -53,6 +55,25 @@ describe('the registry of what is in flight', () => {
     expect(cuts.map(([name]) => name)).toEqual(['a1', 'a2']);
     expect(registry.cut(providerKey('corp'), 'session_revoked')).toBe(1);
     expect(registry.cutTotal).toBe(3);
+  });
+
+  it('knows the open streams of an account, and cuts the one that is asked for', () => {
+    const { registry, cuts, fly } = setUp();
+    const stream = (at: number, auditId: string) => ({ at, auditId }) as RecentRequest;
+    fly('ordinary', credential('a1'));
+    fly('a1', credential('a1'), stream(1, 'one'));
+    fly('a2', credential('a2'), stream(2, 'two'));
+    fly('b1', credential('b1'), stream(3, 'three'));
+    const ofA = () => registry.streams(accountKey('corp/a')).map(({ session, request }) => [session, request.auditId]);
+    expect(ofA()).toEqual([
+      ['a2', 'two'],
+      ['a1', 'one'],
+    ]);
+    expect(registry.cutStream(accountKey('corp/a'), 'three')).toBe(false);
+    expect(registry.cutStream(accountKey('corp/a'), 'one')).toBe(true);
+    expect(registry.cutStream(accountKey('corp/a'), 'one')).toBe(false);
+    expect(cuts).toEqual([['a1', 'cut_by_admin']]);
+    expect(ofA()).toEqual([['a2', 'two']]);
   });
 
   it('cuts a delegated session with each one above it, and counts its flights as its own alone', () => {

@@ -42,6 +42,8 @@ export class LateProof {
       refresh: () => guard.refresh(),
       hold: (target, seconds) => guard.hold(target, seconds),
       sessionsInFlight: () => guard.sessionsInFlight(),
+      openStreams: (account) => guard.openStreams(account),
+      cutStream: (account, auditId) => guard.cutStream(account, auditId),
       // As where another replica was asked.
       result: () => undefined,
       onResult: (listener) => void this.#listeners.push(listener),

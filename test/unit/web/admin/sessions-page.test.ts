@@ -104,8 +104,8 @@ describe('a user’s page', () => {
     await openSession(at.stage, 'alice-2', 'alice');
     const text = await textAt(at, '/admin/accounts/corp%2Fsub-alice');
     expect(listed(text).toSorted()).toEqual(['alice-1', 'alice-2']);
-    expect(text).toContain('Not locked');
-    expect(text).toContain('/admin/revoke?kind=account&amp;value=corp%2Fsub-alice&amp;lock=on');
+    expect(text).toContain('name="value" value="corp/sub-alice"');
+    expect(text).toContain('name="lock" value="on" checked');
     expect(annotation(at.stage.named('admin-read')[0], 'target')).toBe('account:corp/sub-alice');
   });
 
