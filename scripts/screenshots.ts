@@ -105,6 +105,8 @@ try {
   await keep(root, 'sessions');
   await root.goto(stage.demo.urls.web + (await ask(stage.demo.urls.web, own)));
   await keep(root, 'access-request');
+  await root.goto(`${stage.demo.urls.web}/admin/accounts/demo%2Falice`);
+  await keep(root, 'user');
   await pictureRecord(stage, root, [alice, bob]);
   await pictureReceipt(stage, root);
 } finally {

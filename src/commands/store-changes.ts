@@ -6,11 +6,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname, uptime, userInfo } from 'node:os';
-import { type RevocationRequest, createRevocationResults, judgeSeen, planOf, revoke } from '../services/admin/admin.ts';
+import { type RevocationRequest, createRevocationResults, planOf, revoke, scopeOf } from '../services/admin/admin.ts';
 import { createAuditTrail, type AuditTrail } from '../audit/audit.ts';
 import type { RevokeOnServer, UnlockOnServer } from '../cli/commands/admin-parser.ts';
 import { pollUntilComplete, replicaLines, sendRevocation, type Polled } from '../cli/commands/revocation-progress.ts';
-import { confirmMany, reasonOf, scopeText, showReceipt } from '../cli/commands/revocation-request.ts';
+import { confirmRevocation, reasonOf, showReceipt, type Scope } from '../cli/commands/revocation-request.ts';
 import type { CliContext } from '../cli/context.ts';
 import { cliError } from '../cli/errors.ts';
 import { nextStepFor } from '../cli/http/admin-problems.ts';
@@ -20,6 +20,7 @@ import { ADMIN, rejectionCode, rejectionText, type AdminResult } from '../core/a
 import { revocationSchema } from '../core/api/requests.ts';
 import { portcullisEvent } from '../core/audit/event.ts';
 import { AppError } from '../core/errors.ts';
+import type { RevocationTarget } from '../core/credential/revocation.ts';
 import type { Account } from '../core/identity/identity.ts';
 import { createRevocationGuard, type RevocationGuard } from '../revocation/revocation.ts';
 import { auditKeysOf, openStore } from '../server/dependencies.ts';
@@ -227,7 +228,7 @@ async function revokeIn(
   context: CliContext,
   { request, options }: { readonly request: RevocationRequest; readonly options: RevokeOnServer },
 ): Promise<void> {
-  const { target, yes } = options;
+  const { target } = options;
   // What follows takes an unavailable store for a reason not to check a name: here no replica would reject it meanwhile.
   await patiently(() => store.ping());
   const providers = new Map(
@@ -235,10 +236,8 @@ async function revokeIn(
   );
   const known = { config, store, providers };
   const plan = asCommand(await patiently(() => planOf(known, request)));
-  asCommand(await judgeSeen(known, plan, request.force));
-  if (yes !== true) {
-    await confirmMany(context, target, async (of) => scopeText(await patiently(() => store.sessions.tally(of))));
-  }
+  const readScope = () => patiently(() => scopeHere(store, plan.target));
+  await confirmRevocation(context, { target, options, readScope });
   const shell = { shellUser: shellUser(), context: { requestId: randomUUID(), address: '', userAgent: '' }, path: '' };
   const guard = observer({ config, store, logger, keys, name: shell.shellUser });
   const deps = { guard, store, audit, logger, clock: { nowMs: Date.now } };
@@ -263,6 +262,13 @@ async function revokeIn(
   } finally {
     await guard.stop();
   }
+}
+
+/** Returns what a revocation would end. This process serves nothing, so it knows of no request. */
+async function scopeHere(store: Store, target: RevocationTarget): Promise<Scope> {
+  const guard = { sessionsInFlight: () => [] };
+  const { sessions, delegated, users, more, known } = await scopeOf({ store, guard }, target);
+  return { sessions, delegated, users, more, known };
 }
 
 /** Returns a revocation guard that follows the log and sees the replicas, with nothing in flight itself. */

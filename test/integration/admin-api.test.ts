@@ -261,13 +261,27 @@ describe('revoking', () => {
     await openSession(at.stage, 'alice-1', 'alice');
     await openSession(at.stage, 'alice-2', 'alice');
     const scope = (query: string) => at.browser.get(`/admin/api/v1/revocation-scope?${query}`);
-    const nothingOpen = { delegated: 0, more: false, openHere: 0 };
+    const nothingOpen = { delegated: 0, more: false, openHere: 0, known: true };
     expect((await scope('all=true').expect(200)).body).toEqual({ sessions: 3, users: 2, ...nothingOpen });
     const { body } = await scope('username=corp:alice@example.com').expect(200);
     expect(body).toEqual({ sessions: 2, users: 1, ...nothingOpen });
     for (const query of ['', 'all=false', 'all=true&provider=corp']) await scope(query).expect(400);
     await scope('provider=crop').expect(404);
     expect(await at.stage.store.sessions.count()).toBe(3);
+  });
+
+  test('an account is known while it has a session, a lock, or a revocation of its own', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.stage, 'alice-1', 'alice');
+    const scope = async (name: string) =>
+      (await at.browser.get(`/admin/api/v1/revocation-scope?account=corp%2F${name}`).expect(200)).body as object;
+    expect(await scope('sub-alice')).toMatchObject({ sessions: 1, known: true });
+    expect(await scope('sub-alcie')).toMatchObject({ sessions: 0, known: false });
+    await post(at, { account: 'corp/sub-alice', reason: 'x' }).expect(200);
+    expect(await scope('sub-alice')).toMatchObject({ sessions: 0, known: true });
+    await post(at, { account: 'corp/sub-alcie', lock: true, force: true, reason: 'x' }).expect(200);
+    await at.stage.store.freshSignIns.lift('corp/sub-alcie');
+    expect(await scope('sub-alcie')).toMatchObject({ sessions: 0, known: true });
   });
 
   test('an account of an unknown provider gets 404, unless the account is known', async () => {

@@ -2,19 +2,22 @@
  * What `revoke` and `lock` ask for and show, whether the admin API does it or the server's own shell. Loads no client:
  * the image has not all of its libraries.
  */
-import { cliError, notProven } from '../errors.ts';
+import { AppError } from '../../core/errors.ts';
+import { cliError, exitCodeOf, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { describeReceipt } from '../terminal/receipt.ts';
+import { counted, describeReceipt } from '../terminal/receipt.ts';
 import type { Receipt } from './admin-response.ts';
 import { defined } from '../../core/defined.ts';
 
 export interface LockOptions extends OutputOptions {
   readonly reason?: string;
   readonly approval?: string;
-  /** Locks an account of which nothing is known, too. */
+  /** Goes on for an account of which nothing is known, too. */
   readonly force?: true;
+  /** Asks for no confirmation. */
+  readonly yes?: true;
 }
 
 export interface RevokeOptions extends LockOptions {
@@ -26,8 +29,6 @@ export interface RevokeOptions extends LockOptions {
   readonly subject?: string;
   readonly all?: true;
   readonly lock?: true;
-  /** Asks for no confirmation. */
-  readonly yes?: true;
 }
 
 /** The fields of a request that name its target, with `lock`. */
@@ -67,39 +68,137 @@ export function reasonOf({ reason }: LockOptions): string {
   throw cliError('bad_request', 'A reason for the audit log is needed.', 'give --reason TEXT, for example a ticket');
 }
 
-/**
- * Asks before every session of all users, or of all users of a provider, is ended: it cannot be taken back, and a
- * command line that was recalled from the history is easily the wrong one.
- * @param scopeOf says what it would end
- * @throws AppError `bad_request` for all users without a terminal, because a script must not wait for an answer;
- *   `conflict` where the answer is not yes
- */
-export async function confirmMany(
-  context: CliContext,
-  { all, provider }: Target,
-  scopeOf: (of: { readonly provider?: string }) => Promise<string>,
-): Promise<void> {
-  if (all === undefined && provider === undefined) return;
-  const whose = all === undefined ? `all users of ${plainText(String(provider), 63)}` : 'all users';
-  if (context.ask === undefined) {
-    if (all === undefined) return;
-    throw cliError('bad_request', `This ends every session of ${whose}, and there is no terminal to ask.`, 'add --yes');
-  }
-  const scope = await scopeOf(all === undefined ? { provider: String(provider) } : {});
-  context.notify(`this ends every session of ${whose}: ${scope}`);
-  if ((await context.ask('Type yes to go on: ')) === 'yes') return;
-  throw cliError('conflict', 'Nothing was revoked.', 'type yes, or add --yes', { reason: 'not_confirmed' });
-}
-
-interface Scope {
+/** What a revocation would end, as far as it is known before. An earlier server says less. */
+export interface Scope {
   readonly sessions: number;
+  /** How many of them are delegated. */
+  readonly delegated?: number | undefined;
   readonly users: number;
   /** There are more than were counted. */
   readonly more: boolean;
+  /** Requests and streams at the server that responds; absent on the server's own shell, which serves none. */
+  readonly openHere?: number | undefined;
+  readonly known?: boolean | undefined;
 }
 
-export const scopeText = ({ sessions, users, more }: Scope): string =>
-  `${more ? `more than ${sessions}` : String(sessions)} sessions of ${users} users`;
+/** The user who runs the command. */
+export interface Self {
+  readonly account: string;
+  readonly username: string;
+  readonly sessionId: string;
+}
+
+interface Confirmation {
+  readonly target: Target;
+  readonly options: Pick<RevokeOptions, 'force' | 'yes'>;
+  /** Absent on the server's own shell. */
+  readonly self?: Self | undefined;
+  /** @throws AppError */
+  readonly readScope: () => Promise<Scope>;
+}
+
+/**
+ * Says on a terminal what a revocation ends, and asks: it cannot be taken back, and a command line that was recalled
+ * from the history is easily the wrong one. An account of which nothing is known may be mistyped, so that it is named
+ * before anything is done, with and without a terminal.
+ * @throws AppError `conflict` where nothing is known of the account (`account_not_seen`), and where the answer is not
+ *   the one that was asked for (`not_confirmed`); `bad_request` without a terminal for everyone and for one's own
+ *   account, because a script must not wait for an answer
+ */
+export async function confirmRevocation(
+  context: CliContext,
+  { target, options: { force, yes }, self, readScope }: Confirmation,
+): Promise<void> {
+  const what = whatEnds(target);
+  const own = self !== undefined && isOwn(target, self);
+  const ask = yes === true ? undefined : context.ask;
+  if (ask === undefined && yes !== true && (own || target['all'] === true)) {
+    const whose = own && target['all'] === undefined ? ', your own session too' : '';
+    throw cliError('bad_request', `This ends ${what}${whose}, and there is no terminal to ask.`, 'add --yes');
+  }
+  const mayBeMistyped = force !== true && accountOf(target) !== undefined;
+  // A script waits for it only where it can tell that a name is mistyped.
+  const scope = ask !== undefined || mayBeMistyped ? await readOrGoOn(context, readScope) : undefined;
+  if (mayBeMistyped && scope?.known === false) throw notSeen(target);
+  if (ask !== undefined) context.notify(`this ends ${what}${scope === undefined ? '' : `: ${scopeText(scope)}`}`);
+  if (own) context.notify(ownText(target));
+  if (ask === undefined) return;
+  const word = wordFor(target, own ? self : undefined);
+  const typed = await ask(word === undefined ? 'Go on? [y/N] ' : `Type ${word} to go on: `);
+  if (word === undefined ? /^y(?:es)?$/i.test(typed) : typed === word) return;
+  const next = `${word === undefined ? 'answer y' : `type ${word}`}, or add --yes`;
+  throw cliError('conflict', 'Nothing was done: it was not confirmed.', next, { reason: 'not_confirmed' });
+}
+
+/** Returns the account that a target names, which may be mistyped; undefined for one that the server looks up. */
+export const accountOf = ({ account, workload, subject }: Target): string | undefined => {
+  if (account !== undefined) return String(account);
+  return workload === undefined ? undefined : `${String(workload)}/${String(subject)}`;
+};
+
+const nameOf = (text: unknown): string => plainText(String(text), 512);
+
+function whatEnds(target: Target): string {
+  const { session, provider, lock } = target;
+  const user = accountOf(target) ?? target['username'];
+  if (session !== undefined) return `the session ${nameOf(session)} and those beneath it`;
+  if (user !== undefined) return `every session of ${nameOf(user)}${lock === true ? ', and locks the account' : ''}`;
+  return provider === undefined ? 'every session of all users' : `every session of all users of ${nameOf(provider)}`;
+}
+
+const isOwn = ({ all, session, account, username, provider }: Target, self: Self): boolean =>
+  all === true ||
+  session === self.sessionId ||
+  account === self.account ||
+  username === self.username ||
+  (provider !== undefined && self.account.startsWith(`${String(provider)}/`));
+
+const ownText = ({ lock }: Target): string =>
+  lock === true
+    ? 'this is your own account: you will be signed out and locked out, until another admin or the server’s own shell unlocks it'
+    : 'this includes you: your own session ends too';
+
+/** Returns what has to be typed for what hits many users, or the one who types; undefined where `y` is enough. */
+function wordFor({ all, provider }: Target, self: Self | undefined): string | undefined {
+  if (all === true) return 'everyone';
+  if (provider !== undefined) return nameOf(provider);
+  return self === undefined ? undefined : nameOf(self.username);
+}
+
+/**
+ * Returns the scope, or undefined where a server or a store cannot say it: that stops no revocation.
+ * @throws AppError for what the revocation itself would be rejected for
+ */
+async function readOrGoOn(context: CliContext, readScope: () => Promise<Scope>): Promise<Scope | undefined> {
+  try {
+    return await readScope();
+  } catch (error) {
+    if (!(error instanceof AppError) || isRejection(error)) throw error;
+    context.notify(`what it would end is not known now: ${error.message.split('\n')[0]}`);
+    return undefined;
+  }
+}
+
+/** A 404 that is not about the target is none: it comes from an earlier server, or from another program. */
+const isRejection = (error: AppError): boolean =>
+  error.code === 'unauthenticated' || error.code === 'conflict' || exitCodeOf(error) !== 1;
+
+function notSeen(target: Target): Error {
+  const what = `Nothing was done, because the name may be mistyped: ${nameOf(accountOf(target))} has no live session, no lock and no revocation of its own in the last thirty days.`;
+  const deed = target['lock'] === true ? 'revoke and lock' : 'revoke';
+  const next = `check the spelling (portcullis sessions --search TEXT); to ${deed} it all the same, as before a first sign-in, add --force`;
+  return cliError('conflict', what, next, { reason: 'account_not_seen' });
+}
+
+function scopeText({ sessions, delegated = 0, users, more, openHere }: Scope): string {
+  const least = more ? 'more than ' : '';
+  const narrower = delegated === 0 ? '' : ` (${delegated} delegated)`;
+  const open =
+    openHere === undefined
+      ? ''
+      : `, and ${openHere === 1 ? '1 request or stream' : `${openHere} requests and streams`} at the server that responds`;
+  return `${least}${counted(sessions, 'session')}${narrower}${users > 1 ? ` of ${least}${users} users` : ''}${open}`;
+}
 
 /**
  * Shows the receipt, and what to do next.

@@ -4,19 +4,20 @@
 import { randomUUID } from 'node:crypto';
 import { AppError } from '../../core/errors.ts';
 import { adminClient, callAdmin, type SendAdmin } from '../http/admin-client.ts';
-import { locateEntry, readSession, type CacheEntry } from '../session/cache.ts';
+import { locateEntry, readSession } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { pollUntilComplete, replicaLines, sendRevocation, type Polled } from './revocation-progress.ts';
 import {
-  confirmMany,
+  accountOf,
+  confirmRevocation,
   lockTarget,
   reasonOf,
   revokeTarget,
-  scopeText,
   showReceipt,
   type LockOptions,
   type RevokeOptions,
+  type Scope,
   type Target,
 } from './revocation-request.ts';
 import { defined } from '../../core/defined.ts';
@@ -38,29 +39,25 @@ export async function lock(
   await end(context, options, lockTarget(account, options));
 }
 
-/** Returns what the server says that it would cut. A server or store that cannot say so stops no revocation. */
-async function scopeOf(send: SendAdmin, query: Record<string, string>): Promise<string> {
-  try {
-    const scope = await callAdmin(send, 'getRevocationScope', { query });
-    return `${scopeText(scope)}, and ${scope.openHere} requests and streams at the server that responds`;
-  } catch (error) {
-    if (!(error instanceof AppError) || error.code === 'forbidden' || error.code === 'unauthenticated') throw error;
-    return 'how many they are is not known now';
-  }
+/** A server that takes longer does not delay the revocation any more. */
+const SCOPE_TIMEOUT_MS = 5000;
+
+/** Returns what the server says that it would cut. @throws AppError */
+function scopeOf(send: SendAdmin, target: Target): Promise<Scope> {
+  const { session, username, provider, all } = target;
+  const named = defined({ session, account: accountOf(target), username, provider, all });
+  const query = Object.fromEntries(Object.entries<string | true>(named).map(([key, value]) => [key, String(value)]));
+  return callAdmin(send, 'getRevocationScope', { query, timeoutMs: SCOPE_TIMEOUT_MS });
 }
 
 async function end(context: CliContext, options: ServerOptions & RevokeOptions, target: Target): Promise<void> {
   const reason = reasonOf(options);
-  const { approval, force, yes } = options;
+  const { approval, force } = options;
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
   const send = adminClient(context, server);
-  warnIfOwnAccount(context, entry, target);
-  if (yes !== true) {
-    await confirmMany(context, target, ({ provider }) =>
-      scopeOf(send, provider === undefined ? { all: 'true' } : { provider }),
-    );
-  }
+  const self = readSession(entry)?.user;
+  await confirmRevocation(context, { target, options, self, readScope: () => scopeOf(send, target) });
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.
   const requestId = randomUUID();
   const given = { ...defined({ approval }), ...(force && { force }) };
@@ -85,22 +82,4 @@ async function poll(send: SendAdmin, id: string): Promise<Polled> {
     if (error.code === 'not_found') return 'unknown';
     return error.code === 'upstream_unavailable' ? 'unavailable' : 'refused';
   }
-}
-
-/** Warns before the revocation, and does not ask: a user whose laptop is stolen must not have to confirm. */
-function warnIfOwnAccount(context: CliContext, entry: CacheEntry, target: Target): void {
-  const user = readSession(entry)?.user;
-  if (user === undefined) return;
-  const isOwnAccount =
-    target['all'] === true ||
-    target['account'] === user.account ||
-    target['username'] === user.username ||
-    target['session'] === user.sessionId ||
-    user.account.startsWith(`${String(target['provider'])}/`);
-  if (!isOwnAccount) return;
-  context.notify(
-    target['lock'] === true
-      ? 'this is your own account: you will be signed out and locked out, until another admin or the server’s own shell unlocks it'
-      : 'this includes you: your own session ends too',
-  );
 }

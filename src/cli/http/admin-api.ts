@@ -6,8 +6,9 @@ import type { CacheEntry } from '../session/cache.ts';
 import { clockFirst } from './clock-skew.ts';
 import { cliError } from '../errors.ts';
 import { needsFreshSignIn } from '../session/fresh-sign-in.ts';
-import { sendRequest, type HttpRequest, type EventStreamRequest, type HttpResponse } from './http-client.ts';
+import { LIMITS, sendRequest, type HttpRequest, type EventStreamRequest, type HttpResponse } from './http-client.ts';
 import type { CliContext } from '../context.ts';
+import { readNetwork } from '../environment.ts';
 import { codeOfProblem, problem } from './problem-response.ts';
 import { renew } from '../session/renewal.ts';
 import { isFresh, tokenId, type Binding, type Endpoints } from '../session/session.ts';
@@ -19,6 +20,8 @@ export interface AdminRequest {
   readonly path: string;
   readonly json?: unknown;
   readonly events?: EventStreamRequest;
+  /** The longest wait for its response; absent: as for any request. */
+  readonly timeoutMs?: number;
   /** Called when the user begins to authenticate again for the request, and when that ends. */
   readonly onSignIn?: (under: boolean) => void;
 }
@@ -95,7 +98,7 @@ export async function sendAdminRequestAs(
 function send(context: CliContext, credential: AdminCredential, request: AdminRequest): Promise<HttpResponse> {
   const { adminApi, apiCa } = credential.endpoints;
   context.detail(`${request.method} ${adminApi}${request.path}`);
-  return sendRequest({
+  const sent = {
     method: request.method,
     url: `${adminApi}${request.path}`,
     bearer: credential.token,
@@ -103,7 +106,8 @@ function send(context: CliContext, credential: AdminCredential, request: AdminRe
     ...defined({ ca: apiCa }),
     ...(request.json === undefined ? {} : { body: { json: request.json } }),
     ...defined({ events: request.events }),
-  });
+  };
+  return sendRequest(sent, readNetwork(), { ...LIMITS, ...defined({ timeoutMs: request.timeoutMs }) });
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Requests to the admin API by the cached session of a user, or by the token of a workload. */
 import { resolve } from 'node:path';
 import { ADMIN_API } from '../../core/api/admin-operations.ts';
+import { defined } from '../../core/defined.ts';
 import type { AnswerOf, ApiDescription, Operation } from '../../core/api/operation.ts';
 import { parseResponse } from '../commands/admin-response.ts';
 import type { CliContext } from '../context.ts';
@@ -39,13 +40,13 @@ type AdminOperations = (typeof ADMIN_API)['operations'];
 export async function callAdmin<N extends keyof AdminOperations>(
   send: SendAdmin,
   name: N,
-  { onSignIn, ...asked }: Asked & Pick<AdminRequest, 'onSignIn'> = {},
+  { onSignIn, timeoutMs, ...asked }: Asked & Pick<AdminRequest, 'onSignIn' | 'timeoutMs'> = {},
 ): Promise<AnswerOf<typeof ADMIN_API, AdminOperations[N]>> {
   const { responses }: Operation = ADMIN_API.operations[name];
   const [shape] = Object.values(responses).flatMap(({ schema }) => schema ?? []);
   const schemas: ApiDescription['schemas'] = ADMIN_API.schemas;
   const schema = schemas[shape ?? ''];
   if (schema === undefined) throw new Error(`${name} has no response that could be read`);
-  const { body } = await send({ ...requestOf(ADMIN_API, name, asked), ...(onSignIn && { onSignIn }) });
+  const { body } = await send({ ...requestOf(ADMIN_API, name, asked), ...defined({ onSignIn, timeoutMs }) });
   return parseResponse(schema, body) as AnswerOf<typeof ADMIN_API, AdminOperations[N]>;
 }

@@ -8,7 +8,7 @@ const milliseconds = (record: JsonRecord): string => {
   return ms === undefined ? '-' : String(Math.round(ms));
 };
 
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /**
  * Returns the verdict, the delegated sessions that ended too, and each replica with its state. Ends with a newline.

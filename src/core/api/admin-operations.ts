@@ -83,7 +83,11 @@ const APPROVAL: CommandOption = [
   '--approval <id>',
   'id of the approval that the first admin got, where two admins are needed',
 ];
-const FORCE: CommandOption = ['--force', 'lock the account also where nothing is known of it'];
+const FORCE: CommandOption = ['--force', 'go on also where nothing is known of the account'];
+const YES: CommandOption = [
+  '--yes',
+  'do not ask for confirmation (without a terminal needed for --all, and for your own account, session or provider)',
+];
 const CONFIG: CommandOption = [
   '--config <file>',
   'on the server: write it into the store of this configuration, without any admin',
@@ -209,7 +213,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
           ['--subject <subject>', 'subject of the workload’s tokens'],
           ['--all', 'every session'],
           ['--lock', 'and lock the account: no sign-in until it is unlocked'],
-          ['--yes', 'with --all and --provider: do not ask for confirmation (needed without a terminal for --all)'],
+          YES,
           REASON,
           APPROVAL,
           FORCE,
@@ -261,7 +265,8 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       event: 'admin-read',
       inTurn: 'reads at once',
       summary: 'Read what a revocation would cut.',
-      notes: 'For a confirmation before `POST /revocations`. At most 2,000 sessions are counted.',
+      notes:
+        'For a confirmation before `POST /revocations`, and to find a name that is mistyped (`known`). At most 2,000 sessions are counted.',
       query: scopeQuerySchema,
       responses: { 200: { description: 'As it is now; nothing is done.', schema: 'RevocationScope' } },
       problems: ['session_not_found', 'provider_not_found', 'username_not_found', 'username_ambiguous'],
@@ -300,7 +305,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
         summary:
           'end every session of an account and lock it: no sign-in until it is unlocked (admins; with --config, on the server’s own shell)',
         argument: ACCOUNT,
-        options: [REASON, APPROVAL, FORCE, CONFIG, OUTPUT],
+        options: [YES, REASON, APPROVAL, FORCE, CONFIG, OUTPUT],
       },
       notes: 'The same as `POST /revocations` with `account`, `"lock": true` and, where it is given, `force`.',
       body: 'LockRequest',

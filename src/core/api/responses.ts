@@ -171,6 +171,12 @@ export const revocationScopeSchema = z.object({
   users: count.describe('how many accounts these sessions have'),
   more: z.boolean().describe('there are more than were counted'),
   openHere: count.describe('the requests and streams of the target that are open at the replica that responds'),
+  known: z
+    .boolean()
+    .describe(
+      'false for an account that has no live session, no lock and no revocation of its own in the last thirty days: its name may be mistyped',
+    )
+    .exactOptional(),
 });
 
 export const unlockedSchema = z.object({ account: z.string(), locked: z.literal(false) });

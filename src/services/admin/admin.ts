@@ -13,7 +13,7 @@ export * from './fresh-sign-ins.ts';
 export * from './freshness.ts';
 export * from './locks.ts';
 export * from './open-streams.ts';
-export { isSeen, judgeSeen, planOf, type RevocationPlan, type RevocationRequest } from './revocation-request.ts';
+export { planOf, type RevocationPlan, type RevocationRequest } from './revocation-request.ts';
 export {
   createRevocationResults,
   isFollowed,

@@ -126,7 +126,7 @@ async function canSignInAgain(deps: Known, account: Account | undefined): Promis
  * thirty days. A revocation of a provider or of all users covers every name, mistyped ones too, so it proves nothing.
  * While the store is unavailable the answer is yes, because a revocation must not wait for it.
  */
-export async function isSeen({ store }: Known, account: Account): Promise<boolean> {
+export async function isSeen({ store }: Pick<Known, 'store'>, account: Account): Promise<boolean> {
   try {
     const [{ sessions }, lock, revokedAt] = await Promise.all([
       store.sessions.list({ account, limit: 1 }),

@@ -4,6 +4,7 @@
 import { isCoveredBy, targetKey, type RevocationTarget } from '../../core/credential/revocation.ts';
 import type { SessionGroup, SessionRecord, SessionTally } from '../../store/store.ts';
 import type { AdminDeps } from './dependencies.ts';
+import { isSeen } from './revocation-request.ts';
 
 const LISTED = 10;
 /** Of a provider's sessions, to find those that are listed. */
@@ -20,6 +21,14 @@ export interface RevocationScope {
   readonly more: boolean;
   /** The requests and streams that are open on this replica now. */
   readonly openHere: number;
+  /** False for an account of which nothing is known, because its name may be mistyped (`isSeen`). */
+  readonly known: boolean;
+}
+
+/** What a scope is read from. A process that serves nothing has no session in flight. */
+interface ScopeDeps {
+  readonly store: Pick<AdminDeps['store'], 'sessions' | 'locks' | 'freshSignIns'>;
+  readonly guard: Pick<AdminDeps['guard'], 'sessionsInFlight'>;
 }
 
 /** Returns which sessions a target has; of a single session, which is read by its id, those beneath it. */
@@ -39,7 +48,7 @@ function groupOf(target: RevocationTarget): SessionGroup | undefined {
 }
 
 /** Returns the newest of a group. The store has no index of a provider's sessions by age, so there may be none among those examined. */
-async function newestOf({ store }: AdminDeps, { provider, ...group }: SessionGroup, limit: number) {
+async function newestOf({ store }: ScopeDeps, { provider, ...group }: SessionGroup, limit: number) {
   const where = (session: SessionRecord): boolean => session.provider === provider;
   const filter = provider === undefined ? {} : { where, mostExamined: MOST_EXAMINED };
   return (await store.sessions.list({ ...group, ...filter, limit })).sessions;
@@ -48,7 +57,7 @@ async function newestOf({ store }: AdminDeps, { provider, ...group }: SessionGro
 const NONE: SessionTally = { sessions: 0, delegated: 0, users: 0, more: false };
 
 /** Returns the scope of a revocation. @throws AppError `store_unavailable` */
-export async function scopeOf(deps: AdminDeps, target: RevocationTarget): Promise<RevocationScope> {
+export async function scopeOf(deps: ScopeDeps, target: RevocationTarget): Promise<RevocationScope> {
   const group = groupOf(target);
   const own = target.kind === 'session' ? await deps.store.sessions.read(target.session) : undefined;
   const listed = own === undefined ? [] : [own];
@@ -68,5 +77,6 @@ export async function scopeOf(deps: AdminDeps, target: RevocationTarget): Promis
     users: Math.max(tally.users, listed.length),
     more: tally.more,
     openHere,
+    known: target.kind !== 'account' || tally.sessions > 0 || (await isSeen(deps, target.account)),
   };
 }

@@ -16,7 +16,6 @@ import {
   type RevocationReceipt,
   type RevocationRequest,
   type RevocationScope,
-  isSeen,
   planOf,
   revocationStatus,
   scopeOf,
@@ -74,8 +73,6 @@ interface ConfirmPage {
   readonly fields: RevocationFields;
   readonly scope: RevocationScope;
   readonly canSignInAgain: boolean;
-  /** False for an account that may be mistyped: it has no session, no lock and no revocation of its own. */
-  readonly seen: boolean;
   /** Epoch seconds. */
   readonly now: number;
   /** Whether some revocations need two admins here. */
@@ -161,16 +158,16 @@ const afterwards = ({ canSignInAgain, fields }: ConfirmPage): string => {
 
 /** Returns the page that asks for confirmation and a reason. What will happen is above the button. */
 function confirmBody(content: ConfirmPage): Html {
-  const { fields, seen, dualControl, requestId, reason, csrf } = content;
+  const { fields, scope, dualControl, requestId, reason, csrf } = content;
   return html`<h1>Revoke</h1>
     <p class="lead">You are about to end ${targetText(fields)}. All open connections are cut immediately.</p>
-    ${!seen && notSeen()} ${scopeCard(content)}
+    ${!scope.known && notSeen()} ${scopeCard(content)}
     <section class="card" aria-labelledby="sure">
       <h2 id="sure">Confirm</h2>
       ${!fields.lock && html`<p>${afterwards(content)}</p>`}
       <form class="stack" method="post" action="/admin/revoke">
         ${hiddenFields(fields, requestId, csrf)} ${LOCKABLE.has(fields.kind) && box('lock', LOCK, fields.lock)}
-        ${!seen && box('force', FORCE, fields.force)} ${reasonField('INC-4711', reason)}
+        ${!scope.known && box('force', FORCE, fields.force)} ${reasonField('INC-4711', reason)}
         ${dualControl && approvalField(fields.approval)}
         <div class="row">
           <button class="button danger">Revoke now</button>
@@ -265,7 +262,6 @@ async function sendConfirmation(
   const body = confirmBody({
     fields,
     scope: await scopeOf(deps, plan.target),
-    seen: fields.kind !== 'account' || plan.account === undefined || (await isSeen(deps, plan.account)),
     now: nowSeconds(deps),
     canSignInAgain: plan.canSignInAgain,
     dualControl: deps.config.admin.dualControl === 'on',

@@ -35,6 +35,6 @@ test('the receipt of a revocation names the delegated sessions that ended with i
     { id: 's-6', name: 'nightly\u001b[2J', session: 's-1' },
   ];
   at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt({ delegated, delegatedCount: 30 }) });
-  const { stdout } = await at.machine.run('revoke', '--session', 's-1', '--reason', 'INC-4711');
+  const { stdout } = await at.machine.run('revoke', '--session', 's-9', '--reason', 'INC-4711');
   expect(stdout).toMatch(/^complete: .*\ndelegated sessions that ended with it: claude, nightly \[2J, 28 more\n/);
 });

@@ -107,16 +107,16 @@ describe('revoking', () => {
       replicas: [{ id: 'a', state: 'applied', ms: 3, streamsClosed: 4 }],
     });
     at.fakeServer.adminAnswer = () => ({ status: 200, body });
-    const ended = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'INC-4711');
+    const ended = await at.machine.run('revoke', '--account', 'corp/bob', '--reason', 'INC-4711');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toBe(
       'complete: 1 session ended, 4 streams cut, 7 ms\nREPLICA   STATE     MS   STREAMS CUT\na         applied   3    4\n',
     );
-    expect(ended.stderr).toContain('to prevent that: portcullis lock corp/alice');
+    expect(ended.stderr).toContain('to prevent that: portcullis lock corp/bob');
     const [asked] = at.fakeServer.adminRequests;
     expect(asked).toMatchObject({ method: 'POST', path: 'revocations' });
     expect(JSON.parse(asked?.body ?? '')).toEqual({
-      account: 'corp/alice',
+      account: 'corp/bob',
       reason: 'INC-4711',
       requestId: expect.stringMatching(UUID),
     });
@@ -137,7 +137,7 @@ describe('revoking', () => {
       method === 'POST'
         ? { status: 202, body: receipt({ complete: false, missing: ['replica b'] }) }
         : { status: 404, body: { code: 'not_found', title: 'unknown' } };
-    const ended = await at.machine.run('revoke', '--session', 's-1', '--reason', 'x', '--output', 'json');
+    const ended = await at.machine.run('revoke', '--session', 's-9', '--reason', 'x', '--output', 'json');
     expect(ended.code).toBe(5);
     expect(JSON.parse(ended.stdout)).toMatchObject({ complete: false });
     expect(ended.stderr).toContain('replica b');
@@ -152,7 +152,7 @@ describe('revoking', () => {
   ])('a script can tell that there is no such session from a failure: %i %j exits %i', async (status, body, code) => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status, body });
-    expect(await at.machine.run('revoke', '--session', 's-1', '--reason', 'x')).toMatchObject({ code, stdout: '' });
+    expect(await at.machine.run('revoke', '--session', 's-9', '--reason', 'x')).toMatchObject({ code, stdout: '' });
   });
 });
 
@@ -162,7 +162,7 @@ describe('the target of a revocation', () => {
   test.each([
     [['--session', 's-9'], { session: 's-9' }],
     [['--username', 'corp:alice'], { username: 'corp:alice' }],
-    [['--provider', 'corp'], { provider: 'corp' }],
+    [['--provider', 'lab'], { provider: 'lab' }],
     [['--workload', 'ci', '--subject', 'repo:a/b'], { workload: 'ci', subject: 'repo:a/b' }],
     [['--all', '--yes'], { all: true }],
     [['--account', 'corp/x', '--lock'], { account: 'corp/x', lock: true }],
@@ -174,11 +174,22 @@ describe('the target of a revocation', () => {
     expect(sent()).toEqual({ ...body, reason: 'x', requestId: expect.stringMatching(UUID) });
   });
 
-  test('all users without a terminal need --yes, and nothing is sent', async () => {
+  test.each([
+    ['revoke', '--all'],
+    ['revoke', '--provider', 'corp'],
+    ['revoke', '--session', 's-1'],
+    ['revoke', '--username', 'corp:alice\u001b[31m'],
+    ['lock', 'corp/alice'],
+  ])('everyone and oneself need --yes without a terminal, and nothing is sent: %s %s', async (...args) => {
     await at.login();
-    const ended = await at.machine.run('revoke', '--all', '--reason', 'x');
+    const ended = await at.machine.run(...args, '--reason', 'x');
     expect(ended).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('add --yes') });
-    expect(at.fakeServer.adminRequests).toEqual([]);
+    expect([at.fakeServer.adminRequests, at.fakeServer.scopesAsked]).toEqual([[], []]);
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: done });
+    expect(await at.machine.run(...args, '--yes', '--reason', 'x')).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/this includes you|your own account/),
+    });
   });
 
   test.each([
@@ -211,10 +222,10 @@ describe('the target of a revocation', () => {
   test('a revocation of one’s own account is announced before it is made', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 503, body: { code: 'revocation_not_written' } });
-    const revoked = await at.machine.run('revoke', '--account', 'corp/alice', '--reason', 'x');
+    const revoked = await at.machine.run('revoke', '--account', 'corp/alice', '--yes', '--reason', 'x');
     expect(revoked.stderr).toMatch(/this includes you[^]*revocation_not_written/);
     at.fakeServer.adminAnswer = () => ({ status: 200, body: done });
-    const locked = await at.machine.run('lock', 'corp/alice', '--reason', 'x');
+    const locked = await at.machine.run('lock', 'corp/alice', '--yes', '--reason', 'x');
     expect(locked).toMatchObject({ code: 0 });
     expect(locked.stderr).toContain('your own account: you will be signed out and locked out');
     expect((await at.machine.run('lock', 'corp/bob', '--reason', 'x')).stderr).not.toContain('your own');
@@ -255,6 +266,52 @@ describe('the target of a revocation', () => {
   });
 });
 
+describe('a target that may be mistyped', () => {
+  test.each([
+    [['revoke', '--account', 'corp/bbo'], 'corp/bbo'],
+    [['revoke', '--workload', 'ci', '--subject', 'repo:a/b'], 'ci/repo:a/b'],
+    [['lock', 'corp/bbo'], 'corp/bbo'],
+  ])('is named and not revoked, until it is forced: %j', async (args, account) => {
+    await at.login();
+    const body = { sessions: 0, users: 0, more: false, openHere: 0, known: false };
+    at.fakeServer.scopeAnswer = { status: 200, body };
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt({ sessions: 0 }) });
+    const ended = await at.machine.run(...args, '--reason', 'x');
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toMatch(/Nothing was done[^]*may be mistyped[^]*Next: check the spelling[^]*add --force/);
+    expect(ended.stderr).toContain(`${account} has no live session`);
+    expect(at.fakeServer.scopesAsked).toEqual([String(new URLSearchParams({ account }))]);
+    expect(at.fakeServer.adminRequests).toEqual([]);
+    expect(await at.machine.run(...args, '--force', '--reason', 'x')).toMatchObject({ code: 0 });
+    expect(sent()).toMatchObject({ force: true });
+  });
+
+  test.each([
+    ['the store is unavailable', { status: 503, body: { code: 'store_unavailable', title: 'Unavailable' } }],
+    ['a program in front of it does not know the path', { status: 404, body: {} }],
+    ['its answer cannot be read', { status: 200, body: { sessions: 'many' } }],
+  ])('is revoked where the server cannot say what is known of it: %s', async (_why, answer) => {
+    await at.login();
+    at.fakeServer.scopeAnswer = answer;
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt() });
+    const ended = await at.machine.run('revoke', '--account', 'corp/bob', '--reason', 'x');
+    expect(ended.stderr.match(/^portcullis: what it would end is not known now: .+$/gm)).toHaveLength(1);
+    expect(ended.code).toBe(0);
+    expect(sent()).toMatchObject({ account: 'corp/bob' });
+  });
+
+  test.each([
+    [404, 'provider_not_found', 4],
+    [403, 'not_admin', 3],
+  ])('is not revoked where the revocation would be rejected as well: %i %s exits %i', async (status, code, exit) => {
+    await at.login();
+    at.fakeServer.scopeAnswer = { status, body: { code, title: 'No' } };
+    const ended = await at.machine.run('revoke', '--account', 'crop/bob', '--reason', 'x');
+    expect(ended).toMatchObject({ code: exit, stdout: '', stderr: expect.stringContaining(`No (${code})`) });
+    expect(at.fakeServer.adminRequests).toEqual([]);
+  });
+});
+
 describe('locks', () => {
   test('lock asks for a revocation with a lock', async () => {
     await at.login();
@@ -264,8 +321,9 @@ describe('locks', () => {
     expect(sent()).toMatchObject({ account: 'corp/bob', lock: true, reason: 'INC-1' });
   });
 
-  test('an account of which nothing is known is named first, and --force locks it all the same', async () => {
+  test('an account of which nothing is known is named first by an earlier server, and --force locks it', async () => {
     await at.login();
+    at.fakeServer.scopeAnswer = { status: 404, body: { code: 'not_found', title: 'Not found' } };
     const body = { code: 'account_not_seen', title: 'Conflict', detail: 'Nothing was done.' };
     at.fakeServer.adminAnswer = () => ({ status: 409, body });
     const first = await at.machine.run('lock', 'corp/bbo', '--reason', 'x');

@@ -98,7 +98,7 @@ describe('a revocation', () => {
   test('shows each replica when it reports, each state once, and the receipt at the end', async () => {
     await at.login();
     slowServer();
-    const text = await shown(80, 'revoke', '--session', 's-9', '--reason', 'x');
+    const text = await shown(80, 'revoke', '--session', 's-9', '--yes', '--reason', 'x');
     const lines = text.trim().split('\n');
     expect(lines.slice(0, 3)).toEqual([
       'portcullis: a: applied, 3 ms, 1 stream cut',
@@ -125,43 +125,66 @@ describe('a revocation', () => {
   });
 });
 
-describe('a revocation of many users', () => {
-  const scope = { sessions: 13, users: 12, more: false, openHere: 5 };
-  const answers = (path: string) => ({ status: 200, body: path.startsWith('revocation-scope') ? scope : receipt() });
-  const posts = () => at.fakeServer.adminRequests.filter(({ method }) => method === 'POST');
+describe('a revocation is asked for', () => {
+  /** As it is shown: the server sends an escape sequence in it. */
+  const OWN_NAME = 'corp:alice [31m';
+  const CTRL_C = '\u0003';
+  const CTRL_D = '\u0004';
+  const body = { sessions: 13, delegated: 2, users: 12, more: false, openHere: 5, known: true };
+  const one = { ...body, sessions: 3, delegated: 1, users: 1, openHere: 1 };
+  const many = '13 sessions (2 delegated) of 12 users, and 5 requests and streams';
+  const few = '3 sessions (1 delegated), and 1 request or stream';
 
   test.each([
-    [['--all'], 'all=true', 'all users'],
-    [['--provider', 'corp'], 'provider=corp', 'all users of corp'],
-  ])('says what it ends, and is sent after yes only: %j', async (args, query, whose) => {
+    [['revoke', '--all'], 'all=true', `every session of all users: ${many}`, 'Type everyone to go on: ', 'everyone'],
+    [['revoke', '--provider', 'lab'], 'provider=lab', `all users of lab: ${many}`, 'Type lab to go on: ', 'lab'],
+    [['revoke', '--session', 's-9'], 'session=s-9', `the session s-9 and those beneath it: ${few}`, '[y/N] ', 'y'],
+    [['lock', 'corp/bob'], 'account=corp%2Fbob', `of corp/bob, and locks the account: ${few}`, '[y/N] ', 'Yes'],
+    [['revoke', '--session', 's-1'], 'session=s-1', 'this includes you', `Type ${OWN_NAME} to go on: `, OWN_NAME],
+    [['lock', 'corp/alice'], 'account=corp%2Falice', 'you will be', `Type ${OWN_NAME} to go on: `, OWN_NAME],
+  ])('%j says what it ends, and is sent after the right word only', async (args, query, says, question, word) => {
     await at.login();
-    at.fakeServer.adminAnswer = (_, path) => answers(path);
-    for (const [typed, exit, sent] of [
-      ['y\n', 'exit 1', 0],
-      ['\u0004', 'exit 1', 0],
-      ['yes\n', 'exit 0', 1],
-    ] as const) {
-      const user = start(200, 'revoke', ...args, '--reason', 'x');
-      const asked = await user.until(/Type yes to go on: $/);
-      expect(asked).toContain(`every session of ${whose}: 13 sessions of 12 users, and 5 requests and streams`);
+    at.fakeServer.scopeAnswer = { status: 200, body: says.includes(many) ? body : one };
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt() });
+    const wrong = /^y/i.test(word) ? 'n' : 'yes';
+    for (const typed of word === 'everyone' ? [`${wrong}\n`, CTRL_C, CTRL_D] : [`${wrong}\n`]) {
+      const user = start(200, ...args, '--reason', 'x');
+      expect(await user.until(/(?:\[y\/N\]|to go on:) $/)).toContain(says);
+      expect(user.shown.endsWith(question)).toBe(true);
       user.type(typed);
-      expect(await user.until(/exit \d+\s*$/)).toContain(exit);
-      expect(posts()).toHaveLength(sent);
+      expect(await user.until(/exit \d+\s*$/)).toMatch(/Nothing was done: it was not confirmed\.[^]*exit 1\s*$/);
       await user.close();
     }
-    expect(at.fakeServer.adminRequests[0]?.path).toBe(`revocation-scope?${query}`);
+    expect(at.fakeServer.adminRequests).toEqual([]);
+    const user = start(200, ...args, '--reason', 'x');
+    await user.until(/(?:\[y\/N\]|to go on:) $/);
+    user.type(`${word}\n`);
+    expect(await user.until(/exit \d+\s*$/)).toMatch(/exit 0\s*$/);
+    expect(at.fakeServer.adminRequests).toHaveLength(1);
+    expect(new Set(at.fakeServer.scopesAsked)).toEqual(new Set([query]));
   });
 
-  test('is asked for also where the server cannot say how many, and not at all with --yes', async () => {
+  test('also where the server cannot say what it ends, and not at all with --yes', async () => {
     await at.login();
-    at.fakeServer.adminAnswer = (method) =>
-      method === 'POST' ? { status: 200, body: receipt() } : { status: 503, body: { code: 'store_unavailable' } };
+    at.fakeServer.scopeAnswer = { status: 503, body: { code: 'store_unavailable' } };
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: receipt() });
     const user = start(200, 'revoke', '--all', '--reason', 'x');
-    expect(await user.until(/Type yes to go on: $/)).toContain('not known now');
-    user.type('yes\n');
+    expect(await user.until(/Type everyone to go on: $/)).toContain('not known now');
+    user.type('everyone\n');
     expect(await user.until(/exit \d+\s*$/)).toContain('exit 0');
     await user.close();
-    expect(await shown(200, 'revoke', '--all', '--yes', '--reason', 'x')).not.toContain('Type yes');
-    expect(posts()).toHaveLength(2);
+    expect(await shown(200, 'revoke', '--all', '--yes', '--reason', 'x')).not.toContain('to go on');
+    expect(at.fakeServer.adminRequests).toHaveLength(2);
+    expect(at.fakeServer.scopesAsked).toHaveLength(1);
+  });
+
+  test('not for an account of which nothing is known: it is named, and asked for with --force', async () => {
+    await at.login();
+    at.fakeServer.scopeAnswer = { status: 200, body: { ...one, sessions: 0, users: 0, openHere: 0, known: false } };
+    const text = await shown(200, 'revoke', '--account', 'corp/bbo', '--reason', 'x');
+    expect(text).toMatch(/^portcullis: Nothing was done, because the name may be mistyped: corp\/bbo [^]*exit 1\s*$/);
+    const forced = start(200, 'revoke', '--account', 'corp/bbo', '--force', '--reason', 'x');
+    expect(await forced.until(/\[y\/N\] $/)).toContain('every session of corp/bbo: 0 sessions');
+    expect(at.fakeServer.adminRequests).toEqual([]);
   });
 });

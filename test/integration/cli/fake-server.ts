@@ -54,6 +54,10 @@ export class FakeServer {
   hold: Promise<void> | undefined;
   onRefresh: (() => void) | undefined;
   adminAnswer: ((method: string, path: string) => AdminAnswer | Promise<AdminAnswer>) | undefined;
+  /** The response to what a revocation would end, which is asked before it and is not among `adminRequests`. */
+  scopeAnswer: AdminAnswer = { status: 200, body: { sessions: 1, users: 1, more: false, openHere: 0, known: true } };
+  /** The targets of which that was asked, as queries. */
+  readonly scopesAsked: string[] = [];
   /** What was ordered at `/-/delegations`, parsed. */
   readonly delegationOrders: Json[] = [];
   /** Changes of every delegated session in its responses; or another response altogether. */
@@ -178,6 +182,11 @@ export class FakeServer {
     if (path === '/-/oauth/device') return json(res, 200, this.deviceAnswer);
     const below = path.split('/-/admin/api/v1/')[1];
     if (below === undefined) return json(res, 404, {});
+    const [, scope] = below.split('revocation-scope?');
+    if (scope !== undefined) {
+      this.scopesAsked.push(scope);
+      return json(res, this.scopeAnswer.status, this.scopeAnswer.body);
+    }
     const token = req.headers.authorization?.replace('Bearer ', '') ?? '';
     this.adminRequests.push({
       method: req.method ?? '',

@@ -20,6 +20,7 @@ import {
   type SignedIn,
 } from '../../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
+import { ShellTerminal } from '../../support/shell-terminal.ts';
 import { ROOT } from '../../unit/docs/markdown.ts';
 import { audited, begin, configWith, HURRIED, portcullis, portcullisInTurn, type Ended } from './on-server.ts';
 
@@ -245,12 +246,25 @@ describe('revoke and lock --config, on the server’s own shell', { timeout: 120
       [4, 'There are: demo', ['--account', 'dmeo/alice']],
       [4, 'no workload rule of this name', ['--workload', 'none', '--subject', 'none']],
       [1, 'the name may be mistyped', ['--account', 'demo/none', '--lock']],
+      [1, 'the name may be mistyped', ['--account', 'demo/none']],
     ];
     const before = (await audited(instance, 'revocation')).length;
     const line = ['revoke', '--config', instance.files.config, '--reason', 'INC-4711'];
     const ended = await portcullisInTurn(rows.map(([, , args]) => [...line, ...args]));
     expect(ended).toEqual(rows.map(([code, said]) => ({ code, stdout: '', stderr: expect.stringContaining(said) })));
     expect(await audited(instance, 'revocation')).toHaveLength(before);
+  });
+
+  test('says on a terminal what it ends, and does nothing without the word', async () => {
+    const { session } = await signIn('bob');
+    const main = join(ROOT, 'src/main.ts');
+    const line = `'${process.execPath}' '${main}' revoke --config '${instance.files.config}' --provider demo --reason x`;
+    const terminal = new ShellTerminal(`stty cols 200; ${line}; echo "exit $?"`, process.env);
+    onTestFinished(() => terminal.close());
+    expect(await terminal.until(/Type demo to go on: $/)).toMatch(/all users of demo: [1-9]\d* sessions?\b/);
+    terminal.type('yes\n');
+    expect(await terminal.until(/exit \d+\s*$/)).toMatch(/Nothing was done[^]*exit 1\s*$/);
+    expect(await instance.server.store.sessions.read(session)).toBeDefined();
   });
 
   test('exits with 2 for a lock without an account or a reason, and for an invalid configuration', async () => {
