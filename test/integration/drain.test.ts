@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningServer } from '../../src/server/serve.ts';
 import { rawConnection, signIn, startPlane, until, HOST } from '../support/data-plane.ts';
@@ -218,5 +220,21 @@ describe('a drain', () => {
     expect(['ECONNRESET', 'ECONNABORTED']).toContain(await kept.ended);
     await drained;
     expect(plane.audited.at(-1)?.annotations['portcullis.dev/reason']).toBe('shutdown');
+  });
+
+  it('does not wait for connections that send nothing, or half a ClientHello', async () => {
+    await start();
+    const silent = await Promise.all(
+      ['', '\u0016\u0003\u0001\u0002'].map(async (text) => {
+        const socket = connect(plane.port, '127.0.0.1').on('error', () => undefined);
+        await once(socket, 'connect');
+        socket.write(text);
+        return socket.resume();
+      }),
+    );
+    drained = plane.listener.drain({ delay: 0, grace: 0.1 });
+    // Less than a handshake may take.
+    await expect.poll(() => silent.map(({ closed }) => closed), { timeout: 7_000 }).toEqual([true, true]);
+    await drained;
   });
 });

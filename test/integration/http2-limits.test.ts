@@ -277,12 +277,28 @@ describe('an HTTP/2 connection is ended', () => {
 type Head = [string, string][];
 const without = (head: Head, name: string): Head => head.filter(([each]) => each !== name);
 
+describe('the streams of an HTTP/2 connection', () => {
+  it('are few until a credential is accepted on it, and many from then on', async () => {
+    await start();
+    quietWatch();
+    const h2 = await http2Connection(plane, alice.certificate);
+    const most = () => h2.session.remoteSettings.maxConcurrentStreams;
+    expect((await h2.call({ token: 'no-token' }, PODS)).status).toBe(401);
+    expect(most()).toBe(32);
+    // Those beyond the limit wait at the client, until it is raised by the first of them.
+    const watches = Array.from({ length: 60 }, () => h2.open(alice, `${PODS}?watch=1`));
+    await until(() => watches.every((watch) => watch.received() === EVENT), 'the events of all');
+    expect(most()).toBe(250);
+    h2.close();
+  });
+});
+
 describe('the head of a request over HTTP/2', () => {
   it('is rejected above the limit and above a thousand lines, and nothing reaches the API server', async () => {
     await start();
     const h2 = await http2Connection(plane, alice.certificate);
     // What nghttp2 then enforces, also for a client that does not care.
-    expect(h2.session.remoteSettings).toMatchObject({ maxHeaderListSize: 16_384, maxConcurrentStreams: 250 });
+    expect(h2.session.remoteSettings).toMatchObject({ maxHeaderListSize: 16_384, maxConcurrentStreams: 32 });
     const long = h2.open(alice, PODS, { headers: { 'x-long': 'a'.repeat(20_000) } });
     expect(await long.ended).not.toBe('end');
     // The client of Node ignores the limit that the peer announced; 431 is for clients that did not receive it.

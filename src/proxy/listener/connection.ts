@@ -120,6 +120,8 @@ export interface ClientConnection {
    * @returns false if this user has no space for it: then the request must be rejected, and the connection be closed
    */
   credentialAccepted(user: string | undefined): Awaitable<boolean>;
+  /** Calls `listener` once, when a credential is accepted on it for the first time. */
+  whenAccepted(listener: () => void): void;
   /** The user whose credential was accepted last, if none was rejected since. */
   readonly user: string | undefined;
   /** Responses that have not closed, those of pipelined requests included. */
@@ -231,9 +233,12 @@ export class ConnectionTable {
     return this.#raw.get(endpointsOf(socket))?.socket;
   }
 
-  /** Ends those whose protocol has not begun, which no server knows and would wait for. */
+  /**
+   * Ends those whose handshake is not over, or whose protocol has not begun: no server knows them, and would wait for
+   * them. Nine hundred that sent nothing kept a shutdown waiting for ten seconds.
+   */
   endUnbegun(): void {
-    for (const { tls, socket } of this.#raw.values()) if (tls?.isUnbegun === true) socket.destroy();
+    for (const { tls, socket } of this.#raw.values()) if (tls === undefined || tls.isUnbegun) socket.destroy();
   }
 
   /** Undefined if the socket was not paired: such a connection cannot be cut and must not be served. */
@@ -282,6 +287,7 @@ class TlsConnection implements ClientConnection, SecuredConnection {
   #user: string | undefined;
   #idleSinceMs = performance.now();
   #closeIdle = (): void => void this.#raw.socket.destroy();
+  #whenAccepted: (() => void) | undefined;
 
   constructor(socket: TLSSocket, raw: TcpConnection, certificate: Uint8Array | undefined, options: TlsOptions) {
     const reader = readerOf(socket);
@@ -368,10 +374,21 @@ class TlsConnection implements ClientConnection, SecuredConnection {
     if (this.#isRefused) return false;
     this.#leaveReading();
     this.#user = user;
+    if (user !== undefined) this.#accepted();
     const { unknown, accounts } = this.#options;
     this.#reading = user === undefined ? unknown : accounts.of(user);
     this.#reading.add(this.#reader, this.line);
     return true;
+  }
+
+  whenAccepted(listener: () => void): void {
+    this.#whenAccepted = listener;
+  }
+
+  #accepted(): void {
+    const listener = this.#whenAccepted;
+    this.#whenAccepted = undefined;
+    listener?.();
   }
 
   get user(): string | undefined {

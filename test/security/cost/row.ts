@@ -109,7 +109,7 @@ export const LIMITERS = {
     ],
   },
   connections: {
-    says: 'a fifth of `limits.connections` for all without a credential, a sixteenth for an account, each counted by the bytes of its handshake; fewer where memory is short; and 250 streams on a connection: it is cheap',
+    says: 'a fifth of `limits.connections` for all without a credential, a sixteenth for an account, each counted by the bytes of its handshake; fewer where memory is short; and 250 streams on a connection, 32 before a credential is accepted: it is cheap',
     tests: [
       ['security/connection-limit.test.ts', 'connections without a credential have a fifth'],
       ['unit/proxy/listener/connection-limit.test.ts', 'closes the idle ones of an account beyond its share'],

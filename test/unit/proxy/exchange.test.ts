@@ -25,6 +25,7 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     begin: () => undefined,
     line: '',
     credentialAccepted: () => true,
+    whenAccepted: () => undefined,
     closesBy: () => undefined,
     leavesBehind: () => () => undefined,
     user: undefined,
