@@ -62,9 +62,9 @@ describe('without script', () => {
     const { session } = await terminal.signIn('bob');
     await signIn('root');
     await page.goto(`${instance.urls.web}/admin/accounts/demo%2Fbob`);
-    await page.getByRole('link', { name: 'Lock this account' }).click();
-    await page.getByLabel(/Reason/).fill('INC-4711');
-    await page.getByRole('button', { name: 'Revoke now' }).click();
+    await page.getByText('End everything and lock…').click();
+    await page.getByLabel(/^Reason, for/).fill('INC-4711');
+    await page.getByRole('button', { name: 'End everything now' }).click();
     await page.getByText('No replica accepts what you revoked any more').waitFor();
     expect(await page.getByRole('row').allInnerTexts()).toContainEqual(expect.stringMatching(/applied/));
     expect(await instance.server.store.sessions.read(session)).toBeUndefined();

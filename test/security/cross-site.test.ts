@@ -2,6 +2,7 @@
  * Foreign pages in the browser of an admin who is signed in can change and read nothing of Portcullis. A sibling host and a console's host
  * are one site with Portcullis, so their requests carry its cookie: `SameSite` has no effect there, so the other checks must reject them.
  */
+import { randomUUID } from 'node:crypto';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -65,6 +66,7 @@ beforeAll(async () => {
     { action: '/device/refuse', fields: { ticket: 'A'.repeat(43) } },
     { action: '/step-up/deny', fields: { id: 'A'.repeat(43) } },
     { action: '/admin/unlock', fields: { account: 'demo/bob', reason: 'hostile' } },
+    { action: '/admin/cut-stream', fields: { account: 'demo/bob', reason: 'hostile', auditId: randomUUID() } },
     { action: '/admin/lift-fresh-sign-in', fields: { account: 'demo/bob', reason: 'hostile', since: '9999999999' } },
   ];
   seen = { ...found, forms: [...found.forms, ...answers] };
