@@ -104,7 +104,8 @@ export const LIMITERS = {
   pending: {
     says: `connection: ${MOST_PENDING.connection} at a time; address: ${MOST_PENDING.address}; all: ${MOST_PENDING.all}`,
     tests: [
-      ['security/unfinished-requests.test.ts', 'are limited by connection and by address'],
+      ['security/unfinished-requests.test.ts', 'are limited by connection, where a credential was accepted on it'],
+      ['security/unfinished-requests.test.ts', 'are limited by address, and give way'],
       ['security/unfinished-requests.test.ts', 'are limited in all, from however many addresses they come'],
     ],
   },
