@@ -103,6 +103,15 @@ describe('the admin pages of two replicas', () => {
       /Open now: 2 streams[^]*2 of 2 replicas[^]*<strong>logs<\/strong>[^]*<strong>watch<\/strong>/,
     );
     expect(await page('bob')).toContain('Open now: 0 streams');
+    const { html: listed } = await at(root, '/admin/api/v1/streams?account=demo%2Falice');
+    expect(JSON.parse(listed)).toMatchObject({
+      streams: [
+        { resource: 'pods/log', auditId: logs.auditId },
+        { verb: 'watch', auditId: watch.auditId },
+      ],
+      more: 0,
+      missing: [],
+    });
     const cut = { csrf: await csrfOf(root), account: 'demo/alice', auditId: watch.auditId, reason: 'INC-4712' };
     // Whose it is has to be said as well, so that none is cut by a mistyped id.
     expect((await send(root, '/admin/cut-stream', { ...cut, account: 'demo/bob' })).status).toBe(404);

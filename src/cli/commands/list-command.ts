@@ -41,9 +41,10 @@ export async function list(context: CliContext, name: ListName, options: ServerO
   const send = adminClient(context, whichServer(context.environment, options));
   const filters = filtersOf(command, options);
   const read = async (query: string): Promise<{ readonly items: readonly Row[]; readonly cursor?: string }> => {
-    const { [shown.of]: items, missing = [], ...page } = (await callAdmin(send, name, { query })) as Row;
+    const { [shown.of]: items, missing = [], more: left, ...page } = (await callAdmin(send, name, { query })) as Row;
     for (const replica of missing as readonly string[])
       context.notify(`${replica} did not answer in time: the ${shown.of} that it has are missing`);
+    if (typeof left === 'number' && left > 0) context.notify(`${left} more ${shown.of} are not shown`);
     return { items: items as readonly Row[], ...page };
   };
   const hasPages = parameters instanceof z.ZodObject && 'cursor' in parameters.shape;

@@ -38,7 +38,7 @@ function streamName({ request }: OpenAtReplica): Html {
   return html`<a href="${auditHref(auditId)}" title="${uri}"><strong>${called}</strong></a>
     ${what} ${name !== undefined && html`<bdi>${name}</bdi>`}
     <span class="muted"
-      >${namespace === undefined ? 'in all namespaces' : html`in ${namespace}`}
+      >${namespace !== undefined && html`in ${namespace}`}
       @${cluster}${impersonatedUser !== undefined && html`, as <bdi>${impersonatedUser}</bdi>`}</span
     >`;
 }

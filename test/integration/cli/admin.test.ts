@@ -36,6 +36,32 @@ describe('reading', () => {
     expect(JSON.parse((await at.machine.run('replicas', '--output', 'json')).stdout)).toEqual(body);
   });
 
+  test('streams shows what a user has open, and says what is not known or not shown', async () => {
+    await at.login();
+    const stream = {
+      at: '2026-01-01T00:00:00.000Z',
+      auditId: 'e2f7',
+      cluster: 'prod',
+      verb: 'create',
+      uri: '/api/v1/namespaces/shop/pods/web/exec',
+      resource: 'pods/exec',
+      namespace: 'shop',
+      name: 'web',
+      code: 101,
+      open: true,
+      address: '203.0.113.7',
+      session: 's-1',
+      replica: 'b',
+    };
+    const body = { streams: [stream], more: 2, searched: ['a', 'b'], missing: ['c'] };
+    at.fakeServer.adminAnswer = () => ({ status: 200, body });
+    const ended = await at.machine.run('streams', '--account', 'corp/bob');
+    expect(ended.stdout).toMatch(/^SINCE .*\n2026\S+ +create +pods\/exec +shop +web +prod +b +s-1\n$/);
+    expect(ended.stderr).toMatch(/c did not answer in time[^]*2 more streams are not shown/);
+    // No page: a parameter that the server does not know would be rejected.
+    expect(at.fakeServer.adminRequests).toMatchObject([{ method: 'GET', path: 'streams?account=corp%2Fbob' }]);
+  });
+
   test('sessions are narrowed and ordered by the server', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({ status: 200, body: { sessions: [] } });
