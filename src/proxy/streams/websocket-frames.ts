@@ -7,6 +7,12 @@
 /** Longest header: 2 bytes, 8 of extended length, 4 of masking key. */
 const MAX_HEADER_BYTES = 14;
 
+const CLOSE = 0x8;
+
+/** In the second byte: the length follows in 2 bytes (127: in 8), and the payload is masked. */
+const EXTENDED_LENGTH = 126;
+const MASKED = 0x80;
+
 export class FrameBoundary {
   readonly #header = Buffer.alloc(MAX_HEADER_BYTES);
   #headerLength = 0;
@@ -26,28 +32,52 @@ export class FrameBoundary {
         const passed = Math.min(this.#payloadLeft, chunk.length - at);
         this.#payloadLeft -= passed;
         at += passed;
-      } else {
-        this.#header[this.#headerLength] = chunk[at] ?? 0;
-        this.#headerLength += 1;
-        at += 1;
-        if (this.#headerLength === this.#neededHeader()) this.#endHeader();
+        continue;
       }
+      if (this.#headerLength === 0) {
+        const end = this.#shortFrames(chunk, at);
+        if (end > at) {
+          at = end;
+          continue;
+        }
+      }
+      this.#header[this.#headerLength] = chunk[at] ?? 0;
+      this.#headerLength += 1;
+      at += 1;
+      if (this.#headerLength === this.#neededHeader()) this.#endHeader();
     }
+  }
+
+  /**
+   * Skips the frames that are whole in the chunk and have the shortest header. The worst that a client can make its pod
+   * send is nothing but empty ones, 32 thousand in 64 kB: byte by byte they took four times as long as any other chunk.
+   * @returns where the first other frame begins
+   */
+  #shortFrames(chunk: Uint8Array, begin: number): number {
+    let at = begin;
+    while (at + 2 <= chunk.length) {
+      const length = chunk[at + 1] ?? MASKED;
+      const end = at + 2 + length;
+      if (length >= EXTENDED_LENGTH || end > chunk.length) break;
+      if (((chunk[at] ?? 0) & 0x0f) === CLOSE) this.#closed = true;
+      at = end;
+    }
+    return at;
   }
 
   #neededHeader(): number {
     if (this.#headerLength < 2) return 2;
     const second = this.#header[1] ?? 0;
     const length = second & 0x7f;
-    return 2 + (length === 126 ? 2 : length === 127 ? 8 : 0) + ((second & 0x80) === 0 ? 0 : 4);
+    return 2 + (length < EXTENDED_LENGTH ? 0 : length === EXTENDED_LENGTH ? 2 : 8) + ((second & MASKED) === 0 ? 0 : 4);
   }
 
   #endHeader(): void {
     const length = (this.#header[1] ?? 0) & 0x7f;
-    if (length === 126) this.#payloadLeft = this.#header.readUInt16BE(2);
+    if (length === EXTENDED_LENGTH) this.#payloadLeft = this.#header.readUInt16BE(2);
     else if (length === 127) this.#payloadLeft = Number(this.#header.readBigUInt64BE(2));
     else this.#payloadLeft = length;
-    this.#closed ||= ((this.#header[0] ?? 0) & 0x0f) === 0x8;
+    this.#closed ||= ((this.#header[0] ?? 0) & 0x0f) === CLOSE;
     this.#headerLength = 0;
   }
 }
