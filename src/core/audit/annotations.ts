@@ -43,6 +43,7 @@ export const AUDIT_FACTS = {
   'delegated-sessions':
     'the delegated sessions among them, of a session or an account: id and actors of each, such as `ID=claude ID=claude/reviewer`, at most 100',
   stream: 'audit id of the request whose stream was cut',
+  unanswered: 'the replicas that did not answer in time, and may have cut the stream later',
   'streams-closed': 'number of open streams that were cut, on all replicas together',
   'streams-cut': 'number of open streams that were cut on this replica',
   'elapsed-ms': 'milliseconds until it was proven',

@@ -260,7 +260,7 @@ export const PORTCULLIS_EVENTS = {
     chapter: 'Revocation',
     when: 'an admin has cut one open stream of a user, or it was not open any more; its own event ends with the reason `cut_by_admin`',
     code: '200, 404 if it was not open; otherwise the status that the caller received',
-    facts: ['account', 'session', 'reason', 'target', 'stream', 'outcome'],
+    facts: ['account', 'session', 'reason', 'target', 'stream', 'outcome', 'unanswered'],
   },
   'fresh-sign-in-lifted': {
     chapter: 'Revocation',

@@ -100,15 +100,18 @@ export async function cutStream(
   { account, auditId, reason }: { readonly account: Account; readonly auditId: string; readonly reason: string },
 ): Promise<AdminResult<undefined>> {
   actor.assertValid();
-  const isCut = deps.guard.cutStream(account, auditId) || (await isCutElsewhere(deps, { account, auditId }));
+  const isCutHere = deps.guard.cutStream(account, auditId);
+  const others = isCutHere ? [] : ((await deps.questions?.ask(CUT, { account, auditId }, { ms: ASK_MS })) ?? []);
+  const isCut = isCutHere || others.some(({ answer }) => answer === true);
+  // One that answers late may have it, and cuts it then: that none was found is said of those that answered.
+  const unanswered = isCut ? [] : others.filter(({ answer }) => answer === undefined).map(({ id }) => id);
   const outcome = isCut ? undefined : 'stream_not_found';
   const code = outcome === undefined ? 200 : ADMIN_PROBLEMS[outcome].status;
-  const details = { target: `account:${account}`, stream: auditId, ...defined({ outcome }) };
+  const details = {
+    target: `account:${account}`,
+    stream: auditId,
+    ...defined({ outcome, unanswered: unanswered.join(' ') || undefined }),
+  };
   record(deps, context, { event: 'stream-cut', path, code, reason, details });
   return outcome === undefined ? ok(undefined) : no({ reason: outcome, audited: true });
-}
-
-async function isCutElsewhere({ questions }: Pick<AdminDeps, 'questions'>, cut: CutQuestion): Promise<boolean> {
-  const answers = (await questions?.ask(CUT, cut, { ms: ASK_MS })) ?? [];
-  return answers.some(({ answer }) => answer === true);
 }
