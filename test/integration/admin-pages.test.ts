@@ -81,7 +81,7 @@ describe('the admin pages of two replicas', () => {
 
   it('show what a user has open at any replica, cut one of it, end the rest, and still know who that was', async () => {
     const client = await instance.connect({ at: other });
-    const { accessToken } = await client.signIn('alice');
+    const { accessToken, session } = await client.signIn('alice');
     const agent = new Agent({ connect: { ca: instance.ca, servername: 'localhost', ...client.key } });
     const open = async (path: string) => {
       const headers = { authorization: `Bearer ${accessToken}` };
@@ -128,6 +128,11 @@ describe('the admin pages of two replicas', () => {
     expect(await page('alice')).toMatch(
       /Locked out[^]*Open now: 0 streams[^]*demo:developers[^]*as of their last request/,
     );
+    // What the session did went through the other replica.
+    expect((await at(root, `/admin/sessions/${session}`)).html).toMatch(
+      /Not live any more[^]*2 of 2 replicas[^]*read the log of pods\/web-1[^]*demo:developers/,
+    );
+    expect((await at(root, `/admin/sessions/${session.slice(1)}x`)).status).toBe(404);
     expect((await send(root, '/admin/unlock', { ...cut, from: 'person' })).status).toBe(200);
     await client.close();
     await agent.close();

@@ -1,8 +1,11 @@
 /**
- * `/admin/sessions/:id`: one session, with its device, its times and its latest requests.
+ * `/admin/sessions/:id`: one session, with its device, its times and its latest requests; for seven days after its end,
+ * what the audit log has of it.
  */
 import { ADMIN } from '../../core/api/rejections.ts';
-import { problemFor } from '../../http/problem.ts';
+import { EXTRA_DOMAIN } from '../../core/core.ts';
+import { passed, problemFor } from '../../http/problem.ts';
+import { waiterOf } from '../../http/request-context.ts';
 import { idleEndOf, lastUseOf, type SessionPage, type SessionRecord } from '../../store/store.ts';
 import type { Delegation } from '../../core/delegation/delegation.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
@@ -13,14 +16,14 @@ import { grantFacts } from '../page/grants.ts';
 import { card, facts, type Fact } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { moment } from '../page/layout.ts';
-import { badges, identityFacts } from './shared-cards.ts';
+import { eventLine, searchedText } from './audit-lines.ts';
+import { badges, identityFacts, lastIdentity, requestsCard } from './shared-cards.ts';
 import { accountHref, queryString, revokeHref, sessionHref } from './links.ts';
 import { countOf } from './format.ts';
 import { sessionTable } from './session-table.ts';
-import { requestsCard } from './shared-cards.ts';
 import { sessionIdSchema } from '../../core/api/fields.ts';
 import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
-import { workloadRule } from '../../services/admin/admin.ts';
+import { pastQuery, searchHistory, workloadRule } from '../../services/admin/admin.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 interface SessionPageContent {
@@ -140,12 +143,67 @@ function sessionBody(content: SessionPageContent): Html {
 /** As many as one session may have beneath it by default. */
 const MAX_BENEATH = 20;
 
-/** Shows one session. @throws ProblemError `session_not_found` */
+/** For as long as the page of its user names what it did. */
+const ENDED = '7d';
+/** The page waits for it. Milliseconds. */
+const ENDED_MS = 2000;
+const ENDED_EVENTS = 50;
+
+/**
+ * Returns the page of a session that is not live: what the audit log has of it.
+ * @throws ProblemError `session_not_found` where nothing of it is found
+ */
+async function endedBody({ deps, req }: AdminPageContext, session: string): Promise<Html> {
+  const query = pastQuery({ session, since: ENDED }, deps.clock.nowMs());
+  const tried = await searchHistory(deps, waiterOf(req), query, { events: ENDED_EVENTS, ms: ENDED_MS });
+  const { hits, stopped, ...asked } = passed(ADMIN, tried) ?? { hits: [] };
+  const seen = lastIdentity(hits);
+  const account = hits.map(({ event }) => event.annotations[`${EXTRA_DOMAIN}/account`]).find(isText);
+  if (seen === undefined || account === undefined) throw problemFor(ADMIN, { reason: 'session_not_found' });
+  const limit =
+    stopped === 'events'
+      ? html`<span class="muted">The newest ${hits.length}.</span>`
+      : stopped !== undefined &&
+        html`<span class="state warn">Not finished</span> The search took too long: the audit log has a longer one.`;
+  const identity = facts([...identityFacts(seen.identity), ['Account', html`<code>${account}</code>`]]);
+  return html`<div class="row apart page-head">
+      <div>
+        <h1 class="clip">Session of <bdi>${seen.identity.username}</bdi></h1>
+        <p class="lead">Not live any more: revoked, signed out or expired. Last seen ${moment(seen.seenAt)}.</p>
+      </div>
+      <a class="button" href="${accountHref(account)}">This user</a>
+    </div>
+    <section class="card" aria-labelledby="trail">
+      <div class="card-head">
+        <h2 id="trail">What was done in it</h2>
+        <a class="button quiet compact" href="/admin/audit${queryString({ session, since: ENDED })}">Audit log</a>
+      </div>
+      <p class="small">${searchedText(asked)} ${limit}</p>
+      <ol class="record" reversed>
+        ${hits.map(({ event }) => eventLine(event))}
+      </ol>
+      <p class="small muted">What replicas that are gone had written is where the audit log is collected.</p>
+    </section>
+    ${card('who', 'Identity in the clusters, as of its last request', identity)}`;
+}
+
+const isText = (value: string | undefined): value is string => value !== undefined;
+
+/**
+ * Shows one session, or what it leaves behind in the audit log.
+ * @throws ProblemError `session_not_found`
+ */
 export async function showSession(context: AdminPageContext): Promise<void> {
   const { service, deps, req, mayAct } = context;
   const id = sessionIdSchema.safeParse(req.params['id']);
-  const session = id.success ? await deps.store.sessions.read(id.data) : undefined;
-  if (session === undefined) throw problemFor(ADMIN, { reason: 'session_not_found' });
+  if (!id.success) throw problemFor(ADMIN, { reason: 'session_not_found' });
+  const read = { reason: 'session', details: { target: `session:${id.data}` } };
+  const session = await deps.store.sessions.read(id.data);
+  if (session === undefined) {
+    const body = await endedBody(context, id.data);
+    sendAdminPage(context, { title: 'Session that has ended', read, body });
+    return;
+  }
   const [requests, beneath] = await Promise.all([
     latestRequests(deps, [session]),
     deps.store.sessions.list({ ancestor: session.id, limit: MAX_BENEATH }),
@@ -158,7 +216,7 @@ export async function showSession(context: AdminPageContext): Promise<void> {
     .filter((name) => session.delegation?.clusters.includes(name) ?? true);
   sendAdminPage(context, {
     title: 'Session',
-    read: { reason: 'session', details: { target: `session:${session.id}` } },
+    read,
     body: sessionBody({ deps, session, clusters, requests, beneath, mayAct }),
   });
 }

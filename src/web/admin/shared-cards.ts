@@ -1,6 +1,8 @@
 /**
- * Parts of the user's and the session's page: the identity in the clusters, and the latest requests.
+ * Parts of the user's and the session's page: the identity in the clusters, also as the audit log last had it, and the
+ * latest requests.
  */
+import type { Hit } from '../../audit/query/matcher.ts';
 import type { WebDeps } from '../dependencies.ts';
 import type { Fact } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
@@ -46,3 +48,23 @@ export const identityFacts = ({ username, groups, uid, extra }: Identity): reado
   uid !== '' && ['UID', html`<code>${uid}</code>`],
   ...Object.entries(extra).map(([key, values]): Fact => [key, values.join(', ')]),
 ];
+
+/** Who a user was in the clusters when they were last seen. */
+export interface SeenIdentity {
+  readonly identity: Identity;
+  /** Epoch seconds. */
+  readonly seenAt: number;
+}
+
+/**
+ * Returns the identity in the newest event that has one.
+ * @param hits the newest first
+ */
+export function lastIdentity(hits: readonly Hit[]): SeenIdentity | undefined {
+  for (const { event } of hits) {
+    const { username, groups = [], uid = '', extra = {} } = event.user;
+    const seenAt = Math.floor(Date.parse(event.requestReceivedTimestamp) / 1000);
+    if (username !== undefined) return { identity: { username, groups, uid, extra }, seenAt };
+  }
+  return undefined;
+}

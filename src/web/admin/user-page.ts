@@ -19,7 +19,7 @@ import { EXTRA_DOMAIN } from '../../core/core.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import type { History } from '../../audit/query/history.ts';
 import { defined } from '../../core/defined.ts';
-import { providerOf, subjectOf, type Account, type Identity } from '../../core/identity/identity.ts';
+import { providerOf, subjectOf, type Account } from '../../core/identity/identity.ts';
 import { lastUseOf, type Lock, type SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
@@ -27,12 +27,11 @@ import { nestedPage, type NestedPage } from '../page/delegated-sessions.ts';
 import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment, momentAgo } from '../page/layout.ts';
-import { identityFacts } from './shared-cards.ts';
 import { accountHref, queryString, revokeHref } from './links.ts';
 import { checkBox, reasonField, reasonForm, unlockForm } from './form-fields.ts';
 import { openCount, openNowCard } from './open-now.ts';
 import { cursorPager } from './pager.ts';
-import { requestsCard } from './shared-cards.ts';
+import { identityFacts, lastIdentity, requestsCard, type SeenIdentity } from './shared-cards.ts';
 import { searchedText } from './audit-lines.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
@@ -51,12 +50,8 @@ interface LatestRequests {
   readonly found?: History;
 }
 
-/** Who the user is in the clusters, or was when they were last seen. */
-interface KnownIdentity {
-  readonly identity: Identity;
-  /** Epoch seconds; undefined: of a live session. */
-  readonly seenAt?: number;
-}
+/** Who the user is in the clusters, or was when they were last seen: of a live session it is as of now. */
+type KnownIdentity = Pick<SeenIdentity, 'identity'> & Partial<SeenIdentity>;
 
 interface UserPage {
   readonly deps: Pick<WebDeps, 'clock' | 'config'>;
@@ -93,13 +88,7 @@ function identityCard({ account, known }: UserPage): Html {
 function knownIdentity(page: NestedPage, latest: LatestRequests | undefined): KnownIdentity | undefined {
   const session = page.rows[0]?.session;
   if (session !== undefined) return { identity: session.identity };
-  for (const { event } of latest?.found?.hits ?? []) {
-    const { username, groups = [], uid = '', extra = {} } = event.user;
-    if (username === undefined) continue;
-    const seenAt = Math.floor(Date.parse(event.requestReceivedTimestamp) / 1000);
-    return { identity: { username, groups, uid, extra }, seenAt };
-  }
-  return undefined;
+  return lastIdentity(latest?.found?.hits ?? []);
 }
 
 /**
