@@ -49,6 +49,7 @@ export class RequestAudit {
   #reason: string | undefined;
   #cutReason: string | undefined;
   #streamClosed: (() => void) | undefined;
+  #stream: RecentRequest | undefined;
   #writtenAhead = false;
   /** From here on the API server may get it. */
   #admitted = false;
@@ -104,14 +105,16 @@ export class RequestAudit {
     if (sensitive !== undefined) this.#deps.metrics.sensitiveRequest(sensitive);
     if (!this.info.longRunning) return;
     this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
+    const event = this.#event('ResponseStarted');
+    // Kept: to read a hostile target of 8 kB again takes a millisecond, and an admin may ask for hundreds of streams.
+    this.#stream = recentOf(event);
     // test seam: RESPONSE_STARTED
-    this.#deps.audit.record(this.#event('ResponseStarted'));
+    this.#deps.audit.record(event);
   }
 
   /** What it is, while it is a stream that is open. */
   get openStream(): RecentRequest | undefined {
-    if (this.#streamClosed === undefined || this.#ended) return undefined;
-    return recentOf(this.#event('ResponseStarted'));
+    return this.#ended ? undefined : this.#stream;
   }
 
   cut(reason: ExchangeCutReason): void {

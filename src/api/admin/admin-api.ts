@@ -6,7 +6,7 @@ import type { Request, Router } from 'express';
 import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import { ADMIN } from '../../core/api/rejections.ts';
 import type { Operation } from '../../core/api/operation.ts';
-import type { SerialQueue } from '../../core/serial-queue.ts';
+import { SerialQueue } from '../../core/serial-queue.ts';
 import type { CallLimits } from '../../http/call-limits.ts';
 import { passed } from '../../http/problem.ts';
 import type { Actor } from '../../http/request-context.ts';
@@ -21,6 +21,9 @@ import { historyHandlers } from './admin-history.ts';
 import type { AdminHandlers } from './handlers.ts';
 import { readHandlers } from './admin-reads.ts';
 import { liveReplicas, liveRevocation } from './live-views.ts';
+
+/** Each asks every replica, through a channel that bears fifty questions at a time. */
+const MOST_CUTS_WAITING = 20;
 
 /**
  * Creates what both prefixes share: a call at one of them counts towards the limits at the other, and so does a
@@ -51,7 +54,7 @@ export function createAdminApi(
     handlers,
     live,
     limits,
-    queues: { 'reads at once': reads },
+    queues: { 'reads at once': reads, 'cuts at once': new SerialQueue(MOST_CUTS_WAITING) },
     assertMay: (actor, operation) => assertMay(deps, actor, operation),
     assertFresh: (actor) => passed(ADMIN, judgeAdminFreshness(deps, actor)),
     rejectsUnknownQuery: true,

@@ -401,6 +401,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       event: 'stream-cut',
       fresh: true,
       reports: true,
+      inTurn: 'cuts at once',
       summary: 'Cut one open stream.',
       notes: 'Its session goes on, and its user may open it again: to keep them out, revoke.',
       query: cutQuerySchema,

@@ -1,8 +1,10 @@
 /** The admin API, as admins and auditors may call it. */
 import { randomUUID } from 'node:crypto';
+import { open, type Others } from './cluster-rows.ts';
+import { PODS } from './held.ts';
 import { bearer, DRILL, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
-import type { CostStage, Sent } from './stage.ts';
-import { OF_REVOKED } from './state.ts';
+import { IN_FLIGHT, type CostStage, type Sent } from './stage.ts';
+import { OF_HOLDER, OF_REVOKED } from './state.ts';
 import { ADMIN_API } from '../../../src/core/api/admin-operations.ts';
 
 type Name = keyof (typeof ADMIN_API)['operations'];
@@ -14,6 +16,8 @@ interface AdminRow extends Pick<CostRow, 'worst'>, Partial<Pick<CostRow, 'bound'
   readonly path: (stage: CostStage, index: number) => string;
   readonly sent?: (stage: CostStage, index: number) => Partial<Sent>;
   readonly status?: number;
+  /** What its account has open meanwhile. */
+  readonly others?: Others;
 }
 
 const body = (value: object): Partial<Sent> => ({ headers: JSON_TYPE, body: JSON.stringify(value) });
@@ -25,6 +29,14 @@ const account = (name: string): string => encodeURIComponent(`demo/${name}`);
 const SCAN: Bound = { cpuMs: 100, calls: 90, redisMs: 50, kB: 300 };
 /** Two thousand are counted, which opens none. */
 const TALLY: Bound = { ...PAGE, redisMs: 30 };
+
+/** What is in such a target is looked for as a secret, again and again. */
+const HOSTILE = `${PODS}?watch=1&x=${'%3a%2f%2fa%40'.repeat(600)}`;
+/** Nearly as many as an account may have here. */
+const WATCHES: Others = { count: IN_FLIGHT - 10, held: { path: HOSTILE, status: 200 } };
+/** The account that has them, and nothing else. */
+const WATCHER = 23;
+const watcher = account(`holder-${WATCHER}`);
 
 const WORST: Readonly<Record<Name, AdminRow>> = {
   listSessions: {
@@ -68,11 +80,19 @@ const WORST: Readonly<Record<Name, AdminRow>> = {
     path: () => `/locks/${account('no-user')}?reason=${reason}`,
     status: 404,
   },
-  listStreams: { worst: 'an account of 512 characters', path: () => `/streams?account=${account('a'.repeat(500))}` },
+  listStreams: {
+    worst: 'an account with ninety open watches, whose targets of 8 kB look like addresses with passwords',
+    path: () => `/streams?account=${watcher}`,
+    others: WATCHES,
+    times: 2,
+    bound: { ...PAGE, kB: 80 },
+  },
   cutStream: {
-    worst: 'a stream that is open nowhere',
-    path: () => `/streams/${randomUUID()}?account=${account('no-user')}&reason=${reason}`,
+    worst: 'a stream that is not open, of the same account',
+    path: () => `/streams/${randomUUID()}?account=${watcher}&reason=${reason}`,
+    others: WATCHES,
     status: 404,
+    times: 2,
   },
   getFreshSignIn: { worst: 'an account of 512 characters', path: () => `/fresh-sign-ins/${account('a'.repeat(500))}` },
   liftFreshSignIn: {
@@ -118,14 +138,15 @@ const WORST: Readonly<Record<Name, AdminRow>> = {
 
 export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ADMIN_API.operations) as Name[]).map((name) => {
   const { method, path } = ADMIN_API.operations[name];
-  const { path: target, sent, status = 200, bound = SMALL, limiter, ...rest } = WORST[name];
+  const { path: target, sent, status = 200, bound = SMALL, limiter, others, ...rest } = WORST[name];
   return {
     ...rest,
     operation: `${method} ${PREFIX}${path}`,
     bound,
     limiter: limiter ?? (method === 'GET' ? 'reads' : 'changes'),
-    request(stage, index): Request {
+    async request(stage, index): Promise<Request> {
       const { headers, ...more } = sent?.(stage, index) ?? {};
+      const opened = others === undefined ? undefined : await open(stage, stage.holders[WATCHER * OF_HOLDER], others);
       return {
         method,
         url: stage.urls.api + PREFIX + target(stage, index),
@@ -133,6 +154,7 @@ export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ADMIN_API.operations)
         headers: { ...bearer(stage.root.admin), ...headers },
         ...more,
         status,
+        ...(opened === undefined ? {} : { after: opened.after }),
       };
     },
   };

@@ -54,7 +54,7 @@ const delegated = (operation: string, name: string, status: number): CostRow => 
   }),
 });
 
-interface Others {
+export interface Others {
   readonly count: number;
   readonly held: HeldRequest;
 }
@@ -63,8 +63,8 @@ interface Others {
 const FIRST_CUT = 100;
 const OF_CONNECTION = 100;
 
-/** What one session has open. A replica of a busy machine has no lease for a moment: then all are opened again. */
-async function open(
+/** What one session has open, so that requests meet it. A replica of a busy machine has no lease for a moment: then all are opened again. */
+export async function open(
   stage: CostStage,
   holder: Holder | undefined,
   { count, held }: Others,
