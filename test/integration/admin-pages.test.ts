@@ -125,6 +125,18 @@ describe('the admin pages of two replicas', () => {
     expect(shown).toContain('It ends <strong>');
     expect((await send(root, '/admin/revoke', end)).status).toBe(200);
     expect(await logs.ended).toBe('cut');
+    // The receipt says what ended: the session, and the stream that went through the other replica.
+    const receipt = async (): Promise<string> => (await at(root, `/admin/revocations/${end.requestId}`)).html;
+    await expect
+      .poll(receipt)
+      .toMatch(
+        /<bdi>demo\/alice<\/bdi> was cut off at [^]*in \d+ ms[^]*2 of 2 replicas[^]*admin\/sessions\/[^]*read the log of pods\/web-1/,
+      );
+    expect(await receipt()).not.toContain('watched pods');
+    expect(await receipt()).toMatch(/The account is locked[^]*action="\/admin\/unlock"/);
+    const marked = `href="/admin/revocations/${end.requestId}">receipt</a>`;
+    expect((await at(root, '/admin/revocations')).html).toContain(marked);
+    expect((await at(root, '/admin/audit?account=demo%2Falice')).html).toContain(marked);
     expect(await page('alice')).toMatch(
       /Locked out[^]*Open now: 0 streams[^]*demo:developers[^]*as of their last request/,
     );

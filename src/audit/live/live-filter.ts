@@ -9,8 +9,9 @@ export interface LiveFilter {
   readonly user?: string;
   /** Username of the user that another one acted as; `*`: any. */
   readonly as?: string;
+  /** What it did, and what was done to it: a revocation, a lock. */
   readonly account?: string;
-  /** A session, with what was done beneath it; or a delegated session alone. */
+  /** A session, with what was done beneath it, and its revocation; or a delegated session alone. */
   readonly session?: string;
   /** Who acts in a delegated session, at any level; or all who do, as `claude/reviewer`; `*`: any. */
   readonly actor?: string;
@@ -63,8 +64,10 @@ export function matches(filter: LiveFilter & { readonly name?: string }, event: 
     (verb === undefined || verb.split(',').includes(event.verb)) &&
     (fits(namespace, event.objectRef?.namespace) || isOfAllNamespaces(event)) &&
     fits(code, event.responseStatus === undefined ? undefined : String(event.responseStatus.code)) &&
-    fits(account, fact('account')) &&
-    (fits(session, fact('session')) || fits(session, fact('delegated-session'))) &&
+    (fits(account, fact('account')) || fact('target') === `account:${account}`) &&
+    (fits(session, fact('session')) ||
+      fits(session, fact('delegated-session')) ||
+      fact('target') === `session:${session}`) &&
     (actor === undefined || isActor(actor, fact('actor'))) &&
     (grant === undefined || hasGrant(grant, event)) &&
     fits(cluster, fact('cluster')) &&

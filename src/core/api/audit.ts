@@ -11,8 +11,8 @@ const FILTERS = {
     'who asked, or as whom: both sides of an impersonation',
   ),
   as: filterText(/^[^\p{C}]{1,512}$/u, 'a username').describe('as whom a user acted; `*`: as anyone else'),
-  account: accountSchema.optional(),
-  session: sessionIdSchema.optional(),
+  account: accountSchema.describe('what it did, and what was done to it: revocations and locks').optional(),
+  session: sessionIdSchema.describe('what was done in it and beneath it, and its revocation').optional(),
   actor: filterText(/^[^\p{C}]{1,512}$/u, 'the name of an actor').describe(
     'who acts in a delegated session; `*`: anyone',
   ),

@@ -155,6 +155,21 @@ export const revocationResultSchema = z.object({
     .readonly()
     .describe('the parts that are not proven yet, by name; absent when complete')
     .exactOptional(),
+  ended: z
+    .array(
+      sessionSchema.pick({
+        id: true,
+        client: true,
+        createdAt: true,
+        lastUsedAt: true,
+        address: true,
+        userAgent: true,
+        deviceName: true,
+      }),
+    )
+    .readonly()
+    .describe('the newest ten of the sessions of an account that ended, or the session; absent of `provider` and `all`')
+    .exactOptional(),
   target: z.string().describe('what was revoked, such as `account:corp/alice` or `all`').exactOptional(),
   lock: z.boolean().describe('whether the account was locked with it').exactOptional(),
   reason: z.string().describe('as the admin gave it').exactOptional(),

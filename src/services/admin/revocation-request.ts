@@ -5,12 +5,16 @@ import type { z } from 'zod';
 import type { AdminResult } from '../../core/api/rejections.ts';
 import type { revocationSchema } from '../../core/api/requests.ts';
 import { AppError } from '../../core/errors.ts';
+import { defined } from '../../core/defined.ts';
 import { accountOf, providerOf, type Account } from '../../core/identity/identity.ts';
 import type { RevocationTarget } from '../../core/credential/revocation.ts';
 import { no, ok } from '../../core/result.ts';
+import type { SessionRecord } from '../../store/store.ts';
 import type { AdminConfig, AdminDeps } from './dependencies.ts';
 
 const LIST_PAGE = 200;
+/** A receipt is kept for thirty days, so it stays small. */
+const RECEIPT_SESSIONS = 10;
 
 export type RevocationRequest = z.infer<typeof revocationSchema>;
 
@@ -27,6 +31,8 @@ export interface RevocationPlan {
   /** The account, also where the target is one of its sessions. */
   readonly account?: Account;
   readonly lock: boolean;
+  /** What ends with it, as far as it could be read before: the newest of the account's own sessions, or the session. */
+  readonly sessions?: readonly SessionRecord[];
   /** Whether the user can simply sign in again: without a lock and without a fresh sign-in. */
   readonly canSignInAgain: boolean;
   readonly reason: string;
@@ -51,7 +57,8 @@ async function sessionTarget(deps: Known, id: string): Promise<AdminResult<Resol
   try {
     const session = await deps.store.sessions.read(id);
     if (session === undefined) return no({ reason: 'session_not_found' });
-    return ok({ target, account: session.account, delegated: session.delegation !== undefined });
+    const delegated = session.delegation !== undefined;
+    return ok({ target, account: session.account, delegated, sessions: [session] });
   } catch (error) {
     if (error instanceof AppError && error.code === 'store_unavailable') return ok({ target });
     throw error;
@@ -63,6 +70,20 @@ interface ResolvedTarget {
   readonly account?: Account;
   /** It is one delegated session. */
   readonly delegated?: boolean;
+  readonly sessions?: readonly SessionRecord[];
+}
+
+/**
+ * Returns the account's newest sessions. They are deleted with the revocation, and its receipt says what ended; it waits
+ * for nothing, so an unavailable store is no error here.
+ */
+async function newestSessions({ store }: Known, account: Account): Promise<readonly SessionRecord[] | undefined> {
+  try {
+    return (await store.sessions.list({ account, only: 'own', limit: RECEIPT_SESSIONS })).sessions;
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'store_unavailable') return undefined;
+    throw error;
+  }
 }
 
 const accountTarget = (account: Account) => ok({ target: { kind: 'account', account }, account } as const);
@@ -172,6 +193,9 @@ export async function planOf(deps: Known, request: RevocationRequest): Promise<A
   if (!provider.ok) return provider;
   const { reason, requestId, lock = false } = request;
   // The end of a delegated session alone asks its user for nothing: their own session goes on.
-  const mayReturn = !lock && (delegated || (await canSignInAgain(deps, meant.account)));
-  return ok({ ...meant, lock, canSignInAgain: mayReturn, reason, requestId });
+  const [mayReturn, sessions] = await Promise.all([
+    lock || delegated ? !lock : canSignInAgain(deps, meant.account),
+    meant.sessions ?? (meant.account === undefined ? undefined : newestSessions(deps, meant.account)),
+  ]);
+  return ok({ ...meant, ...defined({ sessions }), lock, canSignInAgain: mayReturn, reason, requestId });
 }

@@ -13,6 +13,8 @@ import { no, ok } from '../../core/result.ts';
 import type { AdminDeps } from './dependencies.ts';
 import { record } from '../../http/audit-events.ts';
 import type { RequestContext } from '../../http/request-context.ts';
+import { lastUseOf, type SessionRecord } from '../../store/store.ts';
+import { rfc3339 } from '../../core/time.ts';
 import { defined } from '../../core/defined.ts';
 
 const RECEIPT_SECONDS = 30 * 86_400;
@@ -31,6 +33,8 @@ export interface ResultContext {
   readonly reason: string;
   readonly target: string;
   readonly lock: boolean;
+  /** The sessions that it ends, as far as they were read. */
+  readonly sessions?: readonly SessionRecord[];
   /** The admin, or both. */
   readonly by: string;
   /** False for a drill, which a monitor runs every few minutes: it is known for ten minutes. */
@@ -111,6 +115,22 @@ function auditProof(
   record(deps, context, { event: 'revocation-proven', path, code: 200, reason, details });
 }
 
+/** A client chooses its user agent, at any length. */
+const MAX_USER_AGENT = 200;
+
+function endedSession(session: SessionRecord): NonNullable<RevocationReceipt['ended']>[number] {
+  const { id, client, createdAt, address, userAgent, deviceName } = session;
+  return {
+    id,
+    client,
+    createdAt: rfc3339(createdAt),
+    lastUsedAt: rfc3339(lastUseOf(session)),
+    address,
+    userAgent: userAgent.slice(0, MAX_USER_AGENT),
+    ...defined({ deviceName }),
+  };
+}
+
 interface ResultDeps extends Pick<AdminDeps, 'clock' | 'logger'> {
   readonly audit: Pick<AdminDeps['audit'], 'record' | 'blocked'>;
   readonly store: Pick<AdminDeps['store'], 'artefacts'>;
@@ -151,8 +171,9 @@ export function createRevocationResults(deps: ResultDeps): RevocationResults {
       const { missing: _older, ...request } = stored ?? {};
       return { ...request, ...result };
     }
-    const { target, lock, reason, by, context } = about;
-    return { ...result, target, lock, reason, by, auditId: context.requestId };
+    const { target, lock, reason, by, context, sessions } = about;
+    const ended = sessions?.map(endedSession);
+    return { ...result, ...defined({ ended }), target, lock, reason, by, auditId: context.requestId };
   }
 
   /** Saves the results of one revocation one after another. Otherwise an older one could overwrite a newer one. */

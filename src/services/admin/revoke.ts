@@ -119,6 +119,7 @@ export async function revoke(
     reason,
     target,
     lock: plan.lock,
+    ...defined({ sessions: plan.sessions }),
     by: namesOf(revoker, consent),
     // Only a drill has none.
     receipt: fingerprint !== undefined,

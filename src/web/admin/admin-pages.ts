@@ -21,6 +21,8 @@ import {
 import { showAudit } from './audit-page.ts';
 import { createRevocationStarter } from './begin-revocation.ts';
 import { handleDrill, showDrill } from './drill-page.ts';
+import { REVOCATIONS_HREF } from './links.ts';
+import { seeOther } from '../page/response.ts';
 import { showHealth } from './health-page.ts';
 import { showLocks, handleLiftFreshSignIn, handleUnlock } from './locks-page.ts';
 import { handleCutStream } from './open-now.ts';
@@ -68,6 +70,7 @@ function routesOf(service: Omit<AdminPageService, 'clusters'>): readonly AdminRo
     { path: '/admin/accounts/:account', show: showUser(list) },
     { path: '/admin/sessions/:id', show: showSession },
     { path: '/admin/revoke', show: showConfirmation, need: 'act', change: { event: 'revocation', handle: begin } },
+    { path: '/admin/revocations', show: ({ res }) => seeOther(res, REVOCATIONS_HREF) },
     { path: '/admin/revocations/:id', show: showReceipt },
     { path: '/admin/access', ...access, under: '/admin/access', show: showAccess },
     { path: '/admin/locks', tab: 'Locks', show: showLocks },

@@ -1,13 +1,14 @@
 /** Audit events as lines of the audit page. `audit.js` draws those that come later in the same way. */
 import type { History } from '../../audit/query/history.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
+import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { grantsOf, isOpen, outcomeOf, whatOf, whoOf } from '../../core/audit/sentence.js';
 import { accessHref } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentSeconds } from '../page/layout.ts';
 import { shortId } from '../page/recent-requests.ts';
 import { countOf } from './format.ts';
-import { auditHref } from './links.ts';
+import { auditHref, receiptHref } from './links.ts';
 
 /**
  * Returns the line of an event.
@@ -25,7 +26,7 @@ export function eventLine(
     <div class="line-row">
       ${momentSeconds(stageTimestamp)}
       <span class="line-who">${whoOf(event)}</span>
-      <span class="line-what">${whatOf(event)} ${grantMarks(event)}</span>
+      <span class="line-what">${whatOf(event)} ${grantMarks(event)} ${receiptMark(event)}</span>
       <span class="badge ${style}">${text}</span>
       <span class="small muted">${sourceIPs.join(', ')}</span>
       <a class="small" href="${auditHref(auditID)}">${shortId(auditID)}</a>
@@ -37,6 +38,12 @@ export function eventLine(
 /** Returns a mark for each grant that a request was made with. */
 const grantMarks = (event: AuditEvent): Html =>
   html`${grantsOf(event).map((id) => html`<a class="badge" href="${accessHref(id)}">granted ${shortId(id)}</a>`)}`;
+
+/** Returns the way to the receipt of a revocation, also from the proof that came later and from a reading of it. */
+function receiptMark({ annotations }: AuditEvent): Html | false {
+  const id = annotations[`${EXTRA_DOMAIN}/revocation`];
+  return id !== undefined && html`<a class="badge" href="${receiptHref(id)}">receipt</a>`;
+}
 
 /** The template of one audit event that is shown live. */
 export const eventTemplate = (): Html =>

@@ -9,6 +9,9 @@ export const receiptHref = (id: string): string => `/admin/revocations/${encodeU
 /** Returns the URL of the audit page with all events of one request. */
 export const auditHref = (auditId: string): string => `/admin/audit${queryString({ auditId })}`;
 
+/** For as long as receipts are kept, each with its receipt. */
+export const REVOKED = { event: 'revocation', since: '30d' } as const;
+
 /** Returns the parameters that are not empty as a query with its `?`; empty where there is none. */
 export function queryString(parameters: Readonly<Record<string, string | undefined>>): string {
   const query = new URLSearchParams();
@@ -37,3 +40,6 @@ export const revokeHref = (fields: {
 
 /** Returns the URL where an admin whose sign-in is too old signs in again, and which leads back to the page `to`. */
 export const freshHref = (to: string): string => `/login/fresh${queryString({ to })}`;
+
+/** All revocations of all users. */
+export const REVOCATIONS_HREF = `/admin/audit${queryString(REVOKED)}`;

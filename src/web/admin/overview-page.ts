@@ -12,7 +12,7 @@ import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
 import { eventLine, searchedText } from './audit-lines.ts';
 import { countOf } from './format.ts';
-import { queryString } from './links.ts';
+import { queryString, REVOKED } from './links.ts';
 import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 const SHOWN = 5;
@@ -22,7 +22,6 @@ const SEARCH_MS = 1000;
 const HEALTH_MS = 1500;
 
 const REJECTED = { refused: 'true', since: '1h' } as const;
-const REVOKED = { event: 'revocation', since: '30d' } as const;
 
 interface Overview {
   readonly sessions: number;

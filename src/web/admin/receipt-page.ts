@@ -14,7 +14,11 @@ import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { delegatedText } from '../page/receipt.ts';
 import { table, tableRow, type Column } from '../page/table.ts';
-import { accountHref, auditHref } from './links.ts';
+import { momentSeconds } from '../page/layout.ts';
+import { unlockForm } from './form-fields.ts';
+import { accountHref, auditHref, receiptHref, revokeHref } from './links.ts';
+import { endedCard, endsInLog, type EndsInLog } from './what-ended.ts';
+import type { Account } from '../../core/identity/identity.ts';
 import type { AccessRequest } from '../../core/access/request.ts';
 import { rfc3339 } from '../../core/time.ts';
 import { sortedById, countOf, formatMs } from './format.ts';
@@ -57,12 +61,11 @@ const template = (state: State): Html =>
 
 /** @param followed false where nothing can complete it any more */
 function verdict(result: RevocationResult, followed: boolean): Html {
-  const notice = (complete: boolean, text: Html): Html =>
-    result.complete === complete
-      ? html`<div data-complete="${String(complete)}">${text}</div>`
-      : html`<div data-complete="${String(complete)}" hidden>${text}</div>`;
   const proven = html`<div class="notice ok">
-    <p><strong>Complete.</strong> No replica accepts what you revoked any more.</p>
+    <p>
+      <strong>Complete.</strong> No replica accepts what you revoked any more.
+      ${!result.complete && html`<a href="${receiptHref(result.id)}">What ended</a>`}
+    </p>
   </div>`;
   const missing = html`<span data-text="missing">${(result.missing ?? []).join(', ')}</span>`;
   const pending = followed
@@ -78,7 +81,10 @@ function verdict(result: RevocationResult, followed: boolean): Html {
           last was, these had not confirmed: ${missing}. To have a proof, revoke again.
         </p>
       </div>`;
-  return html`<div role="status">${notice(true, proven)}${notice(false, pending)}</div>`;
+  return html`<div role="status">
+    <div ${shownWhere(result, true)}>${proven}</div>
+    <div ${shownWhere(result, false)}>${pending}</div>
+  </div>`;
 }
 
 function figures(result: RevocationResult): Html {
@@ -162,23 +168,36 @@ function copyCard(receipt: RevocationReceipt): Html {
   </details>`;
 }
 
-/** Returns the card about what the proof does not cover: whether the user can sign in again. */
-function nextCard({ canSignInAgain }: RevocationResult, { mayAct, granted }: ReceiptView): Html {
+/** Returns the account of a revocation of one. */
+const accountOf = ({ target = '' }: RevocationReceipt): string | undefined =>
+  target.startsWith(ACCOUNT) ? target.slice(ACCOUNT.length) : undefined;
+
+const ACCOUNT = 'account:';
+
+/** Returns the card about what the proof does not cover: whether the user can sign in again, and the way back. */
+function nextCard(result: RevocationReceipt, { mayAct, granted, locked }: ReceiptView): Html {
   if (granted !== undefined) {
     return html`<p>
       <a class="button" href="/admin/access">All access requests</a>
     </p>`;
   }
+  const account = accountOf(result);
   const again = html`<p>
     They can sign in again by themselves. To keep them out, lock the account, and disable it at the identity provider.
   </p>`;
-  const not = html`<p>Their next sign-in must be a fresh one, or a lock rejects it.</p>`;
+  const isLocked = html`<p>The account is locked: no one can sign in to it until an admin unlocks it.</p>
+    ${mayAct && account !== undefined && locked !== undefined && unlockForm(account, locked.csrf, 'person')}`;
+  const fresh = html`<p>
+    ${result.lock === true && 'The account was locked, and is not any more. '}Their next sign-in must be a fresh one.
+  </p>`;
+  const lockHref = account === undefined ? '/admin/locks' : revokeHref({ kind: 'account', value: account, lock: true });
   return html`<section class="card" aria-labelledby="next">
     <h2 id="next">What next?</h2>
-    ${canSignInAgain ? again : not}
+    ${locked !== undefined ? isLocked : result.canSignInAgain ? again : fresh}
     <div class="row">
-      <a class="button" href="/admin">Back to all sessions</a>
-      ${mayAct && canSignInAgain && html`<a class="button quiet" href="/admin/locks">Lock an account</a>`}
+      ${account !== undefined && html`<a class="button" href="${accountHref(account)}">This user</a>`}
+      <a class="button quiet" href="/admin/revocations">All revocations</a>
+      ${mayAct && locked === undefined && result.canSignInAgain && html`<a class="button quiet" href="${lockHref}">Lock an account</a>`}
     </div>
   </section>`;
 }
@@ -213,20 +232,53 @@ interface ReceiptView {
   readonly mayAct: boolean;
   /** The access request, where it was the end of a grant. */
   readonly granted?: AccessRequest;
+  /** What the audit log has of it, where it was searched. */
+  readonly ends?: EndsInLog;
+  /** While the account is locked: what the form that unlocks it needs. */
+  readonly locked?: { readonly csrf: string };
 }
+
+/** Returns who was cut off, in both forms, or that it is a revocation where that is not known. */
+function headingOf(receipt: RevocationReceipt, followed: boolean): Html {
+  const { target, at, elapsedMs } = receipt;
+  const who = accountOf(receipt) ?? target;
+  if (who === undefined || target?.startsWith(GRANT) === true) return html`<h1>Revocation</h1>`;
+  const name = target === 'all' ? html`Everyone` : html`<bdi>${who}</bdi>`;
+  const took = html`<span data-text="took">${formatMs(elapsedMs)}</span>`;
+  return html`<h1 class="clip">
+    ${name} <span ${shownWhere(receipt, true)}>was cut off at ${momentSeconds(at)}, in ${took}</span>
+    ${
+      !receipt.complete &&
+      html`<span ${shownWhere(receipt, false)}>${followed ? 'is being cut off' : 'was cut off, without a proof'}</span>`
+    }
+  </h1>`;
+}
+
+/** Marks what is shown where the revocation is complete, or where it is not: the script shows the other one. */
+const shownWhere = ({ complete }: RevocationResult, when: boolean): Html =>
+  complete === when ? html`data-complete="${String(when)}"` : html`data-complete="${String(when)}" hidden`;
 
 /**
  * Returns the page of a receipt.
  * @param result as far as it is known now
  */
 export function receiptBody(result: RevocationReceipt, view: ReceiptView): Html {
-  const { live, followed, granted } = view;
+  const { live, followed, granted, ends } = view;
   const at = rfc3339(Math.floor(Date.parse(result.at) / 1000));
-  const content = html`${verdict(result, followed)} ${figures(result)} ${replicasCard(result)}`;
-  return html`<h1>Revocation</h1>
-    <p class="lead">Started <time datetime="${at}">${at}</time>, receipt <code>${result.id}</code>.</p>
-    ${live === undefined || !followed ? content : html`<div data-live="${live}">${content}</div>`}
-    ${granted !== undefined && grantCard(granted)} ${requestCard(result)} ${copyCard(result)} ${nextCard(result, view)}`;
+  const content = html`<div class="row apart page-head">
+      <div>
+        ${headingOf(result, followed)}
+        <p class="lead">Started <time datetime="${at}">${at}</time>, receipt <code>${result.id}</code>.</p>
+      </div>
+      <div class="row">
+        <button class="button" data-copy="as-text" hidden>Copy for the ticket</button>
+        <button class="button quiet" data-print hidden>Print</button>
+      </div>
+    </div>
+    ${verdict(result, followed)} ${figures(result)} ${replicasCard(result)}`;
+  return html`${live === undefined || !followed ? content : html`<div data-live="${live}">${content}</div>`}
+  ${granted !== undefined && grantCard(granted)} ${endedCard(result, ends)} ${requestCard(result)} ${copyCard(result)}
+  ${nextCard(result, view)}`;
 }
 
 /** A proof takes seconds at most. After this time a replica is late, and the page is loaded again less often. */
@@ -241,7 +293,13 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
   const id = String(req.params['id']);
   const result = await service.results.find(id);
   if (result === undefined) throw problemFor(ADMIN, { reason: 'revocation_not_found' });
-  const granted = await grantOf(context, result);
+  const account = accountOf(result);
+  const [granted, ends, lock] = await Promise.all([
+    grantOf(context, result),
+    // Until then the page is loaded again and again.
+    result.complete ? endsInLog(context, result) : undefined,
+    account === undefined ? undefined : deps.store.locks.find(account as Account),
+  ]);
   const nowMs = deps.clock.nowMs();
   const isRecent = nowMs - Date.parse(result.at) < RECENT_MS;
   const followed = isFollowed(result, nowMs);
@@ -251,7 +309,7 @@ export async function showReceipt(context: AdminPageContext): Promise<void> {
     title: `Revocation ${state}`,
     read: { reason: 'revocation', details: { revocation: result.id } },
     body: receiptBody(result, {
-      ...defined({ granted }),
+      ...defined({ granted, ends, locked: lock && { csrf: context.user.csrf } }),
       live,
       followed,
       mayAct: context.mayAct,

@@ -332,7 +332,7 @@ function sendLastReceipt({ res }: AdminPageContext, result: RevocationReceipt): 
   const body = html`<p class="notice">
       You have revoked your own session with it. <a href="/login?to=admin">Sign in again</a> to continue.
     </p>
-    ${receiptBody(result, { followed: !result.complete, mayAct: false })}`;
+    ${receiptBody(result, { followed: !result.complete, mayAct: false, ...(result.lock === true && { locked: { csrf: '' } }) })}`;
   sendPage(res, revocationStatus(result), { title: 'Revocation', body, styles: ['admin.css'], scripts: ['copy.js'] });
 }
 

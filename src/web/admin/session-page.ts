@@ -3,6 +3,7 @@
  * what the audit log has of it.
  */
 import { ADMIN } from '../../core/api/rejections.ts';
+import type { AuditEvent } from '../../core/audit/event.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
 import { passed, problemFor } from '../../http/problem.ts';
 import { waiterOf } from '../../http/request-context.ts';
@@ -157,8 +158,10 @@ async function endedBody({ deps, req }: AdminPageContext, session: string): Prom
   const query = pastQuery({ session, since: ENDED }, deps.clock.nowMs());
   const tried = await searchHistory(deps, waiterOf(req), query, { events: ENDED_EVENTS, ms: ENDED_MS });
   const { hits, stopped, ...asked } = passed(ADMIN, tried) ?? { hits: [] };
-  const seen = lastIdentity(hits);
-  const account = hits.map(({ event }) => event.annotations[`${EXTRA_DOMAIN}/account`]).find(isText);
+  // An admin who revoked it is in its trail too.
+  const own = hits.filter(({ event }) => isIn(session, event));
+  const seen = lastIdentity(own);
+  const account = own.map(({ event }) => event.annotations[`${EXTRA_DOMAIN}/account`]).find(isText);
   if (seen === undefined || account === undefined) throw problemFor(ADMIN, { reason: 'session_not_found' });
   const limit =
     stopped === 'events'
@@ -186,6 +189,9 @@ async function endedBody({ deps, req }: AdminPageContext, session: string): Prom
     </section>
     ${card('who', 'Identity in the clusters, as of its last request', identity)}`;
 }
+
+const isIn = (session: string, { annotations }: AuditEvent): boolean =>
+  ['session', 'delegated-session'].some((name) => annotations[`${EXTRA_DOMAIN}/${name}`] === session);
 
 const isText = (value: string | undefined): value is string => value !== undefined;
 

@@ -27,7 +27,7 @@ import { nestedPage, type NestedPage } from '../page/delegated-sessions.ts';
 import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment, momentAgo } from '../page/layout.ts';
-import { accountHref, queryString, revokeHref } from './links.ts';
+import { accountHref, queryString, REVOKED, revokeHref } from './links.ts';
 import { checkBox, reasonField, reasonForm, unlockForm } from './form-fields.ts';
 import { openCount, openNowCard } from './open-now.ts';
 import { cursorPager } from './pager.ts';
@@ -187,6 +187,7 @@ function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
   return html`<section class="card" aria-labelledby="sessions">
     <div class="card-head">
       <h2 id="sessions">Sessions: ${label}</h2>
+      <a class="button quiet compact" href="/admin/audit${queryString({ ...REVOKED, account })}">Revocations</a>
     </div>
     ${
       sessions.length === 0

@@ -23,6 +23,7 @@ function show(result) {
     sessions: String(result.sessions),
     streamsClosed: String(result.streamsClosed),
     elapsed: formatMs(result.elapsedMs),
+    took: formatMs(result.elapsedMs),
     missing: (result.missing ?? []).join(', '),
     replicas: result.replicas.length === 1 ? '1 replica' : `${result.replicas.length} replicas`,
   });

@@ -245,6 +245,7 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     status: 400,
     bound: PAGE,
   },
+  'GET /admin/revocations': { worst: NOTHING, path: () => '/admin/revocations', status: 303 },
   'GET /admin/revocations/:id': { worst: 'unknown', path: () => `/admin/revocations/${gone}`, status: 404 },
   'GET /admin/access': { worst: 'a page of requests with the longest reasons', bound: PAGE },
   'GET /admin/locks': { worst: 'ten locks' },
