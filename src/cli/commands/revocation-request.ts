@@ -2,6 +2,7 @@
  * What `revoke` and `lock` ask for and show, whether the admin API does it or the server's own shell. Loads no client:
  * the image has not all of its libraries.
  */
+import { accountNamed, confirmationOf, type Self } from '../../core/credential/confirmation.ts';
 import { AppError } from '../../core/errors.ts';
 import { cliError, exitCodeOf, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
@@ -81,13 +82,6 @@ export interface Scope {
   readonly known?: boolean | undefined;
 }
 
-/** The user who runs the command. */
-export interface Self {
-  readonly account: string;
-  readonly username: string;
-  readonly sessionId: string;
-}
-
 interface Confirmation {
   readonly target: Target;
   readonly options: Pick<RevokeOptions, 'force' | 'yes'>;
@@ -110,60 +104,40 @@ export async function confirmRevocation(
   { target, options: { force, yes }, self, readScope }: Confirmation,
 ): Promise<void> {
   const what = whatEnds(target);
-  const own = self !== undefined && isOwn(target, self);
+  const { own, word } = confirmationOf(target, self);
   const ask = yes === true ? undefined : context.ask;
   if (ask === undefined && yes !== true && (own || target['all'] === true)) {
     const whose = own && target['all'] === undefined ? ', your own session too' : '';
     throw cliError('bad_request', `This ends ${what}${whose}, and there is no terminal to ask.`, 'add --yes');
   }
-  const mayBeMistyped = force !== true && accountOf(target) !== undefined;
+  const mayBeMistyped = force !== true && accountNamed(target) !== undefined;
   // A script waits for it only where it can tell that a name is mistyped.
   const scope = ask !== undefined || mayBeMistyped ? await readOrGoOn(context, readScope) : undefined;
   if (mayBeMistyped && scope?.known === false) throw notSeen(target);
   if (ask !== undefined) context.notify(`this ends ${what}${scope === undefined ? '' : `: ${scopeText(scope)}`}`);
   if (own) context.notify(ownText(target));
   if (ask === undefined) return;
-  const word = wordFor(target, own ? self : undefined);
-  const typed = await ask(word === undefined ? 'Go on? [y/N] ' : `Type ${word} to go on: `);
-  if (word === undefined ? /^y(?:es)?$/i.test(typed) : typed === word) return;
-  const next = `${word === undefined ? 'answer y' : `type ${word}`}, or add --yes`;
+  const shown = word === undefined ? undefined : nameOf(word);
+  const typed = await ask(shown === undefined ? 'Go on? [y/N] ' : `Type ${shown} to go on: `);
+  if (shown === undefined ? /^y(?:es)?$/i.test(typed) : typed === shown) return;
+  const next = `${shown === undefined ? 'answer y' : `type ${shown}`}, or add --yes`;
   throw cliError('conflict', 'Nothing was done: it was not confirmed.', next, { reason: 'not_confirmed' });
 }
-
-/** Returns the account that a target names, which may be mistyped; undefined for one that the server looks up. */
-export const accountOf = ({ account, workload, subject }: Target): string | undefined => {
-  if (account !== undefined) return String(account);
-  return workload === undefined ? undefined : `${String(workload)}/${String(subject)}`;
-};
 
 const nameOf = (text: unknown): string => plainText(String(text), 512);
 
 function whatEnds(target: Target): string {
   const { session, provider, lock } = target;
-  const user = accountOf(target) ?? target['username'];
+  const user = accountNamed(target) ?? target['username'];
   if (session !== undefined) return `the session ${nameOf(session)} and those beneath it`;
   if (user !== undefined) return `every session of ${nameOf(user)}${lock === true ? ', and locks the account' : ''}`;
   return provider === undefined ? 'every session of all users' : `every session of all users of ${nameOf(provider)}`;
 }
 
-const isOwn = ({ all, session, account, username, provider }: Target, self: Self): boolean =>
-  all === true ||
-  session === self.sessionId ||
-  account === self.account ||
-  username === self.username ||
-  (provider !== undefined && self.account.startsWith(`${String(provider)}/`));
-
 const ownText = ({ lock }: Target): string =>
   lock === true
     ? 'this is your own account: you will be signed out and locked out, until another admin or the server’s own shell unlocks it'
     : 'this includes you: your own session ends too';
-
-/** Returns what has to be typed for what hits many users, or the one who types; undefined where `y` is enough. */
-function wordFor({ all, provider }: Target, self: Self | undefined): string | undefined {
-  if (all === true) return 'everyone';
-  if (provider !== undefined) return nameOf(provider);
-  return self === undefined ? undefined : nameOf(self.username);
-}
 
 /**
  * Returns the scope, or undefined where a server or a store cannot say it: that stops no revocation.
@@ -184,7 +158,7 @@ const isRejection = (error: AppError): boolean =>
   error.code === 'unauthenticated' || error.code === 'conflict' || exitCodeOf(error) !== 1;
 
 function notSeen(target: Target): Error {
-  const what = `Nothing was done, because the name may be mistyped: ${nameOf(accountOf(target))} has no live session, no lock and no revocation of its own in the last thirty days.`;
+  const what = `Nothing was done, because the name may be mistyped: ${nameOf(accountNamed(target))} has no live session, no lock and no revocation of its own in the last thirty days.`;
   const deed = target['lock'] === true ? 'revoke and lock' : 'revoke';
   const next = `check the spelling (portcullis sessions --search TEXT); to ${deed} it all the same, as before a first sign-in, add --force`;
   return cliError('conflict', what, next, { reason: 'account_not_seen' });

@@ -2,6 +2,7 @@
  * `revoke` and `lock`, for admins.
  */
 import { randomUUID } from 'node:crypto';
+import { accountNamed } from '../../core/credential/confirmation.ts';
 import { AppError } from '../../core/errors.ts';
 import { adminClient, callAdmin, type SendAdmin } from '../http/admin-client.ts';
 import { locateEntry, readSession } from '../session/cache.ts';
@@ -9,7 +10,6 @@ import type { CliContext } from '../context.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { pollUntilComplete, replicaLines, sendRevocation, type Polled } from './revocation-progress.ts';
 import {
-  accountOf,
   confirmRevocation,
   lockTarget,
   reasonOf,
@@ -45,7 +45,7 @@ const SCOPE_TIMEOUT_MS = 5000;
 /** Returns what the server says that it would cut. @throws AppError */
 function scopeOf(send: SendAdmin, target: Target): Promise<Scope> {
   const { session, username, provider, all } = target;
-  const named = defined({ session, account: accountOf(target), username, provider, all });
+  const named = defined({ session, account: accountNamed(target), username, provider, all });
   const query = Object.fromEntries(Object.entries<string | true>(named).map(([key, value]) => [key, String(value)]));
   return callAdmin(send, 'getRevocationScope', { query, timeoutMs: SCOPE_TIMEOUT_MS });
 }

@@ -172,15 +172,17 @@ async function judgeProvider(deps: Known, account: Account): Promise<AdminResult
 }
 
 /**
- * Checks that a lock is for an account that was seen before, unless it is forced: a lock of a mistyped account locks
- * no one out, and is "complete".
+ * Checks that an account was seen before, unless it is forced: the end or the lock of a mistyped account stops no one,
+ * and is "complete".
+ * @param options.asks whether the caller can be asked. A program that ends sessions by itself cannot, so only a lock,
+ *   which stays, is rejected there
  */
 export async function judgeSeen(
   deps: Known,
-  { lock, account }: RevocationPlan,
-  force = false,
+  { lock, target }: RevocationPlan,
+  { force = false, asks = false }: { readonly force?: boolean | undefined; readonly asks?: boolean } = {},
 ): Promise<AdminResult<undefined>> {
-  const isSure = !lock || force || account === undefined || (await isSeen(deps, account));
+  const isSure = force || !(lock || asks) || target.kind !== 'account' || (await isSeen(deps, target.account));
   return isSure ? ok(undefined) : no({ reason: 'account_not_seen' });
 }
 

@@ -161,11 +161,13 @@ function fingerprintOf(
 /**
  * Handles an admin's request for a revocation. A request with the same id again is the same revocation and returns
  * its result, brought up to date.
+ * @param options.asks whether the admin can be asked about an account of which nothing is known
  */
 export async function handleRevocation(
   service: AdminService,
   admin: AdminContext,
   request: RevocationRequest,
+  options: { readonly asks?: boolean } = {},
 ): Promise<AdminResult<RevocationReceipt>> {
   const { deps, results } = service;
   const { reason, requestId, approval } = request;
@@ -187,7 +189,7 @@ export async function handleRevocation(
   const planned = await planOf(deps, request);
   if (!planned.ok) return planned;
   const { value: plan } = planned;
-  const seen = await judgeSeen(deps, plan, request.force);
+  const seen = await judgeSeen(deps, plan, { ...options, force: request.force });
   if (!seen.ok) return seen;
   const ask = { actor, plan, reason, path: admin.path, approval, requestId };
   const consent = await requireSecondAdmin(deps, admin.context, ask).catch((cause: unknown) => {

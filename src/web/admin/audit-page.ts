@@ -22,7 +22,8 @@ import type { RecentRequest, SessionQuery, SessionRecord } from '../../store/sto
 import type { WebDeps } from '../dependencies.ts';
 import { eventLine, eventTemplate, searchedText } from './audit-lines.ts';
 import { auditHref, queryString } from './links.ts';
-import { checkBox, searchField, selectField } from './form-fields.ts';
+import { checkBox } from '../page/field.ts';
+import { searchField, selectField } from './form-fields.ts';
 import { parameter } from '../page/response.ts';
 import { sendAdminPage, type AdminPageContext, type AdminRead } from './admin-frame.ts';
 

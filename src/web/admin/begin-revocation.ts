@@ -43,7 +43,7 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
     const { requestId } = request;
     // A result under this id may belong to another request. `handleRevocation` checks that before anything is returned.
     const isNew = service.deps.guard.result(requestId) === undefined;
-    const proven = handleRevocation(service, admin, request).then((result) => passed(ADMIN, result));
+    const proven = handleRevocation(service, admin, request, { asks: true }).then((result) => passed(ADMIN, result));
     const written = isNew ? untilWritten(service, requestId, proven) : proven;
     running.set(requestId, { key, written, proven });
     // The admin already has the response that it is written, so a later failure can only be logged.

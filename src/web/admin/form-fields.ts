@@ -1,4 +1,5 @@
 /** Form fields of the admin pages, and the small form that asks for a reason. */
+import { textField, type FieldErrors } from '../page/field.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
 
@@ -84,31 +85,22 @@ export function searchField({
   </div>`;
 }
 
-/** Returns a check box with its label. */
-export const checkBox = (name: string, value: string, label: string, checked: boolean): Html =>
-  html`<label class="check"
-    ><input type="checkbox" name="${name}" value="${value}" ${checked && html`checked`} /> <span>${label}</span></label
-  >`;
-
 /**
  * Returns the field for the reason of a change, which is audited.
- * @param example an example of such a reason
- * @param given the reason that the admin has typed already
+ * @param placeholder an example of such a reason
+ * @param value the reason that the admin has typed already
  */
-export const reasonField = (example: string, given = ''): Html =>
-  html`<div class="field">
-    <label for="reason">Reason, for the audit log</label>
-    <input
-      type="text"
-      id="reason"
-      name="reason"
-      value="${given}"
-      required
-      maxlength="500"
-      autocomplete="off"
-      placeholder="${example}"
-    />
-  </div>`;
+export const reasonField = (placeholder: string, value = '', errors: FieldErrors = {}): Html =>
+  textField({
+    name: 'reason',
+    label: 'Reason, for the audit log',
+    value,
+    required: true,
+    most: 500,
+    placeholder,
+    prose: true,
+    errors,
+  });
 
 /** The page that the unlock form is on, and that the response leads back to: the locks page or the user page. */
 type UnlockOrigin = 'locks' | 'person';

@@ -6,11 +6,13 @@ import { ADMIN } from '../../core/api/rejections.ts';
 import { passed, ProblemError } from '../../http/problem.ts';
 import { targetName } from '../../core/credential/revocation.ts';
 import { actorText } from '../../core/delegation/delegation.ts';
+import { confirmationOf } from '../../core/credential/confirmation.ts';
 import { endsWithIt } from '../page/delegated-sessions.ts';
+import { checkField, textField, type FieldErrors } from '../page/field.ts';
 import { facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
-import { checkBox, reasonField, FIELD_LABELS } from './form-fields.ts';
+import { reasonField, FIELD_LABELS } from './form-fields.ts';
 import {
   type RevocationPlan,
   type RevocationReceipt,
@@ -43,7 +45,7 @@ import { secondsOf } from './locks-page.ts';
 import { receiptBody } from './receipt-page.ts';
 import type { Request } from 'express';
 import { z } from 'zod';
-import { requestIdSchema } from '../../core/api/fields.ts';
+import { reasonSchema, requestIdSchema } from '../../core/api/fields.ts';
 import { checked } from '../../core/api/issues.ts';
 import { revocationSchema } from '../../core/api/requests.ts';
 import { AppError } from '../../core/errors.ts';
@@ -69,6 +71,13 @@ const hiddenFields = (fields: RevocationFields, requestId: string, csrf: string)
     <input type="hidden" name="kind" value="${fields.kind}" />
     <input type="hidden" name="value" value="${fields.value}" />`;
 
+/** What is typed into the form, besides the target. */
+interface Given {
+  readonly reason: string;
+  /** What the page asks for where the revocation hits many, or the admin. */
+  readonly word: string;
+}
+
 interface ConfirmPage {
   readonly fields: RevocationFields;
   readonly scope: RevocationScope;
@@ -78,8 +87,10 @@ interface ConfirmPage {
   /** Whether some revocations need two admins here. */
   readonly dualControl: boolean;
   readonly requestId: string;
+  readonly confirmation: ReturnType<typeof confirmationOf>;
   /** What the admin has typed already. */
-  readonly reason: string;
+  readonly given: Given;
+  readonly errors: FieldErrors;
   readonly csrf: string;
 }
 
@@ -118,10 +129,7 @@ function scopeCard({ scope, now, fields }: ConfirmPage): Html {
 }
 
 const LOCK = 'Lock the account: no one can sign in to it until an admin unlocks it';
-const FORCE = 'The spelling is right: lock it although nothing is known of it';
-
-const box = (name: string, label: string, checked: boolean): Html =>
-  html`<div class="field">${checkBox(name, 'on', label, checked)}</div>`;
+const FORCE = 'The spelling is right: go on although nothing is known of it';
 
 /** Returns the warning about an account of which nothing is known, before anything is done. */
 const notSeen = (): Html =>
@@ -129,25 +137,35 @@ const notSeen = (): Html =>
     <p>
       <strong>Nothing is known of this account.</strong> It has no live session, no lock and no revocation of its own in
       the last thirty days. Right after a revocation of its provider or of all users that is normal. Check the spelling:
-      a lock of a mistyped account locks no one out. To lock it, tick both boxes below.
+      a revocation or a lock of a mistyped account stops no one. To go on, tick the box that says so below.
     </p>
   </div>`;
 
-const approvalField = (approval: string): Html =>
-  html`<div class="field">
-    <label for="approval">Approval</label>
-    <input
-      type="text"
-      id="approval"
-      name="approval"
-      value="${approval}"
-      maxlength="64"
-      autocomplete="off"
-      spellcheck="false"
-      aria-describedby="approval-hint"
-    />
-    <p class="hint" id="approval-hint">The id that the first admin received, where two admins are needed.</p>
+const ownNotice = (canLock: boolean): Html =>
+  html`<div class="notice bad">
+    <p>
+      <strong>This includes you.</strong> Your own session ends too: you see the receipt once, and are signed
+      out.${canLock && ' With a lock you cannot sign in again, until another admin or the server’s own shell unlocks you.'}
+    </p>
   </div>`;
+
+const approvalField = (value: string): Html =>
+  textField({
+    name: 'approval',
+    label: 'Approval',
+    value,
+    most: 64,
+    hint: 'The id that the first admin received, where two admins are needed.',
+  });
+
+const wordField = (word: string, value: string, errors: FieldErrors): Html =>
+  textField({
+    name: 'word',
+    label: html`Type <code><bdi>${word}</bdi></code> to confirm it`,
+    value,
+    required: true,
+    errors,
+  });
 
 const afterwards = ({ canSignInAgain, fields }: ConfirmPage): string => {
   if (fields.kind === 'all' || fields.kind === 'provider') return 'All of them can sign in again by themselves.';
@@ -158,17 +176,19 @@ const afterwards = ({ canSignInAgain, fields }: ConfirmPage): string => {
 
 /** Returns the page that asks for confirmation and a reason. What will happen is above the button. */
 function confirmBody(content: ConfirmPage): Html {
-  const { fields, scope, dualControl, requestId, reason, csrf } = content;
+  const { fields, scope, dualControl, requestId, confirmation, given, errors, csrf } = content;
+  const canLock = LOCKABLE.has(fields.kind);
   return html`<h1>Revoke</h1>
     <p class="lead">You are about to end ${targetText(fields)}. All open connections are cut immediately.</p>
-    ${!scope.known && notSeen()} ${scopeCard(content)}
+    ${confirmation.own && ownNotice(canLock)} ${!scope.known && notSeen()} ${scopeCard(content)}
     <section class="card" aria-labelledby="sure">
       <h2 id="sure">Confirm</h2>
       ${!fields.lock && html`<p>${afterwards(content)}</p>`}
       <form class="stack" method="post" action="/admin/revoke">
-        ${hiddenFields(fields, requestId, csrf)} ${LOCKABLE.has(fields.kind) && box('lock', LOCK, fields.lock)}
-        ${!scope.known && box('force', FORCE, fields.force)} ${reasonField('INC-4711', reason)}
-        ${dualControl && approvalField(fields.approval)}
+        ${hiddenFields(fields, requestId, csrf)} ${canLock && checkField('lock', LOCK, fields.lock)}
+        ${!scope.known && checkField('force', FORCE, fields.force, errors)}
+        ${reasonField('INC-4711', given.reason, errors)} ${dualControl && approvalField(fields.approval)}
+        ${confirmation.word !== undefined && wordField(confirmation.word, given.word, errors)}
         <div class="row">
           <button class="button danger">Revoke now</button>
           <a class="button quiet" href="/admin">Cancel</a>
@@ -216,14 +236,14 @@ function secondAdminBody({ fields, reason, approval, expiresAt, link }: SecondAd
 
 interface RetryPage {
   readonly fields: RevocationFields;
-  readonly reason: string;
+  readonly given: Given;
   readonly requestId: string;
   readonly csrf: string;
   readonly message: string;
 }
 
 /** Returns the page that sends a request again. It has the same id, in case the first one was written after all. */
-function retryBody({ fields, reason, requestId, csrf, message }: RetryPage): Html {
+function retryBody({ fields, given, requestId, csrf, message }: RetryPage): Html {
   return html`<h1>Not written</h1>
     <div class="notice bad" role="alert"><p>${message}</p></div>
     <section class="card" aria-labelledby="again">
@@ -234,43 +254,58 @@ function retryBody({ fields, reason, requestId, csrf, message }: RetryPage): Htm
         <input type="hidden" name="lock" value="${fields.lock ? 'on' : ''}" />
         <input type="hidden" name="force" value="${fields.force ? 'on' : ''}" />
         <input type="hidden" name="approval" value="${fields.approval}" />
-        <input type="hidden" name="reason" value="${reason}" />
+        <input type="hidden" name="reason" value="${given.reason}" />
+        <input type="hidden" name="word" value="${given.word}" />
         <button class="button danger">Send it again</button>
         <a class="button quiet" href="/admin">Cancel</a>
       </form>
     </section>`;
 }
 
+/** What stands for a reason that is not known yet, or is none. */
+const NO_REASON = 'not given yet';
+
 /** Asks for confirmation and a reason. A link in each session's row leads here. */
 export async function showConfirmation(context: AdminPageContext): Promise<void> {
   const { deps, req, res, user } = context;
   const fields = linkFields(req);
-  const request = requestOf(fields, { reason: 'not given yet' });
+  const request = requestOf(fields, { reason: NO_REASON });
   if (!freshOrRedirect(deps, req, res, user)) return;
   const plan = passed(ADMIN, await planOf(deps, request));
   const read = { reason: 'sessions', details: { target: targetName(plan.target) } };
-  await sendConfirmation(context, fields, plan, { read });
+  await sendConfirmation(context, { fields, request, plan, given: { reason: '', word: '' } }, { read });
+}
+
+interface Asked {
+  readonly fields: RevocationFields;
+  readonly request: RevocationRequest;
+  readonly plan: RevocationPlan;
+  readonly given: Given;
+  readonly errors?: FieldErrors;
 }
 
 async function sendConfirmation(
   context: AdminPageContext,
-  fields: RevocationFields,
-  plan: RevocationPlan,
-  { reason = '', ...page }: Pick<AdminPage, 'status' | 'read'> & { readonly reason?: string },
+  { plan, request, errors = {}, ...asked }: Asked,
+  page: Pick<AdminPage, 'status' | 'read'>,
 ): Promise<void> {
   const { deps, user } = context;
   const body = confirmBody({
-    fields,
+    ...asked,
+    errors,
+    confirmation: confirmationFor(context, request),
     scope: await scopeOf(deps, plan.target),
     now: nowSeconds(deps),
     canSignInAgain: plan.canSignInAgain,
     dualControl: deps.config.admin.dualControl === 'on',
     requestId: randomUUID(),
-    reason,
     csrf: user.csrf,
   });
   sendAdminPage(context, { title: 'Revoke', ...page, body });
 }
+
+const confirmationFor = ({ user }: AdminPageContext, request: RevocationRequest): ReturnType<typeof confirmationOf> =>
+  confirmationOf(request, { account: user.account, username: user.identity.username, sessionId: user.session });
 
 /** Runs the revocation and leads to its receipt. */
 export function handleRevoke(begin: StartRevocation): AdminHandler {
@@ -278,36 +313,50 @@ export function handleRevoke(begin: StartRevocation): AdminHandler {
     const { req } = context;
     const fields = formFields(req);
     const requestId = requestIdOf(req);
-    const reason = field(req, 'reason');
-    const request = { ...requestOf(fields, { reason, requestId }), requestId };
+    const given = { reason: field(req, 'reason'), word: field(req, 'word') };
+    const reason = reasonSchema.safeParse(given.reason).data;
+    const request = { ...requestOf(fields, { reason: reason ?? NO_REASON, requestId }), requestId };
+    const { word } = confirmationFor(context, request);
+    const errors = {
+      ...(reason === undefined && { reason: REASON_NEEDED }),
+      ...(word !== undefined && given.word !== word.trim() && { word: WORD_NEEDED }),
+    };
+    const asked = { fields, request, given };
     await whenFresh(context, revokeHref(fields), async () => {
+      const [wrong] = Object.values(errors);
+      if (wrong !== undefined) {
+        const cause = reason === undefined ? 'revocation_malformed' : 'not_confirmed';
+        const error = new AppError('bad_request', wrong, { reason: cause });
+        return askAgain(context, { ...asked, errors }, error);
+      }
       try {
         await redirectToReceipt(context, await begin(adminContextAt(context), request));
       } catch (thrown) {
         if (!(thrown instanceof ProblemError)) throw thrown;
-        if (thrown.problem === 'account_not_seen') return confirmSpelling(context, fields, request, thrown);
-        if (thrown.problem === 'second_admin_needed') return showApproval(context, fields, reason, thrown);
+        if (thrown.problem === 'account_not_seen') {
+          return askAgain(context, { ...asked, errors: { force: NOT_FORCED } }, thrown);
+        }
+        if (thrown.problem === 'second_admin_needed') return showApproval(context, fields, request.reason, thrown);
         // This replica rejects the target all the same, so an admin who has revoked their own session has no page
         // any more.
         if (thrown.problem !== 'revocation_not_written' || !isValid(context)) throw thrown;
-        offerRetry(context, fields, { reason, requestId }, thrown);
+        offerRetry(context, fields, { given, requestId }, thrown);
       }
     });
   };
 }
 
-/** Shows the confirmation again, with the box that it needs. Nothing was done. */
-async function confirmSpelling(
-  context: AdminPageContext,
-  fields: RevocationFields,
-  request: RevocationRequest,
-  error: ProblemError,
-): Promise<void> {
+const REASON_NEEDED = 'Nothing was done: give a reason of at most 500 characters.';
+const WORD_NEEDED = 'Nothing was done: type exactly what stands above this field.';
+const NOT_FORCED = 'Nothing was done: tick this box, or check the spelling.';
+
+/** Shows the form again, with all that was typed and what is wrong with it. Nothing was done. */
+async function askAgain(context: AdminPageContext, asked: Omit<Asked, 'plan'>, error: AppError): Promise<void> {
   const { deps, req } = context;
   const { status } = appErrorOf(error);
-  const plan = passed(ADMIN, await planOf(deps, request));
+  const plan = passed(ADMIN, await planOf(deps, asked.request));
   record(deps, contextOf(req), { event: 'revocation', path: req.path, code: status, reason: error.reason });
-  await sendConfirmation(context, fields, plan, { status, reason: request.reason });
+  await sendConfirmation(context, { ...asked, plan }, { status });
 }
 
 function isValid({ user }: AdminPageContext): boolean {
@@ -352,11 +401,11 @@ function showApproval(
 function offerRetry(
   context: AdminPageContext,
   fields: RevocationFields,
-  given: { readonly reason: string; readonly requestId: string },
+  sent: { readonly given: Given; readonly requestId: string },
   error: ProblemError,
 ): void {
   const { status } = appErrorOf(error);
-  const body = retryBody({ fields, ...given, csrf: context.user.csrf, message: error.message });
+  const body = retryBody({ fields, ...sent, csrf: context.user.csrf, message: error.message });
   sendAdminPage(context, { title: 'Not written', status, body });
 }
 

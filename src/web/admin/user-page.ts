@@ -28,7 +28,8 @@ import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment, momentAgo } from '../page/layout.ts';
 import { accountHref, queryString, REVOKED, revokeHref } from './links.ts';
-import { checkBox, reasonField, reasonForm, unlockForm } from './form-fields.ts';
+import { checkBox } from '../page/field.ts';
+import { reasonField, reasonForm, unlockForm } from './form-fields.ts';
 import { openCount, openNowCard } from './open-now.ts';
 import { cursorPager } from './pager.ts';
 import { identityFacts, lastIdentity, requestsCard, type SeenIdentity } from './shared-cards.ts';
@@ -67,6 +68,8 @@ interface UserPage {
   readonly known: KnownIdentity | undefined;
   readonly open: OpenStreams;
   readonly mayAct: boolean;
+  /** It is the account of the admin who looks at it. */
+  readonly isOwn: boolean;
   readonly csrf: string;
 }
 
@@ -129,12 +132,15 @@ function lockNotice(content: UserPage): Html | false {
   </section>`;
 }
 
-/** Returns the way to end everything: a form beneath its button, and where two admins are needed the page for them. */
+/**
+ * Returns the way to end everything: a form beneath its button, and the page that asks where two admins are needed, where
+ * nothing is known of the account, or where it is one's own.
+ */
 function endEverything(content: UserPage): Html | false {
   const { deps, account, page, open, mayAct, csrf } = content;
   if (!mayAct) return false;
   const href = revokeHref({ kind: 'account', value: account, lock: true });
-  if (deps.config.admin.dualControl === 'on' || !isActive(content))
+  if (deps.config.admin.dualControl === 'on' || content.isOwn || !isActive(content))
     return html`<a class="button danger" href="${href}">End everything and lock…</a>`;
   const sessions = `${countOf(page.rows.length, 'session')}${page.cursor === undefined && !page.moreDelegated ? '' : ' and more'}`;
   return html`<details class="panel">
@@ -293,7 +299,8 @@ export function showUser(list: ListSessions): AdminHandler {
     const latest = later ? undefined : await requestsOf(context, account.data, live);
     const known = knownIdentity(page, latest);
     const state = { account: account.data, page, later, lock, freshSince, latest, known, open };
-    const body = userBody({ deps, ...state, mayAct, csrf: user.csrf });
+    const isOwn = account.data === user.account;
+    const body = userBody({ deps, ...state, mayAct, isOwn, csrf: user.csrf });
     const read = { reason: 'account', details: { target: `account:${account.data}` } };
     sendAdminPage(context, { title: 'User', read, body, scripts: ['panel.js'] });
   };

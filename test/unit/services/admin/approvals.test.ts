@@ -366,11 +366,15 @@ describe('dual control', () => {
   test('works on the pages: the first admin receives the id, and the second enters it', async () => {
     const at = await signedInAs('root', DUAL);
     const send = (browser: typeof at.browser, csrf: string, approval: string) =>
-      browser
-        .post('/admin/revoke')
-        .type('form')
-        .set('Origin', PUBLIC_URL)
-        .send({ csrf, kind: 'provider', value: 'lab', reason: 'INC-1', approval, requestId: randomUUID() });
+      browser.post('/admin/revoke').type('form').set('Origin', PUBLIC_URL).send({
+        csrf,
+        kind: 'provider',
+        value: 'lab',
+        word: 'lab',
+        reason: 'INC-1',
+        approval,
+        requestId: randomUUID(),
+      });
     const told = await send(at.browser, at.csrf, '').expect(409);
     const approval = /--approval ([\w-]+)/.exec(told.text)?.[1] ?? '';
     const ann = browserAt(at.stage);

@@ -28,7 +28,7 @@ describe('an error on an admin page', () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const sent = await sendRevocation(at, { kind: 'session', value: 'alice-1', reason: '' }).expect(400);
-    expect(sent.text).toContain('That cannot be revoked. Reason: is needed, for the audit log.');
+    expect(sent.text).toContain('Nothing was done: give a reason of at most 500 characters.');
     const drill = await postForm(at, '/admin/drill', { path: '/x', reason: 'x' }).expect(400);
     expect(drill.text).toContain('This drill cannot be run. Watch path: ');
     expect(drill.text).toMatch(/href="\/admin\/drill" aria-current="page"/);

@@ -56,7 +56,7 @@ test('an id of another request does not return its result, however slow the stor
       return deps;
     },
   });
-  const fields = { ...ALICE, requestId: randomUUID() };
+  const fields = { ...ALICE, force: 'on', requestId: randomUUID() };
   expect((await sendRevocation(at, fields)).status).toBe(303);
   expect((await sendRevocation(at, { ...fields, lock: 'on' })).status).toBe(409);
   expect((await sendRevocation(at, fields)).status).toBe(303);

@@ -65,7 +65,7 @@ describe('the confirmation page', () => {
 });
 
 describe('an account of which nothing is known', () => {
-  test('is named before anything is done, and is locked only with the box', async () => {
+  test('is named before anything is done, and is revoked and locked only with the box', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');
     const page = (value: string) => at.browser.get(`/admin/revoke?kind=account&lock=on&value=${value}`);
@@ -73,14 +73,18 @@ describe('an account of which nothing is known', () => {
     const { text } = await page('corp%2Fsub-alcie').expect(200);
     expect(text).toMatch(/Nothing is known of this account[\s\S]*no revocation of its own/);
     expect(text).toContain('name="force"');
-    const fields = { kind: 'account', value: 'corp/sub-alcie', lock: 'on' };
+    const fields = { kind: 'account', value: 'corp/sub-alcie', reason: 'INC-<1>' };
     // Without the box the same form comes back, and what was typed is still there.
-    const again = await sendRevocation(at, { ...fields, reason: 'INC-<1>' }).expect(409);
-    expect(again.text).toMatch(/name="force"[\s\S]*name="reason"\s+value="INC-&lt;1&gt;"/);
+    for (const lock of ['', 'on']) {
+      const again = await sendRevocation(at, { ...fields, lock }).expect(409);
+      expect(again.text).toMatch(
+        /name="force" value="on"\s+aria-describedby="force-error" aria-invalid="true" autofocus[\s\S]*name="reason"\s+value="INC-&lt;1&gt;"/,
+      );
+    }
     expect(await at.stage.store.locks.list()).toEqual([]);
-    expect(at.stage.named('revocation').map(({ responseStatus }) => responseStatus?.code)).toEqual([409]);
+    expect(at.stage.named('revocation').map(({ responseStatus }) => responseStatus?.code)).toEqual([409, 409]);
     expect(annotation(at.stage.named('revocation')[0], 'reason')).toBe('account_not_seen');
-    await revokedBy(at, { ...fields, force: 'on' });
+    await revokedBy(at, { ...fields, lock: 'on', force: 'on' });
     expect(await at.stage.store.locks.list()).toHaveLength(1);
     // The provider is a typing error that no box makes right.
     await page('crop%2Fsub-alice').expect(404);
@@ -94,6 +98,51 @@ describe('an account of which nothing is known', () => {
     const other = browserAt(at.stage);
     await signIn(other, 'ann');
     expect((await other.get(link).expect(200)).text).toMatch(/name="force" value="on" checked/);
+  });
+});
+
+/** What has to be typed: the name of root at the test provider, and of the provider. */
+const OWN = [
+  [{ kind: 'all', value: '' }, 'everyone', true],
+  [{ kind: 'provider', value: 'corp' }, 'corp', true],
+  [{ kind: 'provider', value: 'lab' }, 'lab', false],
+  [{ kind: 'account', value: 'corp/sub-root' }, 'corp:root@example.com', true],
+  [{ kind: 'username', value: 'corp:root@example.com' }, 'corp:root@example.com', true],
+] as const;
+
+describe('what hits many users, or the admin', () => {
+  test.each(OWN)('%j asks for the word %s, and does nothing without it', async (target, word, own) => {
+    const at = await signedInAs('root');
+    const { text: asked } = await at.browser.get(`/admin/revoke?${new URLSearchParams(target).toString()}`).expect(200);
+    expect(asked.includes('This includes you')).toBe(own);
+    expect(asked).toContain(`<bdi>${word}</bdi>`);
+    const reason = `"><script>`;
+    for (const typed of ['', `${word}s`, word.toUpperCase(), `"><script>`]) {
+      const { text } = await sendRevocation(at, { ...target, reason, word: typed }).expect(400);
+      expect(text).toMatch(/id="word"\s[^>]*aria-describedby="word-error" aria-invalid="true" autofocus/);
+      expect(text).toContain(`value="&quot;&gt;&lt;script&gt;"`);
+      expect(text).not.toContain('"><script>');
+    }
+    expect(await at.stage.store.sessions.count()).toBe(1);
+    expect(at.stage.named('revocation').map((event) => annotation(event, 'reason'))).toEqual(
+      Array.from({ length: 4 }, () => 'not_confirmed'),
+    );
+    await sendRevocation(at, { ...target, reason, word }).expect(own ? 200 : 303);
+    expect(await at.stage.store.sessions.count()).toBe(own ? 0 : 1);
+  });
+
+  test('asks for no word where it hits one other user, and for every field that is wrong at once', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.stage, 'alice-1', 'alice');
+    const { text } = await at.browser.get('/admin/revoke?kind=account&value=corp%2Fsub-alice').expect(200);
+    expect(text).not.toMatch(/name="word"|This includes you/);
+    const all = await sendRevocation(at, { kind: 'all', value: '', reason: 'x'.repeat(501) }).expect(400);
+    expect(all.text.match(/aria-invalid="true"/g)).toHaveLength(2);
+    expect(all.text.match(/autofocus/g)).toHaveLength(1);
+    // One's own account has no panel that ends it by one button.
+    expect((await at.browser.get('/admin/accounts/corp%2Fsub-root').expect(200)).text).not.toContain(
+      '<details class="panel"',
+    );
   });
 });
 
@@ -142,7 +191,7 @@ describe('sending a revocation', () => {
 
   test('shows the receipt to an admin who revokes their own session', async () => {
     const at = await signedInAs('root');
-    const { text } = await sendRevocation(at, { kind: 'all', value: '' }).expect(200);
+    const { text } = await sendRevocation(at, { kind: 'all', value: '', word: 'everyone' }).expect(200);
     expect(text).toContain('Complete.');
     expect(text).toContain('You have revoked your own session');
     expect(text).not.toContain('name="csrf"');
@@ -174,7 +223,9 @@ describe('sending a revocation', () => {
   test('shows the first of two admins what the second one needs', async () => {
     const dual = { groups: ['corp:platform'], auditors: [], freshness: 900, dualControl: 'on' } as const;
     const at = await signedInAs('root', { config: { admin: dual } });
-    const { text } = await sendRevocation(at, { kind: 'provider', value: 'lab', reason: 'INC-1' }).expect(409);
+    const { text } = await sendRevocation(at, { kind: 'provider', value: 'lab', word: 'lab', reason: 'INC-1' }).expect(
+      409,
+    );
     const [approval] = at.stage.named('approval-asked').map((event) => annotation(event, 'approval') ?? '');
     expect(text).toContain('Nothing was done yet');
     expect(text).toContain(`/admin/revoke?kind=provider&amp;value=lab&amp;approval=${approval}`);
@@ -202,7 +253,7 @@ describe('the receipt', () => {
 
   test('that is not complete after ten minutes is followed no more, and says so', async () => {
     const at = await signedInAs('root', { change: new LateProof().change });
-    const sent = await sendRevocation(at, { kind: 'account', value: 'corp/sub-alice' }).expect(303);
+    const sent = await sendRevocation(at, { ...ALICE, force: 'on' }).expect(303);
     at.stage.clock.advance(600);
     const { text } = await at.browser.get(locationOf(sent)).expect(200);
     expect(text).toContain('<title>Revocation not proven');
