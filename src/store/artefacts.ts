@@ -12,7 +12,7 @@
  * - `DeviceConfirmation`: a browser's page about a device code. `DeviceDecision`: a device code has been decided,
  *   once.
  * - `EndingReason`: the message for the user of an ended session. `PastCookie`: leads from a browser's cookie to
- *   its former session.
+ *   its former session and its account.
  * - `DelegationKey`: the key of a delegated session, which no other one may have.
  * - `StepUp`: a step-up under way. `StepUpCode`: takes what the provider has confirmed from the browser to the program, once.
  */

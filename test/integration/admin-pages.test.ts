@@ -183,6 +183,24 @@ describe('the admin pages of two replicas', () => {
     await agent.destroy();
   });
 
+  it('ask at the server for what has to be typed, and keep what was typed', async () => {
+    const root = await signedIn('root');
+    const csrf = await csrfOf(root);
+    const before = await instance.server.store.sessions.count();
+    const sent = { kind: 'provider', value: 'demo', reason: `"><script>`, requestId: randomUUID() };
+    for (const word of ['', 'everyone', `"><script>`]) {
+      const { status, html } = await send(root, '/admin/revoke', { ...sent, csrf, word });
+      expect(status).toBe(400);
+      expect(html).toMatch(/This includes you[^]*name="reason"\s+value="&quot;&gt;&lt;script&gt;"/);
+      expect(html).not.toContain('"><script>');
+    }
+    // Signed in again in another tab: this form is of the session before, and nothing says of whom.
+    await root.visit(`${instance.urls.web}/login/start?provider=demo&to=me`);
+    const stale = await send(root, '/admin/revoke', { ...sent, csrf, word: 'demo' });
+    expect([stale.status, stale.html.includes('Copy what you need')]).toEqual([403, true]);
+    expect(await instance.server.store.sessions.count()).toBeGreaterThanOrEqual(before);
+  });
+
   it('show after a revocation what went through the other replica, and say whose files were searched', async () => {
     const { accessToken, session } = await alice.signIn('alice');
     const elsewhere = new OAuthClient({ ...alice.endpoints, api: `https://localhost:${other.ports.api}` }, alice.key);

@@ -92,7 +92,8 @@ export function auditRejections(
       // reading while this replica is fenced, because an attacker would fill the audit log with them.
       const isFailure =
         (isChange || context.actor !== undefined) && !(thrown instanceof ProblemError && thrown.audited);
-      const event = isRejection ? 'admin-refused' : attempted;
+      // While the store is unavailable it is not known who asks, and a revocation of no one is none.
+      const event = isRejection || context.actor === undefined ? 'admin-refused' : attempted;
       if (isRejection || isFailure)
         record(deps, context, { event, path: req.path, code: status, reason: error.reason });
       throw thrown;

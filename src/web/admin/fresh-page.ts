@@ -7,6 +7,7 @@ import { ADMIN } from '../../core/api/rejections.ts';
 import { ok } from '../../core/result.ts';
 import { problemFor } from '../../http/problem.ts';
 import { html } from '../page/html.ts';
+import { keptCard } from '../page/kept-form.ts';
 import { record } from '../../http/audit-events.ts';
 import { contextOf } from '../../http/request-context.ts';
 import { judgeAdminFreshness, judgeFreshness } from '../../services/admin/admin.ts';
@@ -31,11 +32,8 @@ export async function whenFresh(context: AdminPageContext, back: string, change:
     const { deps, req } = context;
     record(deps, contextOf(req), { event: 'admin-refused', path: req.path, code: status, reason: problem });
     const body = html`<h1>Sign in again</h1>
-      <div class="card">
-        <p role="alert">${message}</p>
-        <p class="muted">Nothing was changed. After the sign-in you return to the page that you came from.</p>
-        <a class="button" href="${freshHref(back)}">Sign in again</a>
-      </div>`;
+      <div class="notice bad"><p role="alert">${message}</p></div>
+      ${keptCard(req, { error, status, signIn: freshHref(back) })}`;
     return sendAdminPage({ ...context, tab: '/admin' }, { title: 'Sign in again', status, body });
   }
   await change();

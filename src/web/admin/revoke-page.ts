@@ -1,6 +1,6 @@
 /**
- * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. Further pages are for
- * an approval by a second admin and for a revocation that could not be written.
+ * `/admin/revoke`: asks for confirmation and a reason, then revokes and leads to the receipt. A further page is for an
+ * approval by a second admin.
  */
 import { ADMIN } from '../../core/api/rejections.ts';
 import { passed, ProblemError } from '../../http/problem.ts';
@@ -234,34 +234,6 @@ function secondAdminBody({ fields, reason, approval, expiresAt, link }: SecondAd
     </section>`;
 }
 
-interface RetryPage {
-  readonly fields: RevocationFields;
-  readonly given: Given;
-  readonly requestId: string;
-  readonly csrf: string;
-  readonly message: string;
-}
-
-/** Returns the page that sends a request again. It has the same id, in case the first one was written after all. */
-function retryBody({ fields, given, requestId, csrf, message }: RetryPage): Html {
-  return html`<h1>Not written</h1>
-    <div class="notice bad" role="alert"><p>${message}</p></div>
-    <section class="card" aria-labelledby="again">
-      <h2 id="again">Send it again</h2>
-      <p>It would end ${targetText(fields)}. You can send it several times: it stays one revocation.</p>
-      <form class="row" method="post" action="/admin/revoke">
-        ${hiddenFields(fields, requestId, csrf)}
-        <input type="hidden" name="lock" value="${fields.lock ? 'on' : ''}" />
-        <input type="hidden" name="force" value="${fields.force ? 'on' : ''}" />
-        <input type="hidden" name="approval" value="${fields.approval}" />
-        <input type="hidden" name="reason" value="${given.reason}" />
-        <input type="hidden" name="word" value="${given.word}" />
-        <button class="button danger">Send it again</button>
-        <a class="button quiet" href="/admin">Cancel</a>
-      </form>
-    </section>`;
-}
-
 /** What stands for a reason that is not known yet, or is none. */
 const NO_REASON = 'not given yet';
 
@@ -337,10 +309,7 @@ export function handleRevoke(begin: StartRevocation): AdminHandler {
           return askAgain(context, { ...asked, errors: { force: NOT_FORCED } }, thrown);
         }
         if (thrown.problem === 'second_admin_needed') return showApproval(context, fields, request.reason, thrown);
-        // This replica rejects the target all the same, so an admin who has revoked their own session has no page
-        // any more.
-        if (thrown.problem !== 'revocation_not_written' || !isValid(context)) throw thrown;
-        offerRetry(context, fields, { given, requestId }, thrown);
+        throw thrown;
       }
     });
   };
@@ -396,17 +365,6 @@ function showApproval(
   const body = secondAdminBody({ fields, reason, approval, expiresAt: secondsOf(expiresAt), link });
   const { status } = appErrorOf(error);
   sendAdminPage({ deps, ...context }, { title: 'A second admin is needed', status, body });
-}
-
-function offerRetry(
-  context: AdminPageContext,
-  fields: RevocationFields,
-  sent: { readonly given: Given; readonly requestId: string },
-  error: ProblemError,
-): void {
-  const { status } = appErrorOf(error);
-  const body = retryBody({ fields, ...sent, csrf: context.user.csrf, message: error.message });
-  sendAdminPage(context, { title: 'Not written', status, body });
 }
 
 /**

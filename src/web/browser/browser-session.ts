@@ -7,7 +7,9 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Response } from 'express';
 import { z } from 'zod';
+import { accountSchema } from '../../core/api/fields.ts';
 import { AppError } from '../../core/errors.ts';
+import type { Account } from '../../core/identity/identity.ts';
 import { coveringKeys } from '../../core/credential/revocation.ts';
 import type { GuardRejection } from '../../revocation/revocation.ts';
 import { idleEndOf, type SessionRecord } from '../../store/store.ts';
@@ -41,6 +43,8 @@ export interface BrowserSessions {
    * undefined if it was not.
    */
   whyEnded(req: IncomingMessage): Promise<string | undefined>;
+  /** Returns whose session this browser had before it was over; undefined after a sign-out, and where it had none. */
+  pastAccount(req: IncomingMessage): Promise<Account | undefined>;
   /** Deletes the cookie, here and in the browser. A revocation ends the session itself. */
   forget(req: IncomingMessage, res: Response): Promise<void>;
 }
@@ -60,6 +64,9 @@ const TOUCH_SECONDS = 60;
 
 const signedOutError = (reason: GuardRejection): AppError =>
   new AppError('unauthenticated', 'Your session has ended. Sign in again.', { reason });
+
+/** How long after its end a browser can still be told why its session ended, and given back what was typed. */
+const PAST_SECONDS = 3600;
 
 /** Compares in constant time, so that the duration reveals nothing about how much was right. */
 export function sameSecret(left: string, right: string): boolean {
@@ -122,8 +129,9 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       const ttlSeconds = Math.max(1, session.expiresAt - nowSeconds(deps));
       await artefacts.save('BrowserCookie', value, payload, { ttlSeconds, session: session.id });
       // Expires by its own time: the other artefact ends with the session, and the browser could not be told why.
-      await artefacts.save('PastCookie', value, { session: id }, { ttlSeconds });
-      cookie.set(res, value, ttlSeconds);
+      const pastSeconds = ttlSeconds + PAST_SECONDS;
+      await artefacts.save('PastCookie', value, { session: id, account: session.account }, { ttlSeconds: pastSeconds });
+      cookie.set(res, value, pastSeconds);
     },
     async current(req) {
       const value = cookie.read(req);
@@ -142,6 +150,12 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       // The sign-in page works without it.
       const past = await artefacts.find('PastCookie', value).catch(() => undefined);
       return typeof past?.['session'] === 'string' ? deps.endings?.ofSession(past['session']) : undefined;
+    },
+    async pastAccount(req) {
+      const value = cookie.read(req);
+      const past = value === undefined ? undefined : await artefacts.find('PastCookie', value).catch(() => undefined);
+      const account = accountSchema.safeParse(past?.['account']);
+      return account.success ? account.data : undefined;
     },
     async forget(req, res) {
       const value = cookie.read(req);

@@ -2,6 +2,7 @@
  * The checks before each page: the user is signed in, and a request that changes something comes from our own page
  * (CSRF token and `Origin`).
  */
+import { createHash } from 'node:crypto';
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
@@ -12,7 +13,9 @@ import { takeCall, type CallLimits } from '../../http/call-limits.ts';
 import { RETRY_SECONDS, type SerialQueue } from '../../core/serial-queue.ts';
 import { seeOther } from '../page/response.ts';
 import { sendTooMany } from '../page/error-page.ts';
+import { keepForm } from '../page/kept-form.ts';
 import { sameSecret, type BrowserSessions, type SignedIn } from './browser-session.ts';
+import { browserCookie, newCookieValue } from './cookies.ts';
 import type { ReturnTarget } from '../sign-in/login-transaction.ts';
 import { contextOf, noteActor } from '../../http/request-context.ts';
 
@@ -83,6 +86,39 @@ export function field(req: Request, name: string): string {
   return typeof value === 'string' ? value.trim() : '';
 }
 
+/** How long a form may lie in a tab until its user has signed in again. */
+const TICKET_SECONDS = 3600;
+
+/**
+ * What makes a form good that was sent before its user signed in again: the CSRF token of a session ends with it. A ticket
+ * is of one account and one browser, so the form is never sent under another name, nor from another browser.
+ */
+function formTickets(publicUrl: string) {
+  const cookie = browserCookie(publicUrl, 'portcullis-again');
+  const ticketOf = (value: string, account: Account): string =>
+    createHash('sha256').update(`again\0${value}\0${account}`).digest('base64url');
+  return {
+    /** Returns what gives the browser its cookie, and the form its ticket, once it is shown. */
+    begin: (req: Request, res: Response, account: Account) => (): string => {
+      const value = cookie.read(req) ?? newCookieValue();
+      cookie.set(res, value, TICKET_SECONDS);
+      return ticketOf(value, account);
+    },
+    isGood(req: Request, { account }: SignedIn): boolean {
+      const value = cookie.read(req);
+      return value !== undefined && sameSecret(field(req, 'ticket'), ticketOf(value, account));
+    },
+  };
+}
+
+/** Keeps the form of a request that is rejected before it is known whose it is. One that cannot be read is lost. */
+async function keepUnsent(req: Request, res: Response, proof: () => Parameters<typeof keepForm>[1]): Promise<void> {
+  await readForm(req, res).then(
+    () => keepForm(req, proof()),
+    () => undefined,
+  );
+}
+
 /** @param queue of pages, and of forms that are handled one at a time */
 export function createGuards(
   browsers: BrowserSessions,
@@ -91,6 +127,7 @@ export function createGuards(
 ): Guards {
   const { publicUrl, contact } = deps.config;
   const tally = createTally(deps.clock);
+  const tickets = formTickets(publicUrl);
 
   async function identify(req: Request): Promise<SignedIn | undefined> {
     const user = await browsers.current(req);
@@ -152,18 +189,34 @@ export function createGuards(
     action(handler, { inTurn } = { inTurn: false }) {
       return async (req, res) => {
         assertOwnOrigin(req, publicUrl);
-        const user = await identify(req);
+        const user = await identify(req).catch(async (cause: unknown) => {
+          // Who sent it is not known, so the form is given back as it came.
+          await keepUnsent(req, res, () => ({ csrf: field(req, 'csrf') }));
+          throw cause;
+        });
         if (user === undefined) {
+          const account = await browsers.pastAccount(req);
+          // An unauthenticated client makes us parse no body.
+          if (account !== undefined) await keepUnsent(req, res, () => ({ ticket: tickets.begin(req, res, account) }));
           throw new AppError('unauthenticated', 'You are signed out, so nothing was changed.', {
             reason: 'no_session',
           });
         }
         if (isTooMany(req, res, user)) return;
-        // The user is identified first, so that no unauthenticated client makes us read a body.
         await readForm(req, res);
+        const ticket = tickets.begin(req, res, user.account);
+        keepForm(req, { ticket });
         user.assertValid();
-        assertCsrf(user, field(req, 'csrf'));
-        const work = async (): Promise<void> => handler(req, res, user);
+        if (!tickets.isGood(req, user)) {
+          // It may be another user's.
+          keepForm(req, {});
+          assertCsrf(user, field(req, 'csrf'));
+        }
+        const proof = { csrf: user.csrf, ticket };
+        const work = async (): Promise<void> => {
+          keepForm(req, proof, true);
+          await handler(req, res, user);
+        };
         await (inTurn ? inItsTurn(req, res, user, work) : work());
       };
     },

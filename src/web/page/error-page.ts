@@ -7,6 +7,7 @@ import { sendPage } from './response.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { facts } from './card.ts';
 import { html, type Html } from './html.ts';
+import { keptCard } from './kept-form.ts';
 import { renderPage } from './layout.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
@@ -82,6 +83,9 @@ function nextLinks(
   ];
 }
 
+/** The sign-in that leads to the pages that a form is of. */
+const signInFor = (path: string): string => `/login?to=${path.startsWith('/admin') ? 'admin' : 'access'}`;
+
 interface ErrorContent {
   readonly title: string;
   /** What happened; the message of the rule where a rule rejected the user. */
@@ -126,8 +130,12 @@ export function sendErrorPage(res: Response, context: RequestContext, thrown: un
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const { requestId } = context;
   // A form is not sent by a link.
-  const links = nextLinks(error, context, wait !== undefined && res.req.method === 'GET');
-  const body = errorCard({ title, message: error.message, next, contact, requestId, links });
+  const signIn = error.code === 'unauthenticated' ? signInFor(res.req.path) : undefined;
+  const kept = keptCard(res.req, { error, status, signIn });
+  const links = kept === undefined ? nextLinks(error, context, wait !== undefined && res.req.method === 'GET') : [];
+  const content = { title, message: error.message, contact, requestId, links };
+  const body = html`${errorCard({ ...content, next: kept === undefined ? next : 'What you typed is kept below.' })}
+  ${kept}`;
   sendPage(res, status, { title, narrow: true, body });
 }
 
