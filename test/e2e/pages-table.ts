@@ -294,6 +294,36 @@ const ADMIN: readonly PageRow[] = [
     ...says('Revoke'),
   },
   { name: 'revoke-all', who: ['root'], at: '/admin/revoke?kind=all', ...says('Revoke') },
+  {
+    name: 'revoke-unconfirmed',
+    who: ['root'],
+    at: {
+      async steps(page, { instance }) {
+        await page.goto(`${instance.urls.web}/admin/revoke?kind=account&value=demo%2Froot`);
+        await page.getByLabel('Reason').fill('INC-4711');
+        await page.getByLabel('Type demo:root to confirm it').fill('root');
+        await page.getByRole('button', { name: 'Revoke now' }).click();
+        await page.locator('#word:focus[aria-invalid=true]').waitFor();
+      },
+    },
+    status: 400,
+    ...says('Revoke'),
+  },
+  {
+    // A blank counts as a reason in a browser, and at the server it does not.
+    name: 'kept-form',
+    who: ['root'],
+    at: {
+      async steps(page, { instance }) {
+        await page.goto(`${instance.urls.web}/admin/locks`);
+        await page.getByLabel('Reason for unlocking demo/bob').fill(' ');
+        await page.getByRole('button', { name: 'Unlock demo/bob' }).click();
+        await page.locator('#reason:focus[aria-invalid=true]').waitFor();
+      },
+    },
+    status: 400,
+    ...says('Invalid request'),
+  },
   { name: 'person-many', who: ['root'], at: '/admin/accounts/demo%2Fmany', title: /^User/, heading: /demo:many/ },
   {
     name: 'receipt',

@@ -54,7 +54,7 @@ export async function axeFindings(page: Page, which: 'serious' | 'every' = 'seri
   // Half a megabyte, which the browser compiles again each time.
   if (await page.evaluate<boolean>(`globalThis.axe === undefined`)) await page.evaluate(AXE);
   const { violations, incomplete } = await page.evaluate<Pick<AxeResults, 'violations' | 'incomplete'>>(
-    `axe.run(document, { resultTypes: ['violations', 'incomplete'] })
+    `axe.run(document, { resultTypes: ['violations', 'incomplete'], rules: { 'target-size': { enabled: true } } })
       .then(({ violations, incomplete }) => ({ violations, incomplete }))`,
   );
   const found =

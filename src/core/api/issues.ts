@@ -81,3 +81,11 @@ export function checked<T extends z.ZodType>(
     }),
   );
 }
+
+/** Returns what is wrong with each field, in the order of the schema, for a form that shows it there. */
+export function fieldErrors(schema: z.ZodType, value: unknown): Readonly<Record<string, string>> {
+  const errors: Record<string, string> = {};
+  const { error } = schema.safeParse(value, { error: issueText });
+  for (const { path, message } of error?.issues ?? []) errors[String(path[0])] ??= message;
+  return errors;
+}

@@ -8,6 +8,7 @@ import { ProblemError } from '../../http/problem.ts';
 import { contextOf } from '../../http/request-context.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import type { WebDeps } from '../dependencies.ts';
+import type { FieldErrors } from '../page/field.ts';
 import { html, type Html } from '../page/html.ts';
 import type { Page } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
@@ -65,7 +66,16 @@ export interface Rejected {
   readonly message: string;
   /** True where a sign-in at the provider lets them do it. */
   readonly signIn: boolean;
+  /** The field of the form that is wrong. */
+  readonly errors?: FieldErrors;
 }
+
+/** Which field of the form a rejection is about. */
+const FIELDS: Readonly<Record<string, string>> = {
+  reason_needed: 'reason',
+  reason_malformed: 'reason',
+  seconds_malformed: 'seconds',
+};
 
 /**
  * Returns what a method of `AccessRequests` rejected, for the page that the form was on.
@@ -81,7 +91,9 @@ export function rejectedOf(thrown: unknown): Rejected {
   if (isOld) return { status: error.status, message, signIn: true };
   const isShown = code === 'bad_request' || code === 'conflict' || code === 'provider_unavailable';
   if (!isShown || !(thrown instanceof AppError)) throw thrown;
-  return { status: error instanceof ProblemError ? error.status : status, message, signIn: false };
+  const name = FIELDS[error.reason];
+  const errors = name === undefined ? {} : { errors: { [name]: message } };
+  return { status: error instanceof ProblemError ? error.status : status, message, signIn: false, ...errors };
 }
 
 /** Returns the notice above a page whose form was rejected. */

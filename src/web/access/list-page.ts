@@ -145,7 +145,7 @@ async function show(
     offered,
     sessions: await eligibleSessions(context),
     user,
-    ...defined({ given }),
+    ...defined({ given, errors: rejected?.errors }),
   };
   const body = listBody({
     roles,

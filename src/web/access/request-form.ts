@@ -9,6 +9,7 @@ import { approvalText, clusterList, nameList } from '../page/access-text.ts';
 import { clientName, deviceOf, quotedName } from '../page/client-label.ts';
 import { minutesText } from '../../core/time.ts';
 import { card, facts } from '../page/card.ts';
+import { textField, tied, type FieldErrors } from '../page/field.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { freshHref, type AccessContext } from './context.ts';
@@ -55,37 +56,37 @@ const durations = (longest: number): readonly number[] => [
   longest,
 ];
 
-function durationField(longest: number, given: string | undefined): Html {
+function durationField(longest: number, given: string | undefined, errors: FieldErrors): Html {
+  const hint = 'It counts from the approval, and you can end it before.';
+  const [attributes, texts] = tied({ name: 'seconds', hint }, errors);
   const chosen = given ?? String(Math.min(DEFAULT_SECONDS, longest));
   const option = (seconds: number): Html =>
     html`<option value="${seconds}" ${String(seconds) === chosen && html`selected`}>${minutesText(seconds)}</option>`;
   return html`<div class="field">
     <label for="seconds">For how long</label>
-    <select id="seconds" name="seconds" aria-describedby="seconds-hint">
+    <select id="seconds" name="seconds" ${attributes}>
       ${durations(longest).map(option)}
     </select>
-    <p class="hint" id="seconds-hint">It counts from the approval, and you can end it before.</p>
+    ${texts}
   </div>`;
 }
 
-function reasonField({ reason: pattern, approval }: OfferedRole['role'], given: string | undefined): Html {
+function reasonField(
+  { reason: pattern, approval }: OfferedRole['role'],
+  given: string | undefined,
+  errors: FieldErrors,
+): Html {
   const who = approval === 'none' ? 'It is audited' : 'Approvers read it, and it is audited';
-  return html`<div class="field">
-    <label for="reason">Reason${pattern === undefined && ' (optional)'}</label>
-    <input
-      type="text"
-      id="reason"
-      name="reason"
-      value="${given ?? ''}"
-      ${pattern !== undefined && html`required`}
-      maxlength="${MOST_REASON}"
-      autocomplete="off"
-      aria-describedby="reason-hint"
-    />
-    <p class="hint" id="reason-hint">
-      ${who}.${pattern !== undefined && html` All of it must match <code>${pattern}</code>.`}
-    </p>
-  </div>`;
+  return textField({
+    name: 'reason',
+    label: `Reason${pattern === undefined ? ' (optional)' : ''}`,
+    value: given ?? '',
+    required: pattern !== undefined,
+    most: MOST_REASON,
+    prose: true,
+    hint: html`${who}.${pattern !== undefined && html` All of it must match <code>${pattern}</code>.`}`,
+    errors,
+  });
 }
 
 function sessionChoice(session: SessionRecord, current: string, checked: boolean): Html {
@@ -124,16 +125,17 @@ export interface RequestForm {
   readonly sessions: readonly SessionRecord[];
   readonly user: AccessContext['user'];
   readonly given?: GivenRequest;
+  readonly errors?: FieldErrors;
 }
 
 export const roleHref = (role: string): string => `/access?${new URLSearchParams({ role }).toString()}`;
 
-function fields({ offered: { role }, sessions, user, given }: RequestForm): Html {
+function fields({ offered: { role }, sessions, user, given, errors = {} }: RequestForm): Html {
   const label = role.approval === 'none' ? 'Get it now' : 'Send the request';
   return html`<form class="stack measure" method="post" action="/access">
     ${csrfField(user.csrf)}
     <input type="hidden" name="role" value="${role.name}" />
-    ${durationField(role.longest, given?.seconds)} ${reasonField(role, given?.reason)}
+    ${durationField(role.longest, given?.seconds, errors)} ${reasonField(role, given?.reason, errors)}
     ${sessionField(sessions, user.session, given?.session)}
     ${
       role.approval === 'none' &&

@@ -39,7 +39,7 @@ import { contextOf, isValid, type Actor } from '../../http/request-context.ts';
 import type { SignedIn } from '../browser/browser-session.ts';
 import { errorMessageOf } from '../page/error-page.ts';
 import { facts } from '../page/card.ts';
-import { keptCard } from '../page/kept-form.ts';
+import { KEPT, keptCard } from '../page/kept-form.ts';
 import { html } from '../page/html.ts';
 import { logServerError } from '../page/server-error-log.ts';
 
@@ -163,10 +163,12 @@ function sendAdminError(
   const wait = retryAfterSeconds(error.code);
   if (wait !== undefined) res.setHeader('Retry-After', String(wait));
   const kept = keptCard(req, { error, status });
+  const usual = error.needsOperator ? NEEDS_OPERATOR : (NEXT[error.code] ?? next);
+  const nextText = kept === undefined ? usual : KEPT;
   const body = html`<h1>${title}</h1>
     <div class="notice bad"><p role="alert">${messageOf(error)}</p></div>
     <div class="card">
-      <p>${error.needsOperator ? NEEDS_OPERATOR : (NEXT[error.code] ?? next)}</p>
+      <p>${nextText}</p>
       ${facts([['Request id', html`<code>${requestId}</code>`]], ' small')}
       <a class="button ${kept !== undefined && 'quiet'}" href="/admin">Back to all sessions</a>
     </div>

@@ -3,16 +3,18 @@
  */
 import { html, type Html } from '../page/html.ts';
 import { csrfField } from '../page/layout.ts';
-import { FIELD_LABELS, reasonField } from './form-fields.ts';
+import { reasonField } from './form-fields.ts';
 import type { DrillResult } from '../../services/admin/admin.ts';
 import { receiptHref, queryString } from './links.ts';
 import { countOf, formatMs } from './format.ts';
-import { checked } from '../../core/api/issues.ts';
+import { fieldErrors } from '../../core/api/issues.ts';
 import { drillSchema } from '../../core/api/requests.ts';
 import { ADMIN } from '../../core/api/rejections.ts';
-import { AppError } from '../../core/errors.ts';
 import { passed } from '../../http/problem.ts';
+import { record } from '../../http/audit-events.ts';
+import { contextOf } from '../../http/request-context.ts';
 import { field } from '../browser/guards.ts';
+import { textField, tied, type FieldErrors } from '../page/field.ts';
 import { parameter } from '../page/response.ts';
 import { table, type Column } from '../page/table.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
@@ -30,42 +32,39 @@ interface DrillForm {
   readonly clusters: readonly string[];
   readonly cluster: string;
   readonly path: string;
+  readonly reason?: string;
+  readonly errors?: FieldErrors;
   readonly csrf: string;
 }
 
 const option = (name: string, chosen: string): Html =>
   name === chosen ? html`<option selected>${name}</option>` : html`<option>${name}</option>`;
 
-function form({ clusters, cluster, path, csrf }: DrillForm): Html {
+function form({ clusters, cluster, path, reason, errors = {}, csrf }: DrillForm): Html {
   if (clusters.length === 0) {
     return html`<p class="empty">
       You may use no cluster, and a drill acts with your rights. Ask an admin who may use one.
     </p>`;
   }
+  const [attributes, texts] = tied({ name: 'cluster' }, errors);
   return html`<form class="stack measure" method="post" action="/admin/drill">
     ${csrfField(csrf)}
     <div class="field">
       <label for="cluster">Cluster</label>
-      <select id="cluster" name="cluster">
+      <select id="cluster" name="cluster" ${attributes}>
         ${clusters.map((name) => option(name, cluster))}
       </select>
+      ${texts}
     </div>
-    <div class="field">
-      <label for="path">Watch path</label>
-      <input
-        type="text"
-        id="path"
-        name="path"
-        value="${path}"
-        required
-        maxlength="512"
-        autocomplete="off"
-        spellcheck="false"
-        aria-describedby="path-hint"
-      />
-      <p class="hint" id="path-hint">The path of a watch that you may open, with watch=1.</p>
-    </div>
-    ${reasonField('monthly drill')}
+    ${textField({
+      name: 'path',
+      label: 'Watch path',
+      value: path,
+      required: true,
+      hint: 'The path of a watch that you may open, with watch=1.',
+      errors,
+    })}
+    ${reasonField('monthly drill', reason, errors)}
     <div><button class="button">Run the drill</button></div>
   </form>`;
 }
@@ -130,31 +129,36 @@ function drillResultBody({ verdict, replicas, receipt }: DrillResult): Html {
 const DEFAULT_PATH = '/api/v1/namespaces?watch=1';
 
 export function showDrill(context: AdminPageContext): void {
-  const { service, req, user, mayAct } = context;
-  const form = {
-    clusters: service.clusters.usableBy(user.identity).map(({ name }) => name),
-    cluster: parameter(req.query['cluster']) ?? '',
-    path: parameter(req.query['path']) ?? DEFAULT_PATH,
-    csrf: user.csrf,
-  };
+  const { req, mayAct } = context;
+  const [cluster, path] = [parameter(req.query['cluster']) ?? '', parameter(req.query['path']) ?? DEFAULT_PATH];
+  const form = { ...clustersFor(context), cluster, path };
   sendAdminPage(context, { title: 'Drill', body: drillBody(mayAct ? form : undefined) });
 }
 
+const clustersFor = ({ service, user }: AdminPageContext): Pick<DrillForm, 'clusters' | 'csrf'> => ({
+  clusters: service.clusters.usableBy(user.identity).map(({ name }) => name),
+  csrf: user.csrf,
+});
+
 /**
  * Runs a drill, which takes seconds, and shows its result.
- * @throws the errors of the drill, AppError `bad_request`
+ * @throws the errors of the drill
  */
 export async function handleDrill(context: AdminPageContext): Promise<void> {
   const { service, req } = context;
   const [cluster, path, reason] = [field(req, 'cluster'), field(req, 'path'), field(req, 'reason')];
   const chosen = Object.entries({ cluster, path }).filter(([, value]) => value !== '');
-  const asked = checked(drillSchema, { ...Object.fromEntries(chosen), reason }, FIELD_LABELS);
-  if (!asked.ok) {
-    const message = `This drill cannot be run. ${asked.reason}.`;
-    throw new AppError('bad_request', message, { reason: 'request_malformed' });
+  const sent = { ...Object.fromEntries(chosen), reason };
+  const asked = drillSchema.safeParse(sent);
+  if (!asked.success) {
+    const wrong = { event: 'drill', path: req.path, code: 400, reason: 'request_malformed' } as const;
+    record(context.deps, contextOf(req), wrong);
+    const errors = fieldErrors(drillSchema, sent);
+    const body = drillBody({ ...clustersFor(context), cluster, path, reason, errors });
+    return sendAdminPage(context, { title: 'Drill', status: 400, body });
   }
   await whenFresh(context, `/admin/drill${queryString({ cluster, path })}`, async () => {
-    const result = passed(ADMIN, await service.runDrill(adminContextAt(context), asked.value));
+    const result = passed(ADMIN, await service.runDrill(adminContextAt(context), asked.data));
     sendAdminPage(context, { title: `Drill ${result.verdict}`, body: drillResultBody(result) });
   });
 }

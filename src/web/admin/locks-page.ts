@@ -14,6 +14,7 @@ import { AppError } from '../../core/errors.ts';
 import { passed } from '../../http/problem.ts';
 import { field } from '../browser/guards.ts';
 import { parameter, seeOther } from '../page/response.ts';
+import { textField } from '../page/field.ts';
 import { table, type Column } from '../page/table.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { unlockForm } from './form-fields.ts';
@@ -42,10 +43,7 @@ const lockForm = (): Html =>
     <form class="filters" method="get" action="/admin/revoke">
       <input type="hidden" name="kind" value="account" />
       <input type="hidden" name="lock" value="on" />
-      <div class="field search">
-        <label for="value">Account, as PROVIDER/SUBJECT</label>
-        <input type="text" id="value" name="value" required maxlength="512" autocomplete="off" spellcheck="false" />
-      </div>
+      ${textField({ name: 'value', label: 'Account, as PROVIDER/SUBJECT', required: true, wide: true })}
       <button class="button danger">Continue</button>
     </form>
   </section>`;

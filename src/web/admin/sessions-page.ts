@@ -9,6 +9,7 @@ import { parameter } from '../page/response.ts';
 import { type ListSessions, type SessionQuery, listQuery } from '../../services/admin/admin.ts';
 import { queryString, revokeHref } from './links.ts';
 import type { SessionPage } from '../../store/store.ts';
+import { textField } from '../page/field.ts';
 import { html, type Html } from '../page/html.ts';
 import { cursorPager } from './pager.ts';
 import { searchField, selectField } from './form-fields.ts';
@@ -167,10 +168,7 @@ const revokeCard = (): Html =>
     <h2 id="revoke">Revoke a user who is not in the list, or a whole provider</h2>
     <form class="filters" method="get" action="/admin/revoke">
       ${selectField({ name: 'kind', label: 'Target', options: TARGETS, chosen: undefined })}
-      <div class="field search">
-        <label for="value">Name or id</label>
-        <input type="text" id="value" name="value" required maxlength="512" autocomplete="off" spellcheck="false" />
-      </div>
+      ${textField({ name: 'value', label: 'Name or id', required: true, wide: true })}
       <button class="button danger">Continue</button>
     </form>
   </section>`;

@@ -7,7 +7,7 @@ import { sendPage } from './response.ts';
 import { appErrorOf, retryAfterSeconds } from '../../http/error-status.ts';
 import { facts } from './card.ts';
 import { html, type Html } from './html.ts';
-import { keptCard } from './kept-form.ts';
+import { KEPT, keptCard } from './kept-form.ts';
 import { renderPage } from './layout.ts';
 import type { RequestContext } from '../../http/request-context.ts';
 
@@ -134,8 +134,7 @@ export function sendErrorPage(res: Response, context: RequestContext, thrown: un
   const kept = keptCard(res.req, { error, status, signIn });
   const links = kept === undefined ? nextLinks(error, context, wait !== undefined && res.req.method === 'GET') : [];
   const content = { title, message: error.message, contact, requestId, links };
-  const body = html`${errorCard({ ...content, next: kept === undefined ? next : 'What you typed is kept below.' })}
-  ${kept}`;
+  const body = html`${errorCard({ ...content, next: kept === undefined ? next : KEPT })} ${kept}`;
   sendPage(res, status, { title, narrow: true, body });
 }
 

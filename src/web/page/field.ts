@@ -4,8 +4,14 @@ import { html, type Html, type HtmlValue } from './html.ts';
 /** What is wrong, by the name of the field, in the order of the form. */
 export type FieldErrors = Readonly<Partial<Record<string, string>>>;
 
-/** Ties an error to its field, for screen readers too, and puts the caret into the first wrong field. */
-function tied(id: string, name: string, errors: FieldErrors, hint: HtmlValue): readonly [attributes: Html, text: Html] {
+/**
+ * Ties hint and error to a field, for screen readers too, and puts the caret into the first wrong field.
+ * @returns what stands in the tag of the field, and what stands below it
+ */
+export function tied(
+  { name, id = name, hint }: { readonly name: string; readonly id?: string; readonly hint?: HtmlValue },
+  errors: FieldErrors = {},
+): readonly [attributes: Html, texts: Html] {
   const error = errors[name];
   const [first] = Object.keys(errors);
   const ids = [error !== undefined && `${id}-error`, hint !== undefined && hint !== false && `${id}-hint`];
@@ -36,7 +42,7 @@ interface TextField {
 
 export function textField(field: TextField): Html {
   const { name, id = name, label, value = '', required = false, most = 512, placeholder, prose = false } = field;
-  const [attributes, texts] = tied(id, name, field.errors ?? {}, field.hint);
+  const [attributes, texts] = tied(field, field.errors);
   return html`<div class="${field.wide === true ? 'field search' : 'field'}">
     <label for="${id}">${label}</label>
     <input
@@ -61,6 +67,6 @@ export const checkBox = (name: string, value: string, label: HtmlValue, checked:
   >`;
 
 export function checkField(name: string, label: HtmlValue, checked: boolean, errors: FieldErrors = {}): Html {
-  const [attributes, texts] = tied(name, name, errors, undefined);
+  const [attributes, texts] = tied({ name }, errors);
   return html`<div class="field">${checkBox(name, 'on', label, checked, attributes)} ${texts}</div>`;
 }

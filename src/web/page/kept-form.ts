@@ -76,6 +76,9 @@ function sendAgain(req: Request, { fields, proof }: KeptForm, signIn: string | u
   </form>`;
 }
 
+/** What to do next, where the card is on the page. */
+export const KEPT = 'What you typed is kept below.';
+
 interface Failed {
   readonly error: Pick<AppError, 'code' | 'message'>;
   readonly status: number;

@@ -23,7 +23,9 @@ test('a user asks with the form of a role, for the terminal that they used last'
 test('what is rejected is said on the form, with what was typed', async () => {
   const at = await startAccess('alice');
   const { text } = await post(at, '/access', { ...ORDER, reason: '"><script>no ticket' }).expect(400);
-  expect(text).toContain('value="&quot;&gt;&lt;script&gt;no ticket"');
+  expect(text).toMatch(
+    /value="&quot;&gt;&lt;script&gt;no ticket"[^>]*aria-describedby="reason-error reason-hint" aria-invalid="true" autofocus/,
+  );
   expect(textOf(text)).toContain(
     'This role needs a reason that matches “INC-[0-9]+.*”, from its beginning to its end.',
   );
