@@ -23,6 +23,9 @@ export function tied(
   ];
 }
 
+/** Characters that are shown again. A browser sends no more than `most`, so a client that does has no text to lose. */
+const MOST_SHOWN = 2000;
+
 interface TextField {
   readonly name: string;
   /** Default: the name. A page with several forms has several. */
@@ -49,7 +52,7 @@ export function textField(field: TextField): Html {
       type="text"
       id="${id}"
       name="${name}"
-      value="${value}"
+      value="${value.slice(0, MOST_SHOWN)}"
       ${required && html`required`}
       maxlength="${most}"
       autocomplete="off"

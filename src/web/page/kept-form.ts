@@ -29,6 +29,9 @@ interface KeptForm {
   readonly begun: boolean;
 }
 
+/** Characters: more than the fields of any form of ours take, and a page of a few kilobytes. */
+const MOST_KEPT = 4096;
+
 const kept = new WeakMap<Request, KeptForm>();
 
 /** Keeps the parsed form of a request for as long as the request lives. */
@@ -36,6 +39,7 @@ export function keepForm(req: Request, proof: Proof, begun = false): void {
   const body: unknown = req.body;
   if (typeof body !== 'object' || body === null) return;
   const fields = Object.entries(body).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  if (fields.reduce((sum, [, value]) => sum + value.length, 0) > MOST_KEPT) return;
   kept.set(req, { fields: new Map(fields), proof, begun });
 }
 

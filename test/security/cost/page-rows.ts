@@ -240,10 +240,10 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     bound: TALLY,
   },
   'POST /admin/revoke': {
-    worst: 'no target, with a reason of 15 kB',
-    form: () => ({ kind: 'account', value: '', reason: LONGEST }),
+    worst: 'all users without the word, with a reason of 15 kB: the form again, of 2,000 sessions that are counted',
+    form: () => ({ kind: 'all', reason: LONGEST, requestId: randomUUID() }),
     status: 400,
-    bound: PAGE,
+    bound: TALLY,
   },
   'GET /admin/revocations': { worst: NOTHING, path: () => '/admin/revocations', status: 303 },
   'GET /admin/revocations/:id': { worst: 'unknown', path: () => `/admin/revocations/${gone}`, status: 404 },

@@ -144,8 +144,14 @@ test('a reason that is missing or too long is marked at its field, and one that 
     expect(text).toMatch(/id="reason"\s[^>]*aria-describedby="reason-error" aria-invalid="true" autofocus/);
     expect(fieldsOf(text)).toMatchObject({ account: ALICE, reason });
   }
-  for (const bytes of [20_000, 100_000]) {
-    const { text } = await postForm(at, '/admin/unlock', { account: ALICE, reason: 'x'.repeat(bytes) }).expect(413);
+  for (const [length, status] of [
+    [5000, 400],
+    [20_000, 413],
+    [100_000, 413],
+  ] as const) {
+    const { text } = await postForm(at, '/admin/unlock', { account: ALICE, reason: '"'.repeat(length) }).expect(status);
     expect(text.length).toBeLessThan(5000);
   }
+  const sent = { ...revocation(), reason: '"'.repeat(5000) };
+  expect((await postForm(at, '/admin/revoke', sent).expect(400)).text.length).toBeLessThan(25_000);
 });
