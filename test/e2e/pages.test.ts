@@ -82,6 +82,53 @@ it('shows 25 sessions on a screen of 1440 x 900', async () => {
   expect((last?.y ?? Infinity) + (last?.height ?? 0)).toBeLessThanOrEqual(900);
 });
 
+it('shows the text around a name where it belongs, whatever direction the name is written in', async () => {
+  const row = PAGES.find(({ name }) => name === 'person-locked');
+  if (row === undefined) throw new Error('there is no such page');
+  await using opened = await open(row, 'root');
+  // What turns all that follows it, as long as nothing ends it.
+  const between = await opened.page.evaluate<number>(`(() => {
+    const code = document.querySelector('.lead code');
+    code.textContent = 'demo/\\u202Ebob';
+    const after = document.createRange();
+    after.setStart(code.nextSibling, 0);
+    after.setEnd(code.nextSibling, 1);
+    return after.getBoundingClientRect().left - code.getBoundingClientRect().right;
+  })()`);
+  expect(Math.abs(between)).toBeLessThan(1);
+});
+
+/** What is on paper: the elements that can only be pressed, the colours of text, and what is cut off. */
+const PRINTED = `(() => {
+  const all = [...document.body.querySelectorAll('*')].filter((one) => one.checkVisibility());
+  const texts = all.filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== ''));
+  return {
+    pressed: all.filter((one) => one.matches('nav, form, .button, .revoke')).map((one) => one.outerHTML.slice(0, 80)),
+    ground: getComputedStyle(document.body).backgroundColor,
+    colours: [...new Set(texts.map((one) => getComputedStyle(one).color))],
+    cut: all
+      .filter((one) => !one.matches('.visually-hidden, thead') && getComputedStyle(one).overflowX !== 'visible')
+      .filter((one) => one.scrollWidth > one.clientWidth + 1)
+      .map((one) => one.outerHTML.slice(0, 80)),
+  };
+})()`;
+
+it.each(['receipt', 'audit-request', 'sessions', 'person-hard'])(
+  'prints the page %s black on white, and whole',
+  async (name) => {
+    const row = PAGES.find((one) => one.name === name);
+    if (row === undefined) throw new Error('there is no such page');
+    await using opened = await open(row, 'root');
+    const { page } = opened;
+    // A4 with usual margins, and a screen that is dark.
+    await page.setViewportSize({ width: 718, height: 1047 });
+    await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+    const [white, black] = ['rgb(255, 255, 255)', 'rgb(0, 0, 0)'];
+    expect(await page.evaluate(PRINTED)).toEqual({ pressed: [], ground: white, colours: [black], cut: [] });
+    if (KEEPS_PICTURES) await keepPicture(page, `${name}-print`);
+  },
+);
+
 let stage: PagesStage;
 beforeAll(async () => {
   stage = await startPagesStage();

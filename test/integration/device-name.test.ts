@@ -7,7 +7,7 @@ import { AUTHORIZATION } from '../support/oauth-client.ts';
 import { Machine, type Ended } from './cli/machine.ts';
 
 const NAME = 'Zoë’s <laptop>';
-const SHOWN = '<bdi>“Zoë’s &lt;laptop&gt;”</bdi>';
+const SHOWN = '“<bdi>Zoë’s &lt;laptop&gt;</bdi>”';
 
 let stage: DeviceStage;
 let alice: Machine;

@@ -124,7 +124,10 @@ function lockNotice(content: UserPage): Html | false {
   if (lock === undefined && freshSince === undefined) return false;
   const locked =
     lock !== undefined &&
-    html`<p><span class="state bad">Locked</span> since ${moment(lock.at)}, by ${lock.by}: ${lock.reason}</p>
+    html`<p>
+        <span class="state bad">Locked</span> since ${moment(lock.at)}, by <bdi>${lock.by}</bdi>:
+        <bdi>${lock.reason}</bdi>
+      </p>
       ${mayAct && unlockForm(account, csrf, 'person')}`;
   return html`<section class="card" aria-labelledby="lock">
     <h2 id="lock">${lock === undefined ? 'Next sign-in' : 'Locked out'}</h2>

@@ -20,7 +20,7 @@ const SENTENCE = fileURLToPath(new URL('../../core/audit/sentence.js', import.me
  * The files of `assets/portcullis/`, in the order of the cascade. They are served as one `portcullis.css`: a page
  * needs one request, and a page of a replica that still runs the version before finds its style sheet here, too.
  */
-const COMPONENTS = ['tokens', 'base', 'navigation', 'cards', 'notices', 'buttons', 'forms', 'tables'];
+const COMPONENTS = ['tokens', 'base', 'navigation', 'cards', 'notices', 'buttons', 'forms', 'tables', 'print'];
 
 const types: Readonly<Record<string, string>> = {
   css: 'text/css; charset=utf-8',

@@ -37,7 +37,7 @@ export function deviceOf(userAgent: string): string {
  * Returns the name that a program gave its device, as a quotation. An attacker names theirs like the user's laptop, so
  * it stands beside the address and the time that Portcullis saw, and never in place of them.
  */
-export const quotedName = (deviceName: string): Html => html`<bdi>“${deviceName}”</bdi>`;
+export const quotedName = (deviceName: string): Html => html`“<bdi>${deviceName}</bdi>”`;
 
 export function clientName(client: string): string {
   switch (client) {
