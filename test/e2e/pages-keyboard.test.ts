@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import type { OAuthClient } from '../support/oauth-client.ts';
 import { HOSTILE_DELEGATED, openAgents } from '../support/pages-delegated.ts';
+import { axeFindings } from '../support/pages-checks.ts';
 import { openChromium } from '../support/pages-browser.ts';
 import { focusOf, tabTo } from '../support/pages-keyboard.ts';
 
@@ -104,5 +105,32 @@ describe('by keyboard', () => {
     await page.getByLabel('Search').focus();
     await page.keyboard.press('Control+V');
     expect(await page.getByLabel('Search').inputValue()).toContain(`Target: session:${session}`);
+  });
+
+  it('keeps what was typed when the session is over, and sends it after a sign-in in another tab', async () => {
+    const { session } = await alice.signIn('alice');
+    await signIn('root');
+    await page.goto(`${instance.urls.web}/admin/revoke?kind=session&value=${session}`);
+    const [own] = (await instance.server.store.sessions.list({ account: 'demo/root', limit: 1 })).sessions;
+    await instance.server.guard.revoke({ target: { kind: 'session', session: own?.id ?? '' } });
+    await tabTo(page, 'input', /^Reason/);
+    await page.keyboard.type('INC-4711 "><script>');
+    await page.keyboard.press('Enter');
+    await page.getByText('Nothing was revoked.').waitFor();
+    expect(await axeFindings(page, 'every')).toEqual([]);
+    const opened = page.context().waitForEvent('page');
+    await tabTo(page, 'a', /^Sign in again/);
+    await page.keyboard.press('Enter');
+    const tab = await opened;
+    // The provider knows this browser still.
+    await tab.getByRole('button', { name: 'Share and go on' }).click();
+    await tab.waitForURL(`${instance.urls.web}/admin`);
+    await tab.close();
+    expect(await page.getByLabel('Reason').inputValue()).toBe('INC-4711 "><script>');
+    await tabTo(page, 'button', /^Send it again$/);
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/admin/revocations/*');
+    expect(await page.textContent('main')).toContain('INC-4711 "><script>');
+    expect(await instance.server.store.sessions.read(session)).toBeUndefined();
   });
 });

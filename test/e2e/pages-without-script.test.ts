@@ -74,6 +74,32 @@ describe('without script', () => {
     await expect.poll(() => instance.server.store.locks.list()).toEqual([]);
   });
 
+  it('an administrator who ends their own sessions is asked for their name, at the server too', async () => {
+    await signIn('root');
+    await page.goto(`${instance.urls.web}/admin/accounts/demo%2Froot`);
+    await page.getByRole('link', { name: 'End everything and lock…' }).click();
+    await page.getByLabel('Lock the account').uncheck();
+    await page.getByLabel('Reason').fill('laptop lost');
+    // What the browser itself asks for is asked for at the server.
+    const skipValidation = () => page.evaluate(`document.forms[1].noValidate = true`);
+    await skipValidation();
+    for (const typed of ['', 'demo:roo']) {
+      await page.getByLabel('Type demo:root').fill(typed);
+      await page.keyboard.press('Enter');
+      await page.locator('#word:focus[aria-invalid=true]').waitFor();
+      expect(await page.getByLabel('Reason').inputValue()).toBe('laptop lost');
+      expect(await page.getByLabel('Lock the account').isChecked()).toBe(false);
+      expect(await page.textContent('main')).toContain('Nothing was done');
+      await skipValidation();
+    }
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type('demo:root');
+    await page.keyboard.press('Enter');
+    await page.getByText('You have revoked your own session with it').waitFor();
+    await page.goto(`${instance.urls.web}/admin`);
+    await page.waitForURL((url) => url.origin !== instance.urls.web || url.pathname.startsWith('/login'));
+  });
+
   it('an administrator searches and sorts, and the address says how', async () => {
     for (const user of ['alice', 'vera']) await terminal.signIn(user);
     await signIn('root');

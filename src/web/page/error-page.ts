@@ -109,9 +109,12 @@ function errorCard({ title, message, next, contact, requestId, links }: ErrorCon
       ],
       ' small',
     )}
-    <div class="row">
-      ${links.map((link, index) => html`<a class="button ${index > 0 && 'quiet'}" href="${link.href}">${link.text}</a>`)}
-    </div>
+    ${
+      links.length > 0 &&
+      html`<div class="row">
+        ${links.map((link, index) => html`<a class="button ${index > 0 && 'quiet'}" href="${link.href}">${link.text}</a>`)}
+      </div>`
+    }
   </div>`;
 }
 

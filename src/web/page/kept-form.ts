@@ -9,6 +9,7 @@
 import type { Request } from 'express';
 import { reasonSchema } from '../../core/api/fields.ts';
 import type { AppError } from '../../core/errors.ts';
+import { ProblemError } from '../../http/problem.ts';
 import { facts } from './card.ts';
 import { textField } from './field.ts';
 import { html, type Html } from './html.ts';
@@ -58,9 +59,10 @@ const SHOWN: Readonly<Record<string, string>> = {
 
 const TYPED: ReadonlySet<string> = new Set(['csrf', 'ticket', 'reason', 'word']);
 
-function outcomeOf({ path }: Request, { begun }: KeptForm, status: number): string {
+function outcomeOf({ path }: Request, { begun }: KeptForm, { error, status }: Failed): string {
   const done = path === '/admin/revoke' ? 'revoked' : 'changed';
   if (!begun || status < 500) return `Nothing was ${done}.`;
+  if (error instanceof ProblemError && error.members['heldUntil'] !== undefined) return 'Nothing was written.';
   return `It is not known whether anything was ${done}. It is not done twice where you send it again.`;
 }
 
@@ -91,7 +93,8 @@ interface Failed {
 }
 
 /** Returns the card with what was typed; nothing where the request has no such form, or sending it again is no use. */
-export function keptCard(req: Request, { error, status, signIn }: Failed): Html | undefined {
+export function keptCard(req: Request, failed: Failed): Html | undefined {
+  const { error, status, signIn } = failed;
   const form = kept.get(req);
   if (form?.fields.has('reason') !== true) return undefined;
   const { fields, proof } = form;
@@ -106,7 +109,7 @@ export function keptCard(req: Request, { error, status, signIn }: Failed): Html 
   return html`<section class="card" aria-labelledby="kept">
     <h2 id="kept">${canSend ? 'Send it again' : 'What you typed'}</h2>
     <p>
-      <strong>${outcomeOf(req, form, status)}</strong>
+      <strong>${outcomeOf(req, form, failed)}</strong>
       ${signIn !== undefined && 'Sign in in the other tab, then come back to this one: what you typed is still here.'}
       ${!canSend && 'It was not sent under your name, because this page is of another sign-in. Copy what you need.'}
     </p>
