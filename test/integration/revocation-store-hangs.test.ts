@@ -2,12 +2,15 @@
  * Redis hangs, and an admin revokes at a replica that has not met them yet: nothing can be written, and their session cannot be read. The
  * replica that was asked closes its own revocation guard nevertheless.
  */
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { decodeJwt } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ADMIN_AUDIENCE, clusterAudience } from '../../src/core/core.ts';
 import type { AuditEvent } from '../../src/core/audit/event.ts';
 import type { RunningServer } from '../../src/server/serve.ts';
+import { USERS } from '../../demo/demo.ts';
+import { Visitor } from '../../demo/visitor.ts';
 import { startTestInstance, type TestInstance } from '../support/instance.ts';
 import { newClientKey, type OAuthClient } from '../support/oauth-client.ts';
 import { startRedis, type RedisServer } from '../support/redis.ts';
@@ -167,5 +170,23 @@ describe('a revocation while Redis hangs', () => {
     const thief = { client: await at(asked), token: root.token };
     expect(await revoke(thief, { account: 'demo/bob' })).toMatchObject({ status: 401 });
     expect(await bob.client.get(PODS, bob.token)).toMatchObject({ status: 403 });
+  });
+
+  it('is given back by the page, which says that nothing was done, and is sent again once the store is back', async () => {
+    const user = USERS.find(({ name }) => name === 'root');
+    if (user === undefined) throw new Error('there is no root');
+    const root = new Visitor(user);
+    await root.visit(`${instance.urls.web}/login/start?provider=demo&to=me`);
+    const page = `${instance.urls.web}/admin/revoke`;
+    const { html } = await root.visit(`${page}?kind=provider&value=demo`);
+    const csrf = /name="csrf" value="([^"]+)"/.exec(html)?.[1] ?? '';
+    const sent = { csrf, kind: 'provider', value: 'demo', word: 'demo', reason: 'INC-<1>', requestId: randomUUID() };
+    redis.pause();
+    const unsent = await root.visit(page, new URLSearchParams(sent));
+    redis.resume();
+    expect(unsent.status).toBe(503);
+    expect(unsent.html).toMatch(/Nothing was revoked\.[^]*name="reason"\s+value="INC-&lt;1&gt;"/);
+    const again = async () => (await root.visit(page, new URLSearchParams(sent))).html;
+    await expect.poll(again, { timeout: 20_000 }).toContain('You have revoked your own session with it');
   });
 });
