@@ -130,7 +130,7 @@ describe('the admin pages of two replicas', () => {
     await expect
       .poll(receipt)
       .toMatch(
-        /<bdi>demo\/alice<\/bdi> was cut off at [^]*in \d+ ms[^]*2 of 2 replicas[^]*admin\/sessions\/[^]*read the log of pods\/web-1/,
+        /<bdi>demo\/alice<\/bdi>[^]*was cut off at [^]*in [^]*\d+ ms[^]*2 of 2 replicas[^]*admin\/sessions\/[^]*read the log of pods\/web-1/,
       );
     expect(await receipt()).not.toContain('watched pods');
     expect(await receipt()).toMatch(/The account is locked[^]*action="\/admin\/unlock"/);

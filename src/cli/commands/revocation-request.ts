@@ -175,7 +175,8 @@ function scopeText({ sessions, delegated = 0, users, more, openHere }: Scope): s
 }
 
 /**
- * Shows the receipt, and what to do next.
+ * Shows the receipt, where it is, what to do next, and what takes it back.
+ * @param server the URL whose pages show it; absent: there is none to be named
  * @param again what to do to see whether it is proven by now
  * @throws AppError `conflict` where it is written and not proven: a script must not take that for done
  */
@@ -183,9 +184,10 @@ export async function showReceipt(
   context: CliContext,
   options: OutputOptions,
   receipt: Receipt,
-  { target, again }: { readonly target: Target; readonly again: string },
+  { target, server, again }: { readonly target: Target; readonly server?: string; readonly again: string },
 ): Promise<void> {
   await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
+  if (server !== undefined) context.notify(`receipt: ${server}/admin/revocations/${encodeURIComponent(receipt.id)}`);
   notifyNextStep(context, receipt, target);
   if (receipt.complete) return;
   const next = `${again}; a missing replica rejects every request once its lease has lapsed`;
@@ -196,8 +198,11 @@ function notifyNextStep(context: CliContext, receipt: Receipt, target: Target): 
   if (receipt.complete && receipt.sessions === 0 && target['session'] === undefined) {
     context.notify('no session has this name: check the spelling');
   }
+  const { account, provider, all, lock } = target;
+  if (lock === true && typeof account === 'string') {
+    context.notify(`to take the lock back: portcullis unlock ${plainText(account, 512)} --reason …`);
+  }
   if (!receipt.canSignInAgain) return;
-  const { account, provider, all } = target;
   if (provider !== undefined || all !== undefined) {
     return context.notify('all users can sign in again; to keep one out: portcullis lock');
   }

@@ -71,7 +71,11 @@ async function end(context: CliContext, options: ServerOptions & RevokeOptions, 
     callAdmin(send, 'createRevocation', { json, onSignIn }),
   );
   const receipt = response.complete ? response : await pollUntilComplete(tracked, response);
-  await showReceipt(context, options, receipt, { target, again: 'check again: portcullis replicas' });
+  await showReceipt(context, options, receipt, {
+    target,
+    server: server.url,
+    again: 'check again: portcullis replicas',
+  });
 }
 
 async function poll(send: SendAdmin, id: string): Promise<Polled> {

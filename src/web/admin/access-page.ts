@@ -32,7 +32,15 @@ function filtersOf(query: Readonly<Record<string, unknown>>): Shown {
 function filters({ account, role, state }: Shown, roles: readonly string[]): Html {
   const names = [['', 'Any'], ...roles.map((name) => [name, name] as const)] as const;
   const states = [['', 'Any'], ...Object.entries(STATES)] as readonly (readonly [string, string])[];
-  return html`<form class="filters" method="get" action="/admin/access" role="search" aria-label="Access requests">
+  return html`<form
+    class="filters"
+    method="get"
+    action="/admin/access"
+    autocomplete="off"
+    spellcheck="false"
+    role="search"
+    aria-label="Access requests"
+  >
     ${searchField({ name: 'account', label: 'Account', value: account, placeholder: 'corp/alice', wide: true })}
     ${selectField({ name: 'role', label: 'Role', options: names, chosen: role })}
     ${selectField({ name: 'state', label: 'State', options: states, chosen: state })}

@@ -74,7 +74,15 @@ function questionForm({ shown, typed }: AuditPage): Html {
     const href = `/admin/audit${queryString({ ...filter, since, until })}`;
     return html`<li><a class="chip" href="${href}" ${isChosen && html`aria-current="true"`}>${label}</a></li>`;
   });
-  return html`<form class="filters" method="get" action="/admin/audit" role="search" aria-label="Audit log">
+  return html`<form
+      class="filters"
+      method="get"
+      action="/admin/audit"
+      autocomplete="off"
+      spellcheck="false"
+      role="search"
+      aria-label="Audit log"
+    >
       ${searchField({ name: 'q', label: 'Search', value: asked, placeholder: 'user:corp:alice ns:payments verb:read', wide: true })}
       ${since !== undefined && html`<input type="hidden" name="since" value="${since}" />`}
       ${until !== undefined && html`<input type="hidden" name="until" value="${until}" />`}
@@ -90,7 +98,14 @@ function moreFilters({ shown, clusters }: AuditPage): Html {
   const names = [['', 'Any'], ...clusters.map((name) => [name, name] as const)] as const;
   return html`<details>
     <summary>More filters</summary>
-    <form class="filters" method="get" action="/admin/audit" aria-label="More filters">
+    <form
+      class="filters"
+      method="get"
+      action="/admin/audit"
+      autocomplete="off"
+      spellcheck="false"
+      aria-label="More filters"
+    >
       ${textField('user', 'Username', shown, 'corp:alice')} ${textField('as', 'Acted as', shown, 'corp:bob, or *')}
       ${textField('account', 'Account', shown, 'corp/alice')} ${textField('session', 'Session', shown, 'its id')}
       ${textField('actor', 'Actor', shown, 'claude, or *')} ${textField('grant', 'Access request', shown, 'its id')}
@@ -117,8 +132,6 @@ const momentField = (name: 'since' | 'until', label: string, shown: AuditFilters
       value="${shown[name] ?? ''}"
       maxlength="40"
       placeholder="${placeholder}"
-      autocomplete="off"
-      spellcheck="false"
       data-moment
     />
   </div>`;

@@ -59,7 +59,7 @@ interface SearchField {
   readonly size?: number;
 }
 
-/** Returns the field of a filter, in which the browser suggests and corrects nothing. */
+/** Returns the field of a filter, whose form says once that the browser suggests and corrects nothing. */
 export function searchField({
   name,
   label,
@@ -79,8 +79,6 @@ export function searchField({
       maxlength="${most}"
       ${placeholder !== undefined && html`placeholder="${placeholder}"`}
       ${size !== undefined && html`size="${size}"`}
-      autocomplete="off"
-      spellcheck="false"
     />
   </div>`;
 }

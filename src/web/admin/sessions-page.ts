@@ -81,7 +81,15 @@ const anyOr = (names: readonly string[]): readonly (readonly [string, string])[]
 ];
 
 function filters({ shown, providers, clusters }: SessionsPage): Html {
-  return html`<form class="filters" method="get" action="/admin" role="search" aria-label="Sessions">
+  return html`<form
+    class="filters"
+    method="get"
+    action="/admin"
+    autocomplete="off"
+    spellcheck="false"
+    role="search"
+    aria-label="Sessions"
+  >
     ${searchField({ name: 'search', label: 'Search', value: shown.search, placeholder: 'Name, account, address …', most: 200, wide: true })}
     ${selectField({ name: 'provider', label: 'Provider', options: anyOr(providers), chosen: shown.provider })}
     ${selectField({ name: 'cluster', label: 'May use cluster', options: anyOr(clusters), chosen: shown.cluster })}

@@ -17,8 +17,12 @@ import type { AdminPageContext } from './admin-frame.ts';
 import { eventLine, searchedText } from './audit-lines.ts';
 import { sessionHref } from './links.ts';
 
-/** Everything is cut within moments; what comes later is of a session that was opened since. Milliseconds. */
+/**
+ * Everything is cut within moments; what comes later is of a session that was opened since. A replica may cut before the
+ * one that was asked has noted the time, and its clock may be behind. Milliseconds.
+ */
 const ENDS_WITHIN_MS = 60_000;
+const ENDS_BEFORE_MS = 5000;
 const MOST_EVENTS = 100;
 /** The page waits for it. Milliseconds. */
 const SEARCH_MS = 1000;
@@ -66,7 +70,7 @@ export async function endsInLog(
   const [kind, name] = /^(account|session):(.+)$/u.exec(target)?.slice(1) ?? [];
   if (kind === undefined || name === undefined) return undefined;
   const from = Date.parse(at);
-  const query = { [kind]: name, since: auditTime(from), until: auditTime(from + ENDS_WITHIN_MS) };
+  const query = { [kind]: name, since: auditTime(from - ENDS_BEFORE_MS), until: auditTime(from + ENDS_WITHIN_MS) };
   const tried = await searchHistory(deps, waiterOf(req), query, { events: MOST_EVENTS, ms: SEARCH_MS }).catch(
     () => undefined,
   );

@@ -139,6 +139,8 @@ describe('revoking', () => {
       'complete: 1 session ended, 4 streams cut, 7 ms\nREPLICA   STATE     MS   STREAMS CUT\na         applied   3    4\n',
     );
     expect(ended.stderr).toContain('to prevent that: portcullis lock corp/bob');
+    expect(ended.stderr).toMatch(new RegExp(`receipt: https?://[^/ ]+/admin/revocations/${body.id}\n`));
+    expect(ended.stderr).not.toContain('unlock');
     const [asked] = at.fakeServer.adminRequests;
     expect(asked).toMatchObject({ method: 'POST', path: 'revocations' });
     expect(JSON.parse(asked?.body ?? '')).toEqual({
@@ -345,6 +347,7 @@ describe('locks', () => {
     const ended = await at.machine.run('lock', 'corp/bob', '--reason', 'INC-1');
     expect(ended).toMatchObject({ code: 0, stdout: expect.stringContaining('complete: 2 sessions ended') });
     expect(sent()).toMatchObject({ account: 'corp/bob', lock: true, reason: 'INC-1' });
+    expect(ended.stderr).toContain('to take the lock back: portcullis unlock corp/bob --reason');
   });
 
   test('an account of which nothing is known is named first by an earlier server, and --force locks it', async () => {
