@@ -29,6 +29,14 @@ const ENDINGS: Readonly<Record<GrantEnding, string>> = {
   lost: 'what was stored of it is lost',
 };
 
+/** Someone still has to decide. */
+const DECIDED_LATER: ReadonlySet<NoticeKind> = new Set(['requested', 'approved']);
+
+const utc = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' });
+
+/** A channel has readers in several zones. */
+const inUtc = (epochMs: number): string => `${utc.format(new Date(epochMs))} UTC`;
+
 export interface NoticeText {
   /** Without any text of a user. */
   readonly heading: string;
@@ -42,12 +50,16 @@ export function noticeText({ kind, request, by }: AccessNotice): NoticeText {
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['User', request.username],
     ['Role', terms.name],
+    // What it gives in words, where the operator has some.
+    terms.description === '' ? ['Groups', terms.groups.join(', ')] : ['Gives', terms.description],
     ['For', minutesText(request.seconds)],
-    ['Groups', terms.groups.join(', ')],
     ['Clusters', terms.clusters === undefined ? 'all' : terms.clusters.join(', ')],
     ['Approvals', needed === 0 ? undefined : `${approvalsOf(request).length} of ${needed}`],
     [kind === 'denied' ? 'Denied by' : 'By', by === request.username ? undefined : by],
-    ['Until', grant === undefined || kind === 'ended' ? undefined : new Date(grant.endsAt).toISOString()],
+    ['Decide until', DECIDED_LATER.has(kind) ? inUtc(request.openUntil * 1000) : undefined],
+    ['Until', grant === undefined || kind === 'ended' ? undefined : inUtc(grant.endsAt)],
+    ['Device', request.deviceName],
+    ['From', request.address === '' ? undefined : request.address],
     ['Ended because', grant?.ending === undefined ? undefined : ENDINGS[grant.ending]],
     ['Withdrawn because', request.sessionEnded === true ? ENDINGS.session : undefined],
     ['Reason', request.reason === '' ? undefined : request.reason],

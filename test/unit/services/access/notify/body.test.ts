@@ -116,6 +116,30 @@ describe('the body for Slack', () => {
     expect(message.text).toBe('Access denied: shop-admins');
   });
 
+  test('tells an approver what the role gives, from which device it was asked for, and until when to decide', () => {
+    const asked = bodyOf(
+      notice(1, { request: accessRequest({ deviceName: 'jane-laptop' }) }),
+      'slack',
+    ) as typeof message;
+    const fields = asked.blocks.flatMap(({ fields: own = [] }) => own.map(({ text }) => text));
+    expect(fields).toEqual([
+      'User: corp:jane@example.com',
+      'Role: shop-admins',
+      'Gives: Repairs in the shop',
+      'For: 1 h 30 min',
+      'Clusters: prod',
+      'Approvals: 0 of 2',
+      'Decide until: 3 Mar 2026, 09:14 UTC',
+      'Device: jane-laptop',
+      'From: 203.0.113.7',
+    ]);
+    const granted = bodyOf(
+      { kind: 'granted', request: accessRequest({ grant: { beganAt: 0, endsAt: 60_000 } }) },
+      'slack',
+    );
+    expect(textsIn(granted).filter((text) => /until/i.test(text))).toEqual(['Until: 1 Jan 1970, 00:01 UTC']);
+  });
+
   test('is within Slack’s limits, in characters and in fields', () => {
     const fields = message.blocks.flatMap((block) => block.fields ?? []);
     expect(Math.max(...message.blocks.map((block) => block.fields?.length ?? 0))).toBeLessThanOrEqual(10);
