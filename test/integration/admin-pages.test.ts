@@ -226,6 +226,10 @@ describe('the admin pages of two replicas', () => {
     });
     expect(html).toContain('Drill passed');
     expect(html).toContain('2 replicas have');
+    // It has revoked its own session, which is none of the last revocations.
+    const revoked = async (path: string): Promise<string> => (await at(root, path)).html;
+    await expect.poll(() => revoked('/admin/revocations')).toContain('monthly exercise');
+    expect(await revoked('/admin/overview')).not.toContain('monthly exercise');
   });
 
   it('lock and unlock an account', async () => {
