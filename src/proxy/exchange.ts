@@ -5,6 +5,7 @@
  * It is the revocation guard's `Flight`: from the tick of its first check until both sides are closed, a revocation
  * or a fence can end it by a reset of both sides, at any moment.
  */
+import type { Turns } from '../timing/timing.ts';
 import type { ExchangeCutReason } from './request-audit.ts';
 import type { RecentRequest } from '../core/audit/recent-request.ts';
 import type { Caller } from '../core/credential/credential.ts';
@@ -81,7 +82,9 @@ export interface ExchangeOptions {
   readonly resetClient: (reason: ExchangeCutReason) => void;
   readonly auditId: string;
   readonly audit: RequestAudit;
-  /** Both sides are closed. Called once. */
+  /** Turns over which the ends of many are shared, in which each one is audited. */
+  readonly ends: Pick<Turns, 'do'>;
+  /** Both sides are closed, and it is audited. Called once. */
   readonly onEnd: () => void;
 }
 
@@ -106,6 +109,7 @@ export class Exchange implements Flight {
   readonly #guard: Pick<RevocationGuard, 'check' | 'fenced'>;
   readonly #messages: MessageContext;
   readonly #resetClient: (reason: ExchangeCutReason) => void;
+  readonly #ends: Pick<Turns, 'do'>;
   readonly #onEnd: () => void;
   #registration: Registration | undefined;
   #caller: Caller | undefined;
@@ -134,6 +138,7 @@ export class Exchange implements Flight {
     this.#resetClient = options.resetClient;
     this.auditId = options.auditId;
     this.audit = options.audit;
+    this.#ends = options.ends;
     this.#onEnd = options.onEnd;
   }
 
@@ -270,7 +275,7 @@ export class Exchange implements Flight {
   }
 
   endCleanly(): void {
-    this.#upstream?.endCleanly?.();
+    if (!this.#ended) this.#upstream?.endCleanly?.();
   }
 
   stream(): RecentRequest | undefined {
@@ -372,8 +377,13 @@ export class Exchange implements Flight {
     this.#ended = true;
     this.#closeWhenSent();
     this.#release?.();
-    this.#writeAudit();
-    this.#onEnd();
+    if (this.#isAudited) return this.#onEnd();
+    // A user closes connections with hundreds of watches in one instant: to audit all of their ends in that turn takes as
+    // long as a lease.
+    this.#ends.do(() => {
+      this.#writeAudit();
+      this.#onEnd();
+    });
   }
 }
 

@@ -50,6 +50,7 @@ export class RequestAudit {
   #cutReason: string | undefined;
   #streamClosed: (() => void) | undefined;
   #stream: RecentRequest | undefined;
+  #auditedUri: string | undefined;
   #writtenAhead = false;
   /** From here on the API server may get it. */
   #admitted = false;
@@ -106,8 +107,9 @@ export class RequestAudit {
     if (!this.info.longRunning) return;
     this.#streamClosed = this.#deps.metrics.streamOpened(this.info.subresource || this.info.verb);
     const event = this.#event('ResponseStarted');
-    // Kept: to read a hostile target of 8 kB again takes a millisecond, and an admin may ask for hundreds of streams.
+    // An admin may ask for hundreds of streams at once, and as many may end at once.
     this.#stream = recentOf(event);
+    this.#auditedUri = event.requestURI;
     // test seam: RESPONSE_STARTED
     this.#deps.audit.record(event);
   }
@@ -153,6 +155,7 @@ export class RequestAudit {
       auditId,
       stage,
       requestUri: target,
+      auditedUri: this.#auditedUri,
       info: this.info,
       execCommands: this.#deps.auditPolicy?.execCommands ?? false,
       sourceIps: [address],

@@ -83,6 +83,8 @@ export interface Turns {
    * ask between two turns.
    */
   readonly isBehind: boolean;
+  /** Runs every step that waits, in this turn: nothing comes after it. */
+  flush(): void;
 }
 
 /** Turns that may be full already. */
@@ -131,6 +133,9 @@ export function createTurns(maxSteps: number): Turns {
     },
     get isBehind() {
       return isBehind;
+    },
+    flush() {
+      for (let step = waiting.take(); step !== undefined; step = waiting.take()) step();
     },
   };
 }

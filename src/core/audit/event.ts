@@ -97,6 +97,8 @@ export interface RequestEventInput {
   readonly stage: Exclude<AuditStage, 'Panic'>;
   /** Request target as the client sent it; parts that must not be audited are removed here. */
   readonly requestUri: string;
+  /** What an earlier event of the same request has of it: to look for secrets in a hostile one takes a millisecond. */
+  readonly auditedUri?: string | undefined;
   readonly info: RequestInfo;
   /** Absent if the client was not identified. */
   readonly identity?: Identity | undefined;
@@ -162,7 +164,7 @@ export function portcullisEvent(event: PortcullisEvent): AuditEvent {
 }
 
 type Required = 'auditId' | 'stage' | 'requestUri' | 'sourceIps';
-type Optional = 'execCommands' | 'identity' | 'impersonated' | 'userAgent' | 'status';
+type Optional = 'auditedUri' | 'execCommands' | 'identity' | 'impersonated' | 'userAgent' | 'status';
 type EnvelopeInput = Pick<RequestEventInput, Required> & {
   readonly [K in Optional]?: RequestEventInput[K] | undefined;
 };
@@ -205,8 +207,8 @@ function envelope(input: EnvelopeInput, { verb, objectRef, receivedAt, at, annot
   return isOmittable ? withLateUri(event, () => uriOf(input)) : event;
 }
 
-const uriOf = ({ requestUri, execCommands = false }: EnvelopeInput): string =>
-  auditUri(requestUri, execCommands ? COMMANDS_SHOWN : COMMANDS_COUNTED);
+const uriOf = ({ requestUri, auditedUri, execCommands = false }: EnvelopeInput): string =>
+  auditedUri ?? auditUri(requestUri, execCommands ? COMMANDS_SHOWN : COMMANDS_COUNTED);
 
 /**
  * Most of the events that a client without a valid credential causes are only counted (`audit/rejections`). So the target of

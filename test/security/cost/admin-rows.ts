@@ -1,7 +1,7 @@
 /** The admin API, as admins and auditors may call it. */
 import { randomUUID } from 'node:crypto';
 import { open, type Others } from './cluster-rows.ts';
-import { PODS } from './held.ts';
+import { HOSTILE } from './held.ts';
 import { bearer, DRILL, JSON_TYPE, PAGE, SMALL, type Bound, type CostRow, type Request } from './row.ts';
 import type { CostStage, Sent } from './stage.ts';
 import { OF_HOLDER, OF_REVOKED } from './state.ts';
@@ -30,8 +30,6 @@ const SCAN: Bound = { cpuMs: 100, calls: 90, redisMs: 50, kB: 300 };
 /** Two thousand are counted, which opens none. */
 const TALLY: Bound = { ...PAGE, redisMs: 30 };
 
-/** What is in such a target is looked for as a secret, again and again. */
-const HOSTILE = `${PODS}?watch=1&x=${'%3a%2f%2fa%40'.repeat(600)}`;
 /** Few, because each leaves 20 kB in the audit log, which a row below searches. */
 const WATCHES: Others = { count: 40, held: { path: HOSTILE, status: 200 } };
 /** The account that has them, and nothing else. */

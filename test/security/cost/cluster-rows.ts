@@ -1,7 +1,7 @@
 /** Kubernetes requests until they are sent to a cluster, and what else the listeners serve. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { clusterAudience } from '../../../src/core/core.ts';
-import { EXEC, Holding, PODS, Unavailable, WEBSOCKET, type HeldRequest } from './held.ts';
+import { EXEC, Holding, HOSTILE, PODS, Unavailable, WEBSOCKET, type HeldRequest } from './held.ts';
 import type { Holder } from './holders.ts';
 import { bearer, JSON_TYPE, LONG, PAGE, SMALL, type CostRow, type Request } from './row.ts';
 import { IN_FLIGHT, OF_ACCOUNT, type CostStage, type Sent } from './stage.ts';
@@ -175,13 +175,13 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
   },
   {
     operation: 'the end of sixty watches of a session',
-    worst: 'by an admin, who waits until each is cut',
+    worst: 'by an admin, who waits until each is cut; their targets of 8 kB look like addresses with passwords',
     bound: { ...PAGE, cpuMs: 60 },
     limiter: 'changes',
     times: 1,
     async request(stage): Promise<Request> {
       const holder = stage.holders[FIRST_CUT + stage.next('cut')];
-      const { after } = await open(stage, holder, { count: 60, held: { path: `${PODS}?watch=1`, status: 200 } });
+      const { after } = await open(stage, holder, { count: 60, held: { path: HOSTILE, status: 200 } });
       return {
         method: 'DELETE',
         url: `${stage.urls.api}/-/admin/api/v1/sessions/${holder?.session ?? ''}?reason=cost`,

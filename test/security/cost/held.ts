@@ -6,6 +6,8 @@ import { LONG } from './row.ts';
 import type { CostStage } from './stage.ts';
 
 export const PODS = '/api/v1/namespaces/default/pods';
+/** A target as long as it may be, in which secrets are looked for again and again. */
+export const HOSTILE = `${PODS}?watch=1&x=${'%3a%2f%2fa%40'.repeat(600)}`;
 /** Of a shell that waits for its input. */
 export const EXEC = `${PODS}/web-1/exec?command=sh&stdin=1&stdout=1&w=${LONG}`;
 export const WEBSOCKET = {

@@ -1,3 +1,4 @@
+import { createTurns } from '../../../src/timing/timing.ts';
 import { EqualHeaders } from '../../../src/core/http/by-headers.ts';
 import { describe, expect, it } from 'vitest';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
@@ -9,7 +10,10 @@ import { RequestAudit } from '../../../src/proxy/request-audit.ts';
 
 const BUILDER: Identity = { username: 'system:serviceaccount:ci:builder', uid: 'u', groups: [], extra: {} };
 
-function exchangeAt(guard: { readonly fenced: boolean }) {
+function exchangeAt(
+  guard: { readonly fenced: boolean },
+  { ends = createTurns(64), onEnd = (): void => undefined } = {},
+) {
   const resets: string[] = [];
   const stages: string[] = [];
   const connection = {
@@ -69,7 +73,8 @@ function exchangeAt(guard: { readonly fenced: boolean }) {
     resetClient: () => void resets.push('client'),
     auditId: 'id',
     audit: new RequestAudit(record, { ...facts, auditId: 'id', address: connection.address, userAgent: undefined }),
-    onEnd: () => undefined,
+    ends,
+    onEnd,
   });
   return { exchange, resets, stages };
 }
@@ -255,5 +260,23 @@ describe('the client of a request', () => {
     late.push(exchange.lateMs(0));
     exchange.upstreamClosed();
     expect([...late, exchange.lateMs(0)]).toEqual([0, 12_000, 0]);
+  });
+});
+
+describe('requests that end in one instant', () => {
+  it('are audited over several turns, each once, and are open until they are', async () => {
+    let forgotten = 0;
+    const ends = createTurns(64);
+    const all = Array.from({ length: 200 }, () =>
+      exchangeAt({ fenced: false }, { ends, onEnd: () => (forgotten += 1) }),
+    );
+    const audited = (): number => all.flatMap(({ stages }) => stages).length;
+    for (const { exchange } of all) exchange.clientClosed();
+    for (const turn of [64, 128, 192, 200, 200]) {
+      expect([audited(), forgotten]).toEqual([turn, turn]);
+      await new Promise(setImmediate);
+      for (const { exchange } of all) exchange.clientClosed();
+    }
+    expect(all.every(({ stages }) => stages.join() === 'ResponseComplete')).toBe(true);
   });
 });

@@ -92,6 +92,15 @@ describe('turns', () => {
     expect(done.at(-1)).toBe(8);
   });
 
+  it('are flushed at the end of everything: what waits is done now, in order and once', async () => {
+    const turns = createTurns(2);
+    const done: number[] = [];
+    for (const step of [1, 2, 3, 4, 5]) turns.do(() => void done.push(step));
+    turns.flush();
+    await nextTurn();
+    expect(done).toEqual([1, 2, 3, 4, 5]);
+  });
+
   it('are given to each line in turn, so that a user waits for few of the steps of a crowd', async () => {
     const turns = createTurns(2);
     const done: string[] = [];

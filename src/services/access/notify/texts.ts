@@ -50,7 +50,7 @@ export function noticeText({ kind, request, by }: AccessNotice): NoticeText {
   const facts: readonly (readonly [string, string | undefined])[] = [
     ['User', request.username],
     ['Role', terms.name],
-    // What it gives in words, where the operator has some.
+    // What it gives, in the text of the operator where there is one.
     terms.description === '' ? ['Groups', terms.groups.join(', ')] : ['Gives', terms.description],
     ['For', minutesText(request.seconds)],
     ['Clusters', terms.clusters === undefined ? 'all' : terms.clusters.join(', ')],
