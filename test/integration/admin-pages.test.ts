@@ -145,6 +145,9 @@ describe('the admin pages of two replicas', () => {
       /Not live any more[^]*2 of 2 replicas[^]*read the log of pods\/web-1[^]*demo:developers/,
     );
     expect((await at(root, `/admin/sessions/${session.slice(1)}x`)).status).toBe(404);
+    // Each look is in its trail, and takes no place of what was done.
+    for (let look = 0; look < 60; look += 1)
+      expect((await at(root, `/admin/sessions/${session}`)).html).toContain('read the log of pods/web-1');
     expect((await send(root, '/admin/unlock', { ...cut, from: 'person' })).status).toBe(200);
     await client.close();
     await agent.close();

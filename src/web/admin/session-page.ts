@@ -149,6 +149,9 @@ const ENDED = '7d';
 /** The page waits for it. Milliseconds. */
 const ENDED_MS = 2000;
 const ENDED_EVENTS = 50;
+const MOST_READ = 300;
+const UNFINISHED =
+  'The search of the audit log ended before it found this session. Try again, or search the audit log.';
 
 /**
  * Returns the page of a session that is not live: what the audit log has of it.
@@ -156,13 +159,19 @@ const ENDED_EVENTS = 50;
  */
 async function endedBody({ deps, req }: AdminPageContext, session: string): Promise<Html> {
   const query = pastQuery({ session, since: ENDED }, deps.clock.nowMs());
-  const tried = await searchHistory(deps, waiterOf(req), query, { events: ENDED_EVENTS, ms: ENDED_MS });
-  const { hits, stopped, ...asked } = passed(ADMIN, tried) ?? { hits: [] };
+  const tried = await searchHistory(deps, waiterOf(req), query, { events: MOST_READ, ms: ENDED_MS });
+  const { hits: found, stopped, ...asked } = passed(ADMIN, tried) ?? { hits: [] };
+  // Each look at this page is in the trail too, and would take the places of what was done.
+  const hits = found.filter(({ event }) => event.verb !== 'admin-read').slice(0, ENDED_EVENTS);
   // An admin who revoked it is in its trail too.
   const own = hits.filter(({ event }) => isIn(session, event));
   const seen = lastIdentity(own);
   const account = own.map(({ event }) => event.annotations[`${EXTRA_DOMAIN}/account`]).find(isText);
-  if (seen === undefined || account === undefined) throw problemFor(ADMIN, { reason: 'session_not_found' });
+  if (seen === undefined || account === undefined) {
+    // What was not searched to its end may have it.
+    if (stopped !== undefined) throw problemFor(ADMIN, { reason: 'too_many_requests', message: UNFINISHED });
+    throw problemFor(ADMIN, { reason: 'session_not_found' });
+  }
   const limit =
     stopped === 'events'
       ? html`<span class="muted">The newest ${hits.length}.</span>`

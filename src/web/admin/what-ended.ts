@@ -92,7 +92,7 @@ export function endedCard({ ended = [], sessions }: RevocationReceipt, ends: End
     ${ended.length > 0 && more > 0 && html`<p class="small muted">and ${more} more, delegated ones included</p>`}
     ${
       ends !== undefined &&
-      (ends.hits.length === 0
+      (ends.hits.length === 0 && ends.stopped === undefined && (ends.missing ?? []).length === 0
         ? html`<p class="empty">No stream that was cut is in the audit log.</p>`
         : html`<ol class="record" reversed>
             ${ends.hits.map(({ event }) => eventLine(event))}
