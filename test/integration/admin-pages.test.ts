@@ -99,16 +99,16 @@ describe('the admin pages of two replicas', () => {
     const root = await signedIn('root');
     const page = async (name: string): Promise<string> => (await at(root, `/admin/accounts/demo%2F${name}`)).html;
     const shown = await page('alice');
-    expect(shown).toMatch(
-      /Open now: 2 streams[^]*2 of 2 replicas[^]*<strong>logs<\/strong>[^]*<strong>watch<\/strong>/,
-    );
+    expect(shown).toMatch(/Open now: 2 streams[^]*2 of 2 replicas/);
+    for (const name of ['logs', 'watch']) expect(shown).toContain(`<strong>${name}</strong>`);
     expect(await page('bob')).toContain('Open now: 0 streams');
     const { html: listed } = await at(root, '/admin/api/v1/streams?account=demo%2Falice');
     expect(JSON.parse(listed)).toMatchObject({
-      streams: [
-        { resource: 'pods/log', auditId: logs.auditId },
-        { verb: 'watch', auditId: watch.auditId },
-      ],
+      // Both may have begun in the same millisecond.
+      streams: expect.arrayContaining([
+        expect.objectContaining({ resource: 'pods/log', auditId: logs.auditId }),
+        expect.objectContaining({ verb: 'watch', auditId: watch.auditId }),
+      ]),
       more: 0,
       missing: [],
     });
