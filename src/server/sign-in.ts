@@ -146,6 +146,7 @@ export async function createSignIn(
     store,
     providers,
     authorizations: authorizationServer.authorizations,
+    cookieKeys: keys.cookieKeys,
     devices: authorizationServer.devices,
     guard,
     audit,

@@ -33,6 +33,8 @@ interface WebMetrics extends Pick<Metrics, 'logoutRefused'> {
 export interface WebDeps extends AdminApiDeps {
   readonly config: WebConfig;
   readonly authorizations: Authorizations;
+  /** Of the replicas together, the one to sign with first. */
+  readonly cookieKeys: () => readonly string[];
   /** Absent: no provider is asked again. */
   readonly recheck?: RecheckBrowser;
   /** Absent: there are no sign-ins by device code. */

@@ -20,7 +20,7 @@ import { defined } from '../../core/defined.ts';
 const RECEIPT_SECONDS = 30 * 86_400;
 /**
  * An attacker with an admin's session revokes in a loop and fills the store with receipts. A thousand a day are
- * about two megabytes, so that many are kept by each replica; further ones are known for ten minutes.
+ * two to nine megabytes, so that many are kept by each replica; further ones are known for ten minutes.
  * Users take and end grants in a loop, and the receipts of admins are dropped for theirs. So the ends of grants are counted
  * apart, and one user ends as many with a receipt as are left for all.
  */

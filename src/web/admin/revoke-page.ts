@@ -265,7 +265,7 @@ async function sendConfirmation(
   const body = confirmBody({
     ...asked,
     errors,
-    confirmation: confirmationFor(context, request),
+    confirmation: confirmationFor(context, named(request, plan)),
     scope: await scopeOf(deps, plan.target),
     now: nowSeconds(deps),
     canSignInAgain: plan.canSignInAgain,
@@ -279,6 +279,20 @@ async function sendConfirmation(
 const confirmationFor = ({ user }: AdminPageContext, request: RevocationRequest): ReturnType<typeof confirmationOf> =>
   confirmationOf(request, { account: user.account, username: user.identity.username, sessionId: user.session });
 
+/** A user may have had other names: who a username means is known by its account alone. */
+const named = (request: RevocationRequest, { target }: Pick<RevocationPlan, 'target'>): RevocationRequest =>
+  request.username !== undefined && target.kind === 'account' ? { ...request, account: target.account } : request;
+
+/** Returns what is wrong with what was typed. */
+async function errorsIn(context: AdminPageContext, request: RevocationRequest, given: Given): Promise<FieldErrors> {
+  const plan = request.username === undefined ? undefined : await planOf(context.deps, request);
+  const { word } = confirmationFor(context, plan?.ok === true ? named(request, plan.value) : request);
+  return {
+    ...(!reasonSchema.safeParse(given.reason).success && { reason: REASON_NEEDED }),
+    ...(word !== undefined && given.word !== word.trim() && { word: WORD_NEEDED }),
+  };
+}
+
 /** Runs the revocation and leads to its receipt. */
 export function handleRevoke(begin: StartRevocation): AdminHandler {
   return async (context) => {
@@ -288,13 +302,9 @@ export function handleRevoke(begin: StartRevocation): AdminHandler {
     const given = { reason: field(req, 'reason'), word: field(req, 'word') };
     const reason = reasonSchema.safeParse(given.reason).data;
     const request = { ...requestOf(fields, { reason: reason ?? NO_REASON, requestId }), requestId };
-    const { word } = confirmationFor(context, request);
-    const errors = {
-      ...(reason === undefined && { reason: REASON_NEEDED }),
-      ...(word !== undefined && given.word !== word.trim() && { word: WORD_NEEDED }),
-    };
     const asked = { fields, request, given };
     await whenFresh(context, revokeHref(fields), async () => {
+      const errors = await errorsIn(context, request, given);
       const [wrong] = Object.values(errors);
       if (wrong !== undefined) {
         const cause = reason === undefined ? 'revocation_malformed' : 'not_confirmed';

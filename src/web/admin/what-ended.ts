@@ -23,6 +23,8 @@ import { sessionHref } from './links.ts';
  */
 const ENDS_WITHIN_MS = 60_000;
 const ENDS_BEFORE_MS = 5000;
+/** Of what is found, which has what a user did next too; and of what is shown. */
+const MOST_READ = 500;
 const MOST_EVENTS = 100;
 /** The page waits for it. Milliseconds. */
 const SEARCH_MS = 1000;
@@ -48,11 +50,11 @@ export type EndsInLog = Pick<History, 'hits' | 'stopped' | 'searched' | 'missing
 const factOf = ({ annotations }: AuditEvent, name: string): string | undefined =>
   annotations[`${EXTRA_DOMAIN}/${name}`];
 
-/** Of a stream, a request that was under way, a grant, or a request for one; each with its own event. */
+/** Of a stream or a request that was under way; of a grant, or a request for one, that ended with its session. */
 const isEnd = (event: AuditEvent): boolean =>
   factOf(event, 'event') === undefined
     ? factOf(event, 'reason') === 'session_revoked' && event.stage === 'ResponseComplete' && isStarted(event)
-    : ENDS_OF_ACCESS.has(factOf(event, 'event') ?? '');
+    : ENDS_OF_ACCESS.has(factOf(event, 'event') ?? '') && factOf(event, 'ending') === 'session';
 
 const ENDS_OF_ACCESS: ReadonlySet<string> = new Set(['access-ended', 'access-denied']);
 
@@ -71,12 +73,15 @@ export async function endsInLog(
   if (kind === undefined || name === undefined) return undefined;
   const from = Date.parse(at);
   const query = { [kind]: name, since: auditTime(from - ENDS_BEFORE_MS), until: auditTime(from + ENDS_WITHIN_MS) };
-  const tried = await searchHistory(deps, waiterOf(req), query, { events: MOST_EVENTS, ms: SEARCH_MS }).catch(
+  const tried = await searchHistory(deps, waiterOf(req), query, { events: MOST_READ, ms: SEARCH_MS }).catch(
     () => undefined,
   );
   if (tried?.ok !== true || tried.value === undefined) return undefined;
   const { hits, stopped, searched, missing } = tried.value;
-  return { hits: hits.filter(({ event }) => isEnd(event)), ...defined({ stopped, searched, missing }) };
+  return {
+    hits: hits.filter(({ event }) => isEnd(event)).slice(0, MOST_EVENTS),
+    ...defined({ stopped, searched, missing }),
+  };
 }
 
 /** Returns the card of what ended; nothing where neither a session nor a stream is known. */

@@ -2,13 +2,14 @@
  * The checks before each page: the user is signed in, and a request that changes something comes from our own page
  * (CSRF token and `Origin`).
  */
-import { createHash } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { Account } from '../../core/identity/identity.ts';
 import { AppError } from '../../core/errors.ts';
 import { createTally } from '../../core/rate-limit.ts';
 import { record } from '../../http/audit-events.ts';
 import type { WebDeps } from '../dependencies.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
 import { takeCall, type CallLimits } from '../../http/call-limits.ts';
 import { RETRY_SECONDS, type SerialQueue } from '../../core/serial-queue.ts';
 import { seeOther } from '../page/response.ts';
@@ -91,22 +92,31 @@ const TICKET_SECONDS = 3600;
 
 /**
  * What makes a form good that was sent before its user signed in again: the CSRF token of a session ends with it. A ticket
- * is of one account and one browser, so the form is never sent under another name, nor from another browser.
+ * is of one account, one browser and one kind of form, for an hour, and only a server can make one. A colleague at the same
+ * browser knows its cookie, and would leave a form there for the next user to send under their name.
  */
-function formTickets(publicUrl: string) {
-  const cookie = browserCookie(publicUrl, 'portcullis-again');
-  const ticketOf = (value: string, account: Account): string =>
-    createHash('sha256').update(`again\0${value}\0${account}`).digest('base64url');
+function formTickets({ config, cookieKeys, clock }: Pick<WebDeps, 'config' | 'cookieKeys' | 'clock'>) {
+  const cookie = browserCookie(config.publicUrl, 'portcullis-again');
+  const ticketsOf = (value: string, account: Account, path: string, expires: string): readonly string[] =>
+    cookieKeys().map((key) => {
+      const parts = ['again', value, account, path, expires].join('\0');
+      return `${expires}.${createHmac('sha256', key).update(parts).digest('base64url')}`;
+    });
   return {
     /** Returns what gives the browser its cookie, and the form its ticket, once it is shown. */
     begin: (req: Request, res: Response, account: Account) => (): string => {
       const value = cookie.read(req) ?? newCookieValue();
       cookie.set(res, value, TICKET_SECONDS);
-      return ticketOf(value, account);
+      const [ticket = ''] = ticketsOf(value, account, req.path, String(nowSeconds({ clock }) + TICKET_SECONDS));
+      return ticket;
     },
     isGood(req: Request, { account }: SignedIn): boolean {
       const value = cookie.read(req);
-      return value !== undefined && sameSecret(field(req, 'ticket'), ticketOf(value, account));
+      const given = field(req, 'ticket');
+      const [expires = ''] = given.split('.', 1);
+      if (value === undefined || !(Number(expires) > nowSeconds({ clock }))) return false;
+      // One that was made before the key was changed is good still.
+      return ticketsOf(value, account, req.path, expires).some((ticket) => sameSecret(given, ticket));
     },
   };
 }
@@ -127,7 +137,7 @@ export function createGuards(
 ): Guards {
   const { publicUrl, contact } = deps.config;
   const tally = createTally(deps.clock);
-  const tickets = formTickets(publicUrl);
+  const tickets = formTickets(deps);
 
   async function identify(req: Request): Promise<SignedIn | undefined> {
     const user = await browsers.current(req);

@@ -191,6 +191,7 @@ export async function openStage(options: StageOptions = {}): Promise<Stage> {
     store,
     providers: new Map((options.providers ?? [corp, lab]).map((provider) => [provider.name, provider])),
     authorizations,
+    cookieKeys: () => ['the key of this stage'],
     guard,
     audit,
     logger: { info: log, warn: log, error: log },

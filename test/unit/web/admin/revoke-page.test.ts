@@ -131,6 +131,18 @@ describe('what hits many users, or the admin', () => {
     expect(await at.stage.store.sessions.count()).toBe(own ? 0 : 1);
   });
 
+  test('knows the own account by a name that it had before', async () => {
+    const at = await signedInAs('root');
+    await openSession(at.stage, 'old-1', 'alice', 'corp/sub-root');
+    const target = { kind: 'username', value: 'corp:alice@example.com', lock: 'on' } as const;
+    const { text } = await at.browser.get(`/admin/revoke?${new URLSearchParams(target).toString()}`).expect(200);
+    expect(text).toContain('This includes you');
+    await sendRevocation(at, { ...target, word: target.value }).expect(400);
+    expect(await at.stage.store.sessions.count()).toBe(2);
+    await sendRevocation(at, { ...target, word: 'corp:root@example.com' }).expect(200);
+    expect(await at.stage.store.sessions.count()).toBe(0);
+  });
+
   test('asks for no word where it hits one other user, and for every field that is wrong at once', async () => {
     const at = await signedInAs('root');
     await openSession(at.stage, 'alice-1', 'alice');

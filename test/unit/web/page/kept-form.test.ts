@@ -78,6 +78,21 @@ describe('a form whose session is over', () => {
     expect(await isLive(at, 'alice-1')).toBe(true);
   });
 
+  test('is good for an hour, at its own address, and with a ticket that only a server can make', async () => {
+    const at = await withAlice();
+    await endOwn(at);
+    const { ticket = '', ...fields } = fieldsOf((await postForm(at, '/admin/revoke', revocation()).expect(401)).text);
+    await signIn(at.browser, 'root');
+    const [expires = '', mac = ''] = ticket.split('.');
+    for (const forged of ['', mac, `${Number(expires) + 1}.${mac}`, `${expires}.`, `NaN.${mac}`])
+      await again(at, { ...fields, ticket: forged }).expect(403);
+    await again(at, { account: ALICE, reason: 'r', ticket }, '/admin/unlock').expect(403);
+    expect(await isLive(at, 'alice-1')).toBe(true);
+    at.stage.clock.advance(3601);
+    await signIn(at.browser, 'root');
+    await again(at, { ...fields, ticket }).expect(403);
+  });
+
   test('is not echoed to a client that had no session, nor after a sign-out', async () => {
     const at = await withAlice();
     const unknown = { ...at, browser: browserAt(at.stage) };
