@@ -58,6 +58,11 @@ interface AuditPage {
   readonly withoutReadsOf: string | undefined;
   readonly clusters: readonly string[];
   readonly past: Past;
+  /**
+   * Before the past was searched: the files of this replica are read first, and then others may be waited for, so what is
+   * written meanwhile is not in it.
+   */
+  readonly askedAtMs: number;
   /** False where this server has no live view of the audit log, and where the page is about the past alone. */
   readonly live: boolean;
 }
@@ -291,10 +296,10 @@ const exportLinks = ({ shown, past }: AuditPage): Html | false =>
       >`,
   )}`;
 
-/** What the script needs to go on: the stream, and the search that finds what was written since this page was made. */
-function liveData({ deps, shown, live, withoutReadsOf = '' }: AuditPage): Html {
+/** What the script needs to go on: the stream, and the search that finds what was written since the past was searched. */
+function liveData({ askedAtMs, shown, live, withoutReadsOf = '' }: AuditPage): Html {
   if (!live) return html``;
-  const since = auditTime(deps.clock.nowMs() - OVERLAP_MS);
+  const since = auditTime(askedAtMs - OVERLAP_MS);
   const missed = `/admin/api/v1/audit/events${queryString({ ...shown, since, until: '', limit: '100' })}`;
   return html`data-live="/admin/api/v1/audit${liveQuery(shown)}" data-missed="${missed}" data-messages="${gapMessages}"
   data-without-reads-of="${withoutReadsOf}"`;
@@ -417,6 +422,7 @@ export async function showAudit(context: AdminPageContext): Promise<void> {
   // Each look at this page is in the log: a reader would see their own reads first. One who asks for them gets them.
   const asksForReads = shown.event !== undefined || shown.auditId !== undefined || req.query['reads'] === 'own';
   const withoutReadsOf = asksForReads ? undefined : user.account;
+  const askedAtMs = deps.clock.nowMs();
   const { past, read } = await pastOf(context, asked, withoutReadsOf);
   const isMalformed = past.kind === 'malformed';
   const isPast = shown.until !== undefined || shown.auditId !== undefined;
@@ -426,7 +432,7 @@ export async function showAudit(context: AdminPageContext): Promise<void> {
     title: 'Audit log',
     status: isMalformed ? 400 : 200,
     read,
-    body: auditBody({ deps, shown, typed: problem?.typed, withoutReadsOf, clusters, past, live }),
+    body: auditBody({ deps, shown, typed: problem?.typed, withoutReadsOf, clusters, past, askedAtMs, live }),
     scripts: live ? ['audit.js'] : [],
   });
 }

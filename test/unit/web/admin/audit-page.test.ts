@@ -1,4 +1,6 @@
 /** The past on the audit page, and on a user's page after a revocation. */
+import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
+import { createLiveTails } from '../../../../src/audit/live/live-tails.ts';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -173,6 +175,27 @@ test('is a page all the same while other searches run, and nothing is audited as
     'Other searches of the audit log are running',
   );
   expect(at.stage.named('admin-read').map((event) => annotation(event, 'reason'))).toEqual(['too_many_requests']);
+});
+
+test('has the live view read what is written while the search waits for other replicas', async () => {
+  const clocks: { advance(seconds: number): void }[] = [];
+  // Its own files are read at once; another replica that does not answer is waited for.
+  const search: AuditHistory['search'] = () => {
+    clocks[0]?.advance(4);
+    return Promise.resolve({ hits: [], unreadable: 0 });
+  };
+  const at = await signedInAs('root', {
+    change: (deps) => ({
+      ...deps,
+      history: { search },
+      tails: createLiveTails(createMemoryStore({ clock: deps.clock }).live),
+    }),
+  });
+  clocks.push(at.stage.clock);
+  const asked = at.stage.clock.nowMs();
+  const { text } = await at.browser.get('/admin/audit').expect(200);
+  const since = /data-missed="[^"]*since=([^&"]+)/.exec(text)?.[1] ?? '';
+  expect(Date.parse(decodeURIComponent(since))).toBeLessThan(asked);
 });
 
 test('searches only as long as the client waits, so that a page which is loaded again does not wait for the first', async () => {
