@@ -10,6 +10,8 @@ import { startIdentityProvider } from '../../../demo/idp/provider.ts';
 import { newClientKey, OAuthClient } from '../../support/oauth-client.ts';
 import type { ClientKey } from '../../support/oauth-client.ts';
 import { HOSTS } from './peers.ts';
+import { staged } from '../../support/staged.ts';
+import type { Stops } from '../../support/staged.ts';
 import { startInstanceProcess } from './server-process.ts';
 import type { Started } from './processes.ts';
 import { freePort } from '../../../demo/ports.ts';
@@ -42,7 +44,10 @@ export interface InstanceOptions {
 }
 
 /** Starts the identity provider here and the server next to it; resolves when the server is ready. */
-export async function startInstance(options: InstanceOptions): Promise<BenchInstance> {
+export const startInstance = (options: InstanceOptions): Promise<BenchInstance> =>
+  staged((stops) => launch(stops, options));
+
+async function launch(stops: Stops, options: InstanceOptions): Promise<Omit<BenchInstance, 'stop'>> {
   const [api, web, ops] = [await freePort(), await freePort(), await freePort()];
   const webUrl = `http://localhost:${web}`;
   const clientSecret = randomBytes(24).toString('base64url');
@@ -51,6 +56,7 @@ export async function startInstance(options: InstanceOptions): Promise<BenchInst
     users: USERS,
     client: { clientId: 'bench', clientSecret, redirectUris: [`${webUrl}/callback/bench`] },
   });
+  stops.push(() => identityProvider.close());
   const at = (name: string): string => join(options.directory, name);
   await generateKeys({ signingDir: at('keys/signing'), sealingDir: at('keys/sealing') });
   await writeFile(at('client-secret'), clientSecret, { mode: 0o600 });
@@ -65,11 +71,8 @@ export async function startInstance(options: InstanceOptions): Promise<BenchInst
     );
   const { checkout } = options;
   const started = await startInstanceProcess({ config: at('portcullis.yaml'), checkout, flags: profiling, ready });
-  const stop = async (): Promise<void> => {
-    await started.stop();
-    await identityProvider.close();
-  };
-  return { pid: started.pid, port: api, web: webUrl, figures: () => figuresOf(ops), stop };
+  stops.push(started.stop);
+  return { pid: started.pid, port: api, web: webUrl, figures: () => figuresOf(ops) };
 }
 
 async function figuresOf(opsPort: number): Promise<InstanceFigures> {

@@ -63,7 +63,7 @@ async function open(stops: Stops, others: Others): Promise<Omit<Stage, 'stop'>> 
   const haproxy = await startHaproxy(directory, upstreams);
   stops.push(haproxy.stop);
   const instance = await startInstance({ directory, upstreams, profile: others.profile });
-  stops.push(instance.stop);
+  stops.push(() => instance.stop());
   const alice = await signInAlice(instance, ca);
   const before = others.before === undefined ? undefined : await startBefore(others.before, files, { upstreams, ca });
   if (before !== undefined) stops.push(before.stop);
@@ -101,17 +101,16 @@ async function open(stops: Stops, others: Others): Promise<Omit<Stage, 'stop'>> 
 }
 
 /** In a folder of its own, because it has the same names for its files. */
-async function startBefore(
+const startBefore = (
   checkout: string,
   files: Readonly<Record<string, string>>,
   { upstreams, ca }: { readonly upstreams: { readonly files: number; readonly live: number }; readonly ca: string },
-): Promise<BenchInstance & { readonly alice: SignedInUser }> {
-  const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-before-'));
-  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text, { mode: 0o600 });
-  const instance = await startInstance({ directory, upstreams, checkout });
-  const stop = async (): Promise<void> => {
-    await instance.stop();
-    await rm(directory, { recursive: true, force: true });
-  };
-  return { ...instance, stop, alice: await signInAlice(instance, ca) };
-}
+): Promise<BenchInstance & { readonly alice: SignedInUser }> =>
+  staged(async (stops) => {
+    const directory = await mkdtemp(join(tmpdir(), 'portcullis-bench-before-'));
+    stops.push(() => rm(directory, { recursive: true, force: true }));
+    for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text, { mode: 0o600 });
+    const instance = await startInstance({ directory, upstreams, checkout });
+    stops.push(() => instance.stop());
+    return { ...instance, alice: await signInAlice(instance, ca) };
+  });
