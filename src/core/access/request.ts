@@ -114,6 +114,10 @@ export interface SessionGrant {
   readonly leftMs: number;
 }
 
+/** Whether it is a grant that has begun, and whose time is not over by this server's clock. */
+export const isActive = ({ state, grant }: Pick<AccessRequest, 'state' | 'grant'>, nowMs: number): boolean =>
+  state === 'granted' && grant !== undefined && grant.endsAt > nowMs;
+
 /** Whether it waits for approvals, and may still get them. */
 export const isOpen = ({ state, openUntil }: Pick<AccessRequest, 'state' | 'openUntil'>, nowSeconds: number): boolean =>
   state === 'open' && nowSeconds < openUntil;

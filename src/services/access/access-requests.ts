@@ -90,4 +90,6 @@ export interface AccessRequests {
       readonly limit: number;
     },
   ): Promise<AccessResult<AccessPage>>;
+  /** What waits of an account, and its grants that are not over, for admins and auditors; newest first, all of it. */
+  current(caller: AccessCaller, account: Account): Promise<AccessResult<readonly AccessRequest[]>>;
 }

@@ -10,12 +10,20 @@ import type {
   EndedGrant,
   RequesterBackground,
 } from './access-requests.ts';
-import { nowSeconds } from '../../contracts/clock.ts';
+import { nowSeconds, type Clock } from '../../contracts/clock.ts';
 import { ACCESS_PROBLEMS } from '../../core/api/access-problems.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { auditedError } from '../../http/problem.ts';
 import { ok, no } from '../../core/result.ts';
-import { approvalsOf, isOpen, OPEN_SECONDS, withSessionEnded, type AccessRequest } from '../../core/access/request.ts';
+import {
+  approvalsOf,
+  isActive,
+  isOpen,
+  MOST_DAILY_OF_ACCOUNT,
+  OPEN_SECONDS,
+  withSessionEnded,
+  type AccessRequest,
+} from '../../core/access/request.ts';
 import { termsOf, type AccessRole } from '../../core/access/role.ts';
 import { arePossiblyOne } from '../../core/access/same-user.ts';
 import type { AuditFacts } from '../../core/audit/event.ts';
@@ -114,8 +122,28 @@ export function createAccessRequests(deps: AccessDeps, endGrant: EndGrant): Acce
       };
       return seesAll(deps, { actor }) ? ok(pageOf(await deps.store.access.list(query))) : notFound();
     },
+    async current({ actor }, account) {
+      if (!seesAll(deps, { actor })) return notFound();
+      const { requests } = await deps.store.access.list({
+        account,
+        where: (request, { sessionOver }) => sessionOver !== true && isCurrent(request, deps.clock),
+        mostExamined: MOST_OF_TWO_DAYS,
+        limit: MOST_OF_TWO_DAYS,
+      });
+      return ok(requests.map(asItIs));
+    },
   };
 }
+
+/**
+ * A request waits for a day at most, and a grant lasts for a day at most (`access.roles[].longest`). So an attacker who has a
+ * grant, and asks and withdraws in a loop, hides it from no admin.
+ */
+const MOST_OF_TWO_DAYS = 2 * MOST_DAILY_OF_ACCOUNT;
+
+/** Whether it waits, or what it gives has begun and is not over. */
+const isCurrent = (request: AccessRequest, clock: Clock): boolean =>
+  isOpen(request, nowSeconds({ clock })) || isActive(request, clock.nowMs());
 
 /**
  * Returns a request as it is now. One whose session has ended is over, although no replica has written that yet: an attacker

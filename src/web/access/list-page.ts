@@ -3,11 +3,11 @@
  * one of them.
  */
 import type { OfferedRole } from '../../services/access/access.ts';
-import type { AccessRequest } from '../../core/access/request.ts';
+import { isActive, type AccessRequest } from '../../core/access/request.ts';
 import { ACCESS } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
 import { passed } from '../../http/problem.ts';
-import { accessHref, approvalText, clusterList, isActive, nameList } from '../page/access-text.ts';
+import { accessHref, approvalText, clusterList, nameList } from '../page/access-text.ts';
 import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { parameter, seeOther } from '../page/response.ts';

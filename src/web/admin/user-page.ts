@@ -2,7 +2,7 @@
  * `/admin/accounts/:account`: one user, with their identity, lock, sessions and latest requests.
  */
 import { randomUUID } from 'node:crypto';
-import { ADMIN } from '../../core/api/rejections.ts';
+import { ACCESS, ADMIN } from '../../core/api/rejections.ts';
 import { passed } from '../../http/problem.ts';
 import {
   type ListSessions,
@@ -13,6 +13,7 @@ import {
   pastQuery,
   searchHistory,
 } from '../../services/admin/admin.ts';
+import type { AccessRequest } from '../../core/access/request.ts';
 import { waiterOf } from '../../http/request-context.ts';
 import { recentOf } from '../../core/audit/recent-request.ts';
 import { EXTRA_DOMAIN } from '../../core/core.ts';
@@ -23,6 +24,7 @@ import { providerOf, subjectOf, type Account } from '../../core/identity/identit
 import { lastUseOf, type Lock, type SessionRecord } from '../../store/store.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
+import { requestTable } from '../access/request-table.ts';
 import { nestedPage, type NestedPage } from '../page/delegated-sessions.ts';
 import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
@@ -40,7 +42,7 @@ import { accountSchema } from '../../core/api/fields.ts';
 import { AppError } from '../../core/errors.ts';
 import { parameter } from '../page/response.ts';
 import { latestRequests, type LatestRequest } from '../page/recent-requests.ts';
-import { sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
+import { adminContextAt, sendAdminPage, type AdminHandler, type AdminPageContext } from './admin-frame.ts';
 
 interface LatestRequests {
   /** Undefined where they could not be read. */
@@ -67,6 +69,8 @@ interface UserPage {
   readonly latest: LatestRequests | undefined;
   readonly known: KnownIdentity | undefined;
   readonly open: OpenStreams;
+  /** What waits of their access requests, and their grants. Undefined where there are no access requests. */
+  readonly access: readonly AccessRequest[] | undefined;
   readonly mayAct: boolean;
   /** It is the account of the admin who looks at it. */
   readonly isOwn: boolean;
@@ -140,7 +144,7 @@ function lockNotice(content: UserPage): Html | false {
  * nothing is known of the account, or where it is one's own.
  */
 function endEverything(content: UserPage): Html | false {
-  const { deps, account, page, open, mayAct, csrf } = content;
+  const { deps, account, page, open, access, mayAct, csrf } = content;
   if (!mayAct) return false;
   const href = revokeHref({ kind: 'account', value: account, lock: true });
   if (deps.config.admin.dualControl === 'on' || content.isOwn || !isActive(content))
@@ -154,8 +158,11 @@ function endEverything(content: UserPage): Html | false {
       <input type="hidden" name="kind" value="account" />
       <input type="hidden" name="value" value="${account}" />
       <p>
-        It ends <strong>${sessions}</strong>, and cuts <strong>${countOf(openCount(open), 'open stream')}</strong> and
-        every request under way, at all replicas.
+        It ends
+        <strong>${sessions}</strong
+        >${(access?.length ?? 0) > 0 && ` with ${countOf(access?.length ?? 0, 'grant or request', 'grants and requests')}`},
+        and cuts <strong>${countOf(openCount(open), 'open stream')}</strong> and every request under way, at all
+        replicas.
       </p>
       ${checkBox('lock', 'on', 'Lock the account: no one can sign in to it until an admin unlocks it', true)}
       ${reasonField('INC-4711')}
@@ -213,6 +220,25 @@ function sessionsCard({ deps, account, page, later, mayAct }: UserPage): Html {
   </section>`;
 }
 
+function accessCard({ deps, account, access }: UserPage): Html | false {
+  if (access === undefined) return false;
+  const all = `/admin/access${queryString({ account })}`;
+  const rows = { requests: access, nowMs: deps.clock.nowMs(), action: 'Open' };
+  return html`<section class="card" aria-labelledby="access">
+    <div class="card-head">
+      <h2 id="access">Grants and waiting requests: ${access.length}</h2>
+      <a class="button quiet compact" href="${all}">All requests</a>
+    </div>
+    ${requestTable({ ...rows, empty: 'No grant is active, and no request waits.' })}
+  </section>`;
+}
+
+/** Returns what waits of the account's access requests, and their grants. */
+async function accessOf(context: AdminPageContext, account: Account): Promise<readonly AccessRequest[] | undefined> {
+  const { access } = context.deps;
+  return access && passed(ACCESS, await access.current(adminContextAt(context), account));
+}
+
 function userBody(content: UserPage): Html {
   const { deps, account, page, latest, open, mayAct, csrf } = content;
   const note =
@@ -228,6 +254,7 @@ function userBody(content: UserPage): Html {
   const sessions = page.rows.map(({ session }) => session);
   const rows = { account, open, sessions, now: nowSeconds(deps), mayAct, csrf };
   return html`${headOf(content)} ${lockNotice(content)} ${openNowCard(rows)} ${sessionsCard(content)}
+  ${accessCard(content)}
   ${latest !== undefined && requestsCard(deps, latest.requests, `/admin/audit${queryString({ account })}`, note)}
   ${identityCard(content)}`;
 }
@@ -289,19 +316,20 @@ export function showUser(list: ListSessions): AdminHandler {
     const cursor = parameter(req.query['cursor']);
     const query = { account: account.data, delegated: 'false', limit: PAGE_SIZE, cursor };
     const listed = async (asked: object) => passed(ADMIN, await list(passed(ADMIN, listQuery(asked))));
-    const [own, delegated, lock, freshSince, open] = await Promise.all([
+    const [own, delegated, lock, freshSince, open, access] = await Promise.all([
       listed(query),
       listed({ account: account.data, delegated: 'true', limit: MAX_DELEGATED }),
       deps.store.locks.find(account.data),
       freshSignInNeeded(deps, account.data),
       openStreams(deps, account.data),
+      accessOf(context, account.data),
     ]);
     const later = cursor !== undefined;
     const page = nestedPage(own, delegated);
     const live = [...own.sessions, ...delegated.sessions];
     const latest = later ? undefined : await requestsOf(context, account.data, live);
     const known = knownIdentity(page, latest);
-    const state = { account: account.data, page, later, lock, freshSince, latest, known, open };
+    const state = { account: account.data, page, later, lock, freshSince, latest, known, open, access };
     const isOwn = account.data === user.account;
     const body = userBody({ deps, ...state, mayAct, isOwn, csrf: user.csrf });
     const read = { reason: 'account', details: { target: `account:${account.data}` } };

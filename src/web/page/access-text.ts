@@ -7,6 +7,7 @@ import {
   type AccessState,
   type GrantEnding,
   type GrantPeriod,
+  isActive,
 } from '../../core/access/request.ts';
 import { approvalsNeeded, type RoleTerms } from '../../core/access/role.ts';
 import { minutesText, rfc3339 } from '../../core/time.ts';
@@ -32,10 +33,6 @@ export function quotedReason(reason: string, most = MOST_REASON): Html {
   const text = plainText(reason, MOST_REASON);
   return html`<q class="quoted"><bdi>${text.length > most ? `${text.slice(0, most)}…` : text}</bdi></q>`;
 }
-
-/** A grant that has begun, and whose time is not over by this server's clock. */
-export const isActive = ({ state, grant }: AccessRequest, nowMs: number): boolean =>
-  state === 'granted' && grant !== undefined && grant.endsAt > nowMs;
 
 const ENDINGS: Readonly<Record<GrantEnding, string>> = {
   expired: 'its time was over',

@@ -225,7 +225,8 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     bound: SCAN,
   },
   'GET /admin/accounts/:account': {
-    worst: 'an account with 880 delegated sessions, each with limits of 8 kB',
+    worst:
+      'an account with 880 delegated sessions, each with limits of 8 kB, that has asked for access 200 times today',
     path: () => `/admin/accounts/${account('alice')}`,
     bound: { ...PAGE, cpuMs: 80 },
   },

@@ -11,6 +11,7 @@ import {
   MOST_REASON,
   OPEN_SECONDS,
   type AccessRequest,
+  MOST_DAILY_OF_ACCOUNT,
 } from '../../../src/core/access/request.ts';
 import { MOST_LEVELS, MOST_LIMIT_BYTES, type Delegation } from '../../../src/core/delegation/delegation.ts';
 import { AppError } from '../../../src/core/errors.ts';
@@ -153,12 +154,16 @@ export class State {
     });
   }
 
-  /** Requests of one account, all of them open, or granted at once. @returns ids */
+  /** Requests of one account, all of them open, or granted or withdrawn at once. @returns ids */
   async ask(
     subject: string,
     session: string,
     count: number,
-    { granted, group }: { readonly granted: boolean; readonly group: string },
+    {
+      granted,
+      withdrawn = false,
+      group,
+    }: { readonly granted: boolean; readonly withdrawn?: boolean; readonly group: string },
   ): Promise<readonly string[]> {
     const now = Math.floor(Date.now() / 1000);
     const ids: string[] = [];
@@ -192,6 +197,8 @@ export class State {
       const write = await patiently(() => this.#server.store.access.create(request, options));
       // One that was written although its response came too late is there twice.
       if (!write.ok) break;
+      if (withdrawn)
+        await patiently(() => this.#server.store.access.change(write.stored, { ...request, state: 'withdrawn' }));
       // Or the server would be busy for seconds with auditing that they began.
       if (granted) await patiently(() => this.#server.store.access.note(id, { audited: true }));
       ids.push(id);
@@ -244,6 +251,8 @@ export async function fill(state: State, alice: string): Promise<Filled> {
   ];
   const own = await inTurns(numbers(MOST_SESSIONS), () => state.open('root'));
   const delegated = await inTurns(numbers(MOST_SESSIONS), (index) => state.delegate('alice', [alice], String(index)));
+  const asked = { granted: false, withdrawn: true, group: 'demo:developers' };
+  await state.ask('alice', alice, MOST_DAILY_OF_ACCOUNT, asked);
   const crowd = await inTurns(numbers(CROWD), (index) => state.open(`crowd-${index}`));
   await inTurns(numbers(CROWD), (index) =>
     state.ask(`crowd-${index}`, crowd[index] ?? '', MOST_GRANTS_OF_SESSION, { granted: true, group: GROUPS[0] ?? '' }),

@@ -1,5 +1,6 @@
 /** What admins and auditors see of access requests. */
 import { afterEach, expect, test } from 'vitest';
+import { MOST_DAILY_OF_ACCOUNT } from '../../../../src/core/access/request.ts';
 import { EXTRA_DOMAIN } from '../../../../src/core/core.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { receiptBody } from '../../../../src/web/admin/receipt-page.ts';
@@ -28,6 +29,34 @@ test('the history has every request, by account, role and state, and each read i
   expect(annotation(read, 'filter')).toBe('{"state":"denied"}');
   const { browser } = alice;
   await browser.get('/admin/access').expect(403);
+});
+
+test('the page of a user has their grants and what waits, and nothing that is over', async () => {
+  const alice = await startAccess('alice', [SHOP_ADMINS]);
+  const path = await requested(alice);
+  const auditor = await alsoAt(alice.stage, 'auditor');
+  const shown = async (account: string): Promise<string> =>
+    textOf(await pageAt(auditor, `/admin/accounts/corp%2F${account}`));
+  expect(await shown('sub-alice')).toMatch(/waiting requests: 1 .* Waiting/);
+  const root = await alsoAt(alice.stage, 'root');
+  expect(textOf(await pageAt(root, '/admin/accounts/corp%2Fsub-alice'))).toContain(
+    ' with 1 grant or request, and cuts',
+  );
+  expect(await shown('sub-root')).toContain('No grant is active, and no request waits.');
+  const { access } = alice.stage.store;
+  const stored = await access.find((await only(alice)).id);
+  if (stored === undefined) throw new Error('nothing was requested');
+  await access.begin(stored, { ...stored.request, state: 'granted' }, 60);
+  // As many as they may ask for in a day.
+  for (let more = 1; more < MOST_DAILY_OF_ACCOUNT; more += 1) {
+    const id = `${'A'.repeat(19)}${String(more).padStart(3, '0')}`;
+    const made = await access.create({ ...stored.request, id });
+    if (!made.ok) throw new Error(`${more}: ${made.reason}`);
+    await access.change(made.stored, { ...made.stored.request, state: 'withdrawn' });
+  }
+  expect(await shown('sub-alice')).toMatch(/waiting requests: 1 .* Granted/);
+  await post(alice, `${path}/end`).expect(200);
+  expect(await shown('sub-alice')).toContain('No grant is active, and no request waits.');
 });
 
 test('where there are no access requests, there is no tab for them', async () => {
