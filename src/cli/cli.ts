@@ -155,7 +155,10 @@ function addSignInCommands(program: Command): void {
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).login(context, options)),
     );
   addServerCommand(program, 'logout', 'end your session, here and at the server')
-    .option('--session <id>', 'end this delegated session instead, and stay signed in')
+    .option(
+      '--session <id>',
+      'end this delegated session instead, and stay signed in; 8 characters of its id are enough',
+    )
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions & { readonly session?: string }) =>
       run(options, async (context) => {

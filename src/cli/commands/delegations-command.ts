@@ -6,7 +6,8 @@ import { cliError, notProven } from '../errors.ts';
 import type { CliContext } from '../context.ts';
 import { requestOf } from '../http/call.ts';
 import { sendForOwnSessions } from '../http/own-sessions-api.ts';
-import { locateEntry } from '../session/cache.ts';
+import { locateEntry, type CacheEntry } from '../session/cache.ts';
+import { wholeSessionId } from '../session/session-id.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
@@ -15,21 +16,29 @@ import { fromNow } from '../terminal/time.ts';
 import { readPages } from './pages.ts';
 import { parseResponse } from './admin-response.ts';
 
+const LIST = 'portcullis delegations lists them';
+
 /** Lists those beneath the session of this command. */
 export async function delegations(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
-  const filters = new URLSearchParams({ limit: String(DELEGATIONS_PAGE) });
-  const { found, more } = await readPages(filters, async (query) => {
-    const { body } = await sendForOwnSessions(context, entry, requestOf(DELEGATIONS_API, 'listDelegations', { query }));
-    const { delegations: items, cursor } = parseResponse(delegationsSchema, body);
-    return { items, cursor };
-  });
+  const { found, more } = await readDelegations(context, entry);
   const text = (): string => (found.length === 0 ? '' : listed(context, found));
   await printResult(context, options, { delegations: found }, text);
   if (more) context.notify('there are more of them');
   if (found.length === 0) {
     context.notify('nothing is delegated; to delegate: portcullis delegate --read-only --for 30m -- COMMAND');
   }
+}
+
+function readDelegations(
+  context: CliContext,
+  entry: CacheEntry,
+): Promise<{ readonly found: readonly ListedDelegation[]; readonly more: boolean }> {
+  return readPages(new URLSearchParams({ limit: String(DELEGATIONS_PAGE) }), async (query) => {
+    const { body } = await sendForOwnSessions(context, entry, requestOf(DELEGATIONS_API, 'listDelegations', { query }));
+    const { delegations: items, cursor } = parseResponse(delegationsSchema, body);
+    return { items, cursor };
+  });
 }
 
 /** The first is never cut, because users copy it; the least important come last: a narrow terminal leaves them out. */
@@ -59,17 +68,23 @@ function lastRequest({ recent: [last] }: ListedDelegation): string {
 
 /**
  * Ends one, with whatever is beneath it, and shows the receipt.
+ * @param given its id, or the first eight characters of it or more
  * @throws AppError `conflict` when it is written but not proven: a script must not take that for done
  */
 export async function endDelegation(
   context: CliContext,
-  id: string,
+  given: string,
   options: ServerOptions & OutputOptions,
 ): Promise<void> {
-  if (!/^[\w.~-]{1,128}$/.test(id)) {
-    throw cliError('bad_request', 'This is no id of a session.', 'portcullis delegations lists them');
-  }
+  if (!/^[\w.~-]{1,128}…?$/.test(given)) throw cliError('bad_request', 'This is no id of a session.', LIST);
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const id = await wholeSessionId(given, {
+    list: async () => {
+      const { found, more } = await readDelegations(context, entry);
+      return { found: found.map((one) => ({ id: one.id, what: `${one.name}, ${one.rights}` })), more };
+    },
+    next: LIST,
+  });
   const { body } = await sendForOwnSessions(
     context,
     entry,

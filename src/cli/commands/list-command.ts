@@ -4,7 +4,7 @@ import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { CommandList, Operation } from '../../core/api/operation.ts';
 import type { replicaSchema } from '../../core/api/responses.ts';
 import type { CliContext } from '../context.ts';
-import { adminClient, callAdmin } from '../http/admin-client.ts';
+import { adminClient, callAdmin, liveSessionId } from '../http/admin-client.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { table } from '../terminal/table.ts';
@@ -40,6 +40,8 @@ export async function list(context: CliContext, name: ListName, options: ServerO
   const shown: CommandList = ADMIN_API.operations[name].command.list;
   const send = adminClient(context, whichServer(context.environment, options));
   const filters = filtersOf(command, options);
+  const ancestor = filters.get('ancestor');
+  if (ancestor !== null) filters.set('ancestor', await liveSessionId(send, ancestor));
   const read = async (query: string): Promise<{ readonly items: readonly Row[]; readonly cursor?: string }> => {
     const { [shown.of]: items, missing = [], more: left, ...page } = (await callAdmin(send, name, { query })) as Row;
     for (const replica of missing as readonly string[])

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { accountNamed } from '../../core/credential/confirmation.ts';
 import { AppError } from '../../core/errors.ts';
-import { adminClient, callAdmin, type SendAdmin } from '../http/admin-client.ts';
+import { adminClient, callAdmin, liveSessionId, type SendAdmin } from '../http/admin-client.ts';
 import { locateEntry, readSession } from '../session/cache.ts';
 import type { CliContext } from '../context.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
@@ -50,12 +50,14 @@ function scopeOf(send: SendAdmin, target: Target): Promise<Scope> {
   return callAdmin(send, 'getRevocationScope', { query, timeoutMs: SCOPE_TIMEOUT_MS });
 }
 
-async function end(context: CliContext, options: ServerOptions & RevokeOptions, target: Target): Promise<void> {
+async function end(context: CliContext, options: ServerOptions & RevokeOptions, typed: Target): Promise<void> {
   const reason = reasonOf(options);
   const { approval, force } = options;
   const server = whichServer(context.environment, options);
   const entry = locateEntry(context.environment.cacheDir, server);
   const send = adminClient(context, server);
+  const { session } = typed;
+  const target = typeof session === 'string' ? { ...typed, session: await liveSessionId(send, session) } : typed;
   const self = readSession(entry)?.user;
   await confirmRevocation(context, { target, options, self, readScope: () => scopeOf(send, target) });
   // Every try of this command has the same id, so that a token renewed on the way does not revoke twice.

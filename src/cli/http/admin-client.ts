@@ -5,7 +5,9 @@ import { defined } from '../../core/defined.ts';
 import type { AnswerOf, ApiDescription, Operation } from '../../core/api/operation.ts';
 import { parseResponse } from '../commands/admin-response.ts';
 import type { CliContext } from '../context.ts';
+import { readPages } from '../commands/pages.ts';
 import { locateEntry, type Server } from '../session/cache.ts';
+import { wholeSessionId } from '../session/session-id.ts';
 import { sendAdminRequest, sendAdminRequestAs, type AdminRequest } from './admin-api.ts';
 import { requestOf, type Asked } from './call.ts';
 import type { HttpResponse } from './http-client.ts';
@@ -29,6 +31,29 @@ export function adminClient(context: CliContext, server: Server, tokenFile?: str
     return sendAdminRequestAs(context, server.url, credential, request);
   };
 }
+
+/**
+ * Returns the whole id of the live session that an admin or auditor means.
+ * @param given a whole id, or the first eight characters of it or more
+ * @throws AppError as `wholeSessionId` and `callAdmin`
+ */
+export const liveSessionId = (send: SendAdmin, given: string): Promise<string> =>
+  wholeSessionId(given, {
+    list: async (search) => {
+      const { found, more } = await readPages(new URLSearchParams({ search }), async (query) => {
+        const { sessions: items, cursor } = await callAdmin(send, 'listSessions', { query });
+        return { items, cursor };
+      });
+      return {
+        found: found.map(({ id, username, deviceName, delegation, address }) => ({
+          id,
+          what: [username, delegation?.name ?? deviceName, address].filter((part) => part !== undefined).join(', '),
+        })),
+        more,
+      };
+    },
+    next: 'portcullis sessions lists the live ones',
+  });
 
 type AdminOperations = (typeof ADMIN_API)['operations'];
 

@@ -127,7 +127,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
           ['--delegated', 'delegated sessions only'],
           ['--no-delegated', 'without delegated sessions'],
           ['--actor <name>', 'delegated sessions in which this actor acts'],
-          ['--ancestor <id>', 'delegated sessions beneath this session'],
+          ['--ancestor <id>', 'delegated sessions beneath this session; 8 characters of its id are enough'],
           ['--sort <order>', 'the order (default: newest)', { values: SESSION_SORTS }],
           OUTPUT,
         ],
@@ -205,7 +205,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
         name: 'revoke',
         summary: 'end sessions immediately on every replica (admins; with --config, on the server’s own shell)',
         options: [
-          ['--session <id>', 'this session'],
+          ['--session <id>', 'this session; without --config, 8 characters of its id are enough'],
           ['--account <account>', 'every session of this account, PROVIDER/SUBJECT'],
           ['--username <name>', 'every session of the account with this Kubernetes username'],
           ['--provider <name>', 'every session of this identity provider'],

@@ -112,6 +112,14 @@ describe('reading', () => {
     expect(ended.stderr).toContain('neither an admin nor an auditor');
   });
 
+  test('a user who may not list all sessions is told where their own are', async () => {
+    await at.login();
+    at.fakeServer.refreshAnswer = { status: 400, body: { error: 'invalid_target' } };
+    const { code, stderr } = await at.machine.run('sessions');
+    expect(code).toBe(3);
+    expect(stderr).toContain(`your own sessions are at ${at.fakeServer.web}/me, and portcullis delegations lists`);
+  });
+
   test('a user who is no admin is rejected with exit 3', async () => {
     await at.login();
     at.fakeServer.adminAnswer = () => ({
@@ -121,6 +129,66 @@ describe('reading', () => {
     const ended = await at.machine.run('sessions');
     expect(ended.code).toBe(3);
     expect(ended.stderr).toContain('Admins only: not you (not_admin)');
+  });
+});
+
+describe('a session by the first characters of its id', () => {
+  const OWN = 'aaaabbbbccccddddeeeeff';
+  const OTHER = 'aaaabbbbXXXXddddeeeeff';
+  const revoke = (id: string) => at.machine.run('revoke', '--session', id, '--yes', '--reason', 'x');
+  const changes = () => at.fakeServer.adminRequests.filter(({ method }) => method === 'POST');
+
+  /** As the real one: what it finds has the text anywhere, in any case, on several pages. */
+  function serve(...ids: readonly string[]): void {
+    at.fakeServer.adminAnswer = (method, path) => {
+      if (method === 'POST') return { status: 200, body: receipt() };
+      const page = Number(new URLSearchParams(path.split('?', 2)[1]).get('cursor') ?? 0);
+      const sessions = ids.slice(page, page + 1).map((id) => session({ id, deviceName: `laptop-${id.slice(4, 12)}` }));
+      return { status: 200, body: { sessions, ...(page + 1 < ids.length && { cursor: String(page + 1) }) } };
+    };
+  }
+
+  test.each(['aaaabbbbc', 'aaaabbbbc…', OWN])('%s is the one that begins with it', async (given) => {
+    await at.login();
+    serve(OTHER, `xx${OWN.slice(2)}`, OWN.toUpperCase(), OWN);
+    expect(await revoke(given)).toMatchObject({ code: 0 });
+    expect(sent()).toMatchObject({ session: OWN });
+    // A whole id is not looked up: a revocation does not wait for a list.
+    expect(at.fakeServer.adminRequests.length === 1).toBe(given === OWN);
+  });
+
+  test('several that begin with it are named, also from different pages, and none is revoked', async () => {
+    await at.login();
+    serve(OWN, OTHER);
+    const ended = await revoke('aaaabbbb');
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toMatch(
+      /could be several sessions:\n {2}aaaabbbbcccc\S+ .*\n {2}aaaabbbbXXXX\S+ .*laptop-bbbbXXXX/,
+    );
+    expect(changes()).toEqual([]);
+  });
+
+  test('none that begins with it is exit 4, and nothing is revoked', async () => {
+    await at.login();
+    serve(`x${OWN.slice(1)}`);
+    expect(await revoke('aaaabbbb')).toMatchObject({ code: 4, stdout: '' });
+    expect(changes()).toEqual([]);
+  });
+
+  test('the only one that was read is not taken where the server has more', async () => {
+    await at.login();
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { sessions: [session({ id: OWN })], cursor: 'again' } });
+    const ended = await revoke('aaaabbbbc');
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toContain('there are more sessions than were read');
+    expect(changes()).toEqual([]);
+  });
+
+  test('it narrows a list too', async () => {
+    await at.login();
+    serve(OWN);
+    expect(await at.machine.run('sessions', '--ancestor', 'aaaabbbb')).toMatchObject({ code: 0 });
+    expect(at.fakeServer.adminRequests.at(-1)?.path).toContain(`ancestor=${OWN}`);
   });
 });
 

@@ -266,4 +266,22 @@ describe('the list', () => {
     expect(ended).toMatchObject({ code: 0, stdout: 'complete: 1 session ended, 2 streams cut, 3 ms\n' });
     expect(at.machine.session).toBeDefined();
   });
+
+  test('the beginning of several ids ends none of them, and names each', async () => {
+    await at.login();
+    const one = { name: 'claude', clusters: [], rights: 'read-only', recent: [] };
+    const times = { expiresAt: '2030-01-01T00:00:00Z', lastUsedAt: '2030-01-01T00:00:00Z' };
+    const items = ['abcdefgh1', 'abcdefgh2'].map((id) => ({ id, ...one, ...times }));
+    const ended: string[] = [];
+    at.fakeServer.delegationAnswer = (method, path) => {
+      if (method === 'DELETE') ended.push(path);
+      return method === 'DELETE' ? { status: 404, body: {} } : { status: 200, body: { delegations: items } };
+    };
+    const { code, stderr } = await at.machine.run('logout', '--session', 'abcdefgh');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/\n {2}abcdefgh1 {2}claude, read-only\n {2}abcdefgh2 /);
+    expect(ended).toEqual([]);
+    await at.machine.run('logout', '--session', 'abcdefgh2');
+    expect(ended).toEqual(['/-/delegations/abcdefgh2']);
+  });
 });

@@ -162,7 +162,7 @@ describe('with --kubeconfig', () => {
     expect(await get()).toBe('pod/web-2\n');
     const [session] = await listed();
     expect(session).toMatchObject({ name: 'nightly' });
-    const ended = await alice.portcullis('logout', '--session', session?.id ?? '');
+    const ended = await alice.portcullis('logout', '--session', session?.id?.slice(0, 8) ?? '');
     expect(ended.code, ended.all).toBe(0);
     expect(ended.stdout).toMatch(/^complete: 1 session ended/);
     expect(await get()).toContain('The session delegated to "nightly" is over: ');
