@@ -138,7 +138,7 @@ function sessionBody(content: SessionPageContent): Html {
     ${delegation !== undefined && html`<div class="grid">${delegationCard(delegation)} ${rightsCard(delegation)}</div>`}
     ${identityCard(content)} ${beneathCard(content)}
     <div class="grid">${deviceCard(content)} ${timesCard(content)}</div>
-    ${requestsCard(deps, requests, `/admin/audit${queryString({ session: session.id })}`)}`;
+    ${requestsCard(deps, { requests, searched: true }, `/admin/audit${queryString({ session: session.id })}`)}`;
 }
 
 /** As many as one session may have beneath it by default. */

@@ -12,12 +12,13 @@ import type { Identity } from '../../core/identity/identity.ts';
 
 /**
  * Returns the card of the latest requests.
+ * @param latest `searched`: all were looked at. If not, *none* is not said
  * @param log the URL of the audit log of these requests
  * @param note what may be missing
  */
 export function requestsCard(
   deps: Pick<WebDeps, 'clock'>,
-  requests: readonly LatestRequest[] | undefined,
+  { requests, searched }: { readonly requests: readonly LatestRequest[] | undefined; readonly searched: boolean },
   log: string,
   note: Html | false = false,
 ): Html {
@@ -26,7 +27,7 @@ export function requestsCard(
       <h2 id="requests">Latest requests</h2>
       <a class="button quiet compact" href="${log}">Audit log</a>
     </div>
-    ${note} ${requestsTable(deps, requests, auditHref)}
+    ${note} ${(searched || requests?.length !== 0) && requestsTable(deps, requests, auditHref)}
   </section>`;
 }
 

@@ -47,7 +47,7 @@ import { adminContextAt, sendAdminPage, type AdminHandler, type AdminPageContext
 interface LatestRequests {
   /** Undefined where they could not be read. */
   readonly requests: readonly LatestRequest[] | undefined;
-  /** False where the audit files could not be searched to the end of the range, or to that many. */
+  /** False where the audit files could not be searched to the end of the range, or to that many without discovery. */
   readonly searched: boolean;
   /** Absent where the live sessions have enough, or no file could be searched. */
   readonly found?: History;
@@ -247,15 +247,15 @@ function userBody(content: UserPage): Html {
       ${searchedText(latest.found)} <span class="muted">Without discovery.</span>
       ${
         !latest.searched &&
-        html`<span class="state warn">Not finished</span> The search of the audit files took too long, so requests of
-          sessions that have ended may be missing. The audit log has a longer one.`
+        html`<span class="state warn">Not finished</span> The search of the audit files ended at its limit, discovery
+          included, so requests may be missing. The audit log has a longer one.`
       }
     </p>`;
   const sessions = page.rows.map(({ session }) => session);
   const rows = { account, open, sessions, now: nowSeconds(deps), mayAct, csrf };
   return html`${headOf(content)} ${lockNotice(content)} ${openNowCard(rows)} ${sessionsCard(content)}
   ${accessCard(content)}
-  ${latest !== undefined && requestsCard(deps, latest.requests, `/admin/audit${queryString({ account })}`, note)}
+  ${latest !== undefined && requestsCard(deps, latest, `/admin/audit${queryString({ account })}`, note)}
   ${identityCard(content)}`;
 }
 
@@ -264,6 +264,8 @@ const PAGE_SIZE = 15;
 const MAX_DELEGATED = 20;
 /** The page of a session shows fifty. */
 const MAX_REQUESTS = 25;
+/** More than are shown: discovery is among them. */
+const MOST_READ = 100;
 
 /**
  * Returns the latest requests of an account: of its live sessions, and from the files of all replicas, because those
@@ -279,16 +281,17 @@ async function requestsOf(
     return { requests: live.slice(0, MAX_REQUESTS), searched: true };
   const query = pastQuery({ account, since: PAST }, deps.clock.nowMs());
   // Sign-ins are not among them, and must not take their places.
-  const bounds = { events: MAX_REQUESTS, ms: PAST_MS, requests: true };
+  const bounds = { events: MOST_READ, ms: PAST_MS, requests: true };
   // The page is useful without them, and links to the search.
   const tried = await searchHistory(deps, waiterOf(req), query, bounds).catch(() => undefined);
   const found: History | undefined = tried?.ok === true ? tried.value : { hits: [], stopped: 'time', unreadable: 0 };
   const { hits, stopped } = found ?? { hits: [] };
-  const searched = stopped === undefined || stopped === 'events';
   const past = hits.flatMap(({ event }) => pastRequest(event) ?? []).filter(isNoDiscovery);
-  if (live === undefined && past.length === 0) return { requests: undefined, searched };
+  if (live === undefined && past.length === 0) return { requests: undefined, searched: stopped === undefined };
   const byId = new Map([...past, ...(live ?? [])].map((request) => [request.auditId, request]));
   const requests = [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
+  // An attacker deletes a Secret and sends discovery: it takes the places of what is shown, and then not all was looked at.
+  const searched = stopped === undefined || requests.length >= MAX_REQUESTS;
   return { requests, searched, ...defined({ found }) };
 }
 

@@ -246,8 +246,19 @@ describe('a user’s latest requests', () => {
     expect((await at.browser.get(next).expect(200)).text).not.toContain('Latest requests');
   });
 
+  test('are not said to be none where discovery took the place of what was read', async () => {
+    const discovery = range(101).map((n) => {
+      const { objectRef: _none, ...event } = minutesAgo(80 - n / 2, { annotations: facts, verb: 'get' });
+      return { ...event, auditID: `discovery-${n}`, requestURI: `/apis/apps/v1?k=${n}` };
+    });
+    const at = await withFile([evidence, ...discovery]);
+    const { text } = await at.browser.get(USER).expect(200);
+    expect(text).not.toContain('No requests yet');
+    expect(text).toContain('so requests may be missing');
+  });
+
   test('may be missing where the files cannot be searched now, and the page says so', async () => {
     const at = await withFile([evidence], { searches: 0, ms: 1 });
-    expect((await at.browser.get(USER).expect(200)).text).toContain('The search of the audit files took too long');
+    expect((await at.browser.get(USER).expect(200)).text).toContain('The search of the audit files ended at its limit');
   });
 });

@@ -51,6 +51,17 @@ test('counts sessions, replicas and rejections, and shows the last revocations w
   expect(text).toContain('every replica has a valid lease');
 });
 
+test('says of no revocation that there was none where only drills were read', async () => {
+  const path = join(await aFolder(), 'audit.log');
+  const drills = range(60).map((n) => ({ ...minutesAgo(50 - n / 4, 'revocation'), requestURI: '/admin/drill' }));
+  const lines = [minutesAgo(60, 'revocation'), ...drills].map((event) => encodeLine(event).toString());
+  await writeFile(path, lines.join(''));
+  const history = createAuditHistory([{ type: 'file', path }]);
+  const text = await textWith(() => (history === undefined ? {} : { history }));
+  expect(text).not.toContain('No revocation in 30 days');
+  expect(text).toContain('The search ended at its limit before it found one');
+});
+
 test('says what needs attention', async () => {
   const down: ComponentHealth = { name: 'prod', state: 'down', checkedAt: NOW / 1000, problem: 'it does not respond' };
   const text = await textWith(({ guard }) => ({
