@@ -10,6 +10,7 @@
 import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Server as TlsServer, TLSSocket } from 'node:tls';
+import { plainAddress, siteOf } from '../core/http/address.ts';
 import { limitKeyUpdates, limitPipelining, noteEachPiece, readerOf, SharedReading } from '../proxy/proxy.ts';
 
 /**
@@ -44,7 +45,7 @@ function shareReading(server: Server): void {
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', (socket: Socket | TLSSocket) => {
     const reader = readerOf(socket);
     connections.set(socket, { open: 0, reading });
-    reading.add(reader);
+    reading.add(reader, siteOf(plainAddress(socket.remoteAddress ?? '')));
     if (socket instanceof TLSSocket)
       limitKeyUpdates(
         socket,

@@ -20,7 +20,7 @@ import type { Result } from '../../core/result.ts';
 import { MOST_HANDSHAKE_BYTES } from './second-flights.ts';
 import type { ConnectionLimit } from './connection-limit.ts';
 import { ReadingByAccount, readerOf, SharedReading, type ReadingWaits } from './shared-reading.ts';
-import type { Reader } from './shared-reading.ts';
+import type { ClientReader } from './long-turns.ts';
 import { endpointsOf, ProcNetTcp, type SystemBuffers } from './system-buffers.ts';
 import { TcpConnection, type SecuredConnection } from './tcp-connection.ts';
 
@@ -273,7 +273,7 @@ class TlsConnection implements ClientConnection, SecuredConnection {
   readonly #open: { readonly response: OpenResponse; readonly close: () => void }[] = [];
   #heldSinceMs: number | undefined;
 
-  readonly #reader: Reader;
+  readonly #reader: ClientReader;
   readonly #site: string;
   /** Present until its protocol has begun. */
   #serve: (() => void) | undefined;
@@ -292,6 +292,9 @@ class TlsConnection implements ClientConnection, SecuredConnection {
   constructor(socket: TLSSocket, raw: TcpConnection, certificate: Uint8Array | undefined, options: TlsOptions) {
     const reader = readerOf(socket);
     this.#reader = {
+      get bytesRead() {
+        return reader.bytesRead;
+      },
       stopReading: () => reader.stopReading(),
       goOnReading: () => {
         const serve = this.#serve;

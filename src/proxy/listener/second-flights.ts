@@ -10,7 +10,7 @@
  */
 import type { Socket } from 'node:net';
 import { readerOf } from './shared-reading.ts';
-import type { Reader } from './shared-reading.ts';
+import type { Reader } from './long-turns.ts';
 
 /** Connections. Each takes as long as OpenSSL lets it, 80 ms with all the 100 kB that it accepts. */
 const MOST = 4;

@@ -12,9 +12,9 @@
  * A connection is among them before its first byte of HTTP is read: what came right behind the handshake would be read
  * all at once, 240 requests of each of 16 connections in a turn, before any of it could be counted.
  */
-import { FairQueue } from '../../timing/timing.ts';
-
 import type { Socket } from 'node:net';
+import { FairQueue } from '../../timing/timing.ts';
+import { longTurns, type ClientReader, type LongTurns, type SharedValve } from './long-turns.ts';
 
 /** Weighs what is begun: a request, so many lines of its head, pieces of bodies or key updates cost about the same. */
 const MOST_IN_A_TURN = 256;
@@ -30,15 +30,6 @@ const TARGET_OF_A_REQUEST = 1024;
 const PIECES_OF_A_REQUEST = 64;
 /** One takes five microseconds (`key-updates.ts`). */
 const KEY_UPDATES_OF_A_REQUEST = 16;
-/**
- * Milliseconds. An attacker sends what begins nothing, and Node calls no code of ours for it: frames of HTTP/2 without a
- * request, or a head in records of one byte. 12 MB of them on a hundred connections took 0.4 s in one turn, and several
- * seconds on a thousand. So the clock is looked at as well: after a turn with as much of the processor's time, whatever
- * was in it, these connections wait. What they send meanwhile stays in the kernel, which takes no more than a window of each.
- */
-const LONG_TURN_MS = 50;
-/** Between two looks at the clock. Milliseconds. */
-const LOOK_EVERY_MS = 10;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;
 /** Of which nothing is known yet: each may begin 250 requests, which are read in some milliseconds and judged later. */
@@ -55,11 +46,6 @@ export interface ReadingWaits {
   readonly isHeldBack: (account: string) => boolean;
 }
 
-export interface Reader {
-  stopReading(): void;
-  goOnReading(): void;
-}
-
 /** Node's own part of a socket, which its servers for both versions of HTTP read from without the stream over it. */
 interface Handle {
   /** What Node wants; it stops by itself while a client does not read its responses. */
@@ -69,10 +55,13 @@ interface Handle {
 }
 
 /** Node has no public way to stop reading a connection with HTTP/2. */
-export function readerOf(socket: Socket): Reader {
+export function readerOf(socket: Socket): ClientReader {
   // Null once the socket is destroyed.
   const owner = socket as unknown as { readonly _handle: Handle | null };
   return {
+    get bytesRead() {
+      return socket.bytesRead;
+    },
     stopReading: () => owner._handle?.readStop(),
     goOnReading: () => {
       if (owner._handle?.reading === true) owner._handle.readStart();
@@ -81,27 +70,33 @@ export function readerOf(socket: Socket): Reader {
 }
 
 export class SharedReading {
-  readonly #reading = new Set<Reader>();
-  readonly #stopped = new FairQueue<Reader>();
-  readonly #lineOf = new WeakMap<Reader, string>();
+  readonly #reading = new Set<ClientReader>();
+  readonly #stopped = new FairQueue<ClientReader>();
+  readonly #lineOf = new WeakMap<ClientReader, string>();
+  readonly #valveOf = new WeakMap<ClientReader, SharedValve>();
+  readonly #longTurns: LongTurns;
   readonly #isBehind: () => boolean;
   readonly #isHeldBack: () => boolean;
   #left = MOST_IN_A_TURN;
   #perTurn = CONNECTIONS_PER_TURN;
   /** Those of which nothing has been read, and how many of them may be in this turn. */
-  readonly #new = new WeakSet<Reader>();
+  readonly #new = new WeakSet<ClientReader>();
   #newLeft = NEW_PER_TURN;
   #counting = false;
-  #clock: NodeJS.Timeout | undefined;
 
   /**
    * @param isBehind true while what has been read is not worked off yet, of whatever connections: several accounts read
    *   more in a turn than is started in it, and all of it would wait, before the requests of every other one
    * @param isHeldBack true while these connections wait for something that takes longer than a few turns
    */
-  constructor(isBehind: () => boolean = () => false, isHeldBack: () => boolean = () => false) {
+  constructor(
+    isBehind: () => boolean = () => false,
+    isHeldBack: () => boolean = () => false,
+    shared: LongTurns = longTurns,
+  ) {
     this.#isBehind = isBehind;
     this.#isHeldBack = isHeldBack;
+    this.#longTurns = shared;
   }
 
   get isEmpty(): boolean {
@@ -112,16 +107,17 @@ export class SharedReading {
    * To be called when a connection has become one of these.
    * @param line whose turn it is when it waits: the site that it comes from
    */
-  add(reader: Reader, line = ''): void {
+  add(reader: ClientReader, line = ''): void {
     if (this.#stopped.has(reader)) return;
     this.#lineOf.set(reader, line);
+    this.#valveOf.get(reader)?.leave();
+    this.#valveOf.set(reader, this.#longTurns.join(reader, line));
     this.#reading.add(reader);
     if (this.#left <= 0) this.#stop(reader);
-    this.#watch();
   }
 
   /** The same for a new connection, of which nothing has been read: it goes on reading now, or when it is its turn. */
-  addNew(reader: Reader, line: string): void {
+  addNew(reader: ClientReader, line: string): void {
     this.#new.add(reader);
     this.add(reader, line);
     if (this.#stopped.has(reader)) return;
@@ -131,10 +127,12 @@ export class SharedReading {
   }
 
   /** To be called when the connection has ended, or is none of these any more. */
-  remove(reader: Reader): void {
+  remove(reader: ClientReader): void {
     this.#reading.delete(reader);
-    if (this.#stopped.delete(reader)) reader.goOnReading();
-    this.#watch();
+    const valve = this.#valveOf.get(reader);
+    this.#valveOf.delete(reader);
+    if (this.#stopped.delete(reader)) valve?.goOnReading();
+    valve?.leave();
   }
 
   /**
@@ -173,46 +171,27 @@ export class SharedReading {
     setImmediate(this.#nextTurn);
   }
 
-  /** Looks at the clock where there are more connections than are read in a turn: few are read to the end in a moment. */
-  #watch(): void {
-    if (this.#reading.size + this.#stopped.size <= CONNECTIONS_PER_TURN) {
-      clearInterval(this.#clock);
-      this.#clock = undefined;
-      return;
-    }
-    if (this.#clock !== undefined) return;
-    let last = process.threadCpuUsage();
-    this.#clock = setInterval(() => {
-      // Of the processor: on a busy machine each turn takes long, and to read less in it would make it worse.
-      const { user, system } = process.threadCpuUsage(last);
-      last = process.threadCpuUsage();
-      if (user + system < LONG_TURN_MS * 1000) return;
-      this.#perTurn = 1;
-      this.#take(Math.max(0, this.#left));
-    }, LOOK_EVERY_MS).unref();
-  }
-
   /** What is less than a later turn would add is not worth one: few requests, however often, cost nothing more. */
   get #isReduced(): boolean {
     return this.#left <= MOST_IN_A_TURN - REQUESTS_PER_TURN;
   }
 
-  #stop(reader: Reader): void {
+  #stop(reader: ClientReader): void {
     this.#reading.delete(reader);
     this.#stopped.add(reader, this.#lineOf.get(reader) ?? '');
-    reader.stopReading();
+    this.#valveOf.get(reader)?.stopReading();
   }
 
-  #goOn(reader: Reader): void {
+  #goOn(reader: ClientReader): void {
     if (this.#new.delete(reader)) this.#newLeft -= 1;
     this.#reading.add(reader);
-    reader.goOnReading();
+    this.#valveOf.get(reader)?.goOnReading();
   }
 
   readonly #nextTurn = (): void => {
     if (this.#isHeldBack()) {
       // Node goes on with a connection by itself once it has written the responses to what it had read.
-      for (const reader of this.#stopped) reader.stopReading();
+      for (const reader of this.#stopped) this.#valveOf.get(reader)?.stopReading();
       return void setTimeout(this.#nextTurn, HELD_BACK_MS).unref();
     }
     if (this.#isBehind()) return void setImmediate(this.#nextTurn);
@@ -241,9 +220,11 @@ export class SharedReading {
 export class ReadingByAccount {
   readonly #accounts = new Map<string, SharedReading>();
   readonly #waits: ReadingWaits;
+  readonly #longTurns: LongTurns;
 
-  constructor(waits: ReadingWaits) {
+  constructor(waits: ReadingWaits, shared: LongTurns = longTurns) {
     this.#waits = waits;
+    this.#longTurns = shared;
   }
 
   /** @returns the one of the account's connections that are open */
@@ -251,7 +232,7 @@ export class ReadingByAccount {
     const known = this.#accounts.get(account);
     if (known !== undefined) return known;
     const { isBehind, isHeldBack } = this.#waits;
-    const reading = new SharedReading(isBehind, () => isHeldBack(account));
+    const reading = new SharedReading(isBehind, () => isHeldBack(account), this.#longTurns);
     this.#accounts.set(account, reading);
     return reading;
   }

@@ -1,14 +1,20 @@
-import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it, vi } from 'vitest';
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { LongTurns } from '../../../../src/proxy/listener/long-turns.ts';
 import { ReadingByAccount, SharedReading } from '../../../../src/proxy/listener/shared-reading.ts';
 
 const FREE = { isBehind: () => false, isHeldBack: () => false };
+
+/** Apart from those of other tests. */
+const sharedReading = (isBehind?: () => boolean): SharedReading =>
+  new SharedReading(isBehind, undefined, new LongTurns());
 
 /** Connections of one account, and whether each is read. */
 function connections(reading: SharedReading, count: number) {
   const each = Array.from({ length: count }, () => {
     const reader = {
       isRead: true,
+      bytesRead: 0,
       stopReading: () => void (reader.isRead = false),
       goOnReading: () => void (reader.isRead = true),
     };
@@ -20,7 +26,7 @@ function connections(reading: SharedReading, count: number) {
 
 describe('the connections of one account', () => {
   it('are not read beyond what one turn may begin, and sixteen of them are in each later turn', async () => {
-    const accounts = new ReadingByAccount(FREE);
+    const accounts = new ReadingByAccount(FREE, new LongTurns());
     const [alice, bob] = [connections(accounts.of('alice'), 100), connections(accounts.of('bob'), 100)];
     for (let begun = 0; begun < 255; begun += 1) accounts.of('alice').begun(0);
     expect(alice.read()).toBe(100);
@@ -33,7 +39,7 @@ describe('the connections of one account', () => {
   });
 
   it('are not read beyond 51 requests with a target of 4 kB, which costs as much as five', () => {
-    const reading = new SharedReading();
+    const reading = sharedReading();
     const { read } = connections(reading, 2);
     for (let begun = 0; begun < 51; begun += 1) reading.begun(0, 4096);
     expect(read()).toBe(2);
@@ -43,7 +49,7 @@ describe('the connections of one account', () => {
 
   it('are not read while what others have sent is not worked off, and are afterwards', async () => {
     let isBehind = true;
-    const reading = new SharedReading(() => isBehind);
+    const reading = sharedReading(() => isBehind);
     const { read } = connections(reading, 3);
     for (let begun = 0; begun < 256; begun += 1) reading.begun(0);
     for (let turns = 0; turns < 10; turns += 1) await turn();
@@ -56,10 +62,8 @@ describe('the connections of one account', () => {
 
   it('of an account that is held back wait, and are looked at a few times a second; those of others do not wait', async () => {
     let looks = 0;
-    const accounts = new ReadingByAccount({
-      ...FREE,
-      isHeldBack: (account) => account === 'alice' && (looks += 1) > 0,
-    });
+    const isHeldBack = (account: string): boolean => account === 'alice' && (looks += 1) > 0;
+    const accounts = new ReadingByAccount({ ...FREE, isHeldBack }, new LongTurns());
     const [alice, bob] = [connections(accounts.of('alice'), 3), connections(accounts.of('bob'), 3)];
     for (const account of ['alice', 'bob']) for (let begun = 0; begun < 256; begun += 1) accounts.of(account).begun(0);
     const since = performance.now();
@@ -69,7 +73,7 @@ describe('the connections of one account', () => {
   });
 
   it('of an account that begins less than a turn allows wait too, once it has used up what it had', async () => {
-    const reading = new SharedReading(() => true);
+    const reading = sharedReading(() => true);
     const { read } = connections(reading, 3);
     for (let turns = 0; turns < 4; turns += 1) {
       expect(read()).toBe(3);
@@ -79,34 +83,12 @@ describe('the connections of one account', () => {
     expect(read()).toBe(0);
   });
 
-  it('wait after a turn that took long, whatever was in it, and are then read a few at a time; few never wait', async () => {
-    const [many, few] = [new SharedReading(), new SharedReading()];
-    const [crowd, pair] = [connections(many, 40), connections(few, 16)];
-    const stops = [crowd, pair].map(({ each }) => each.map((reader) => vi.spyOn(reader, 'stopReading')));
-    const resumed: number[] = [];
-    for (const reader of crowd.each) {
-      vi.spyOn(reader, 'goOnReading').mockImplementation(() => {
-        reader.isRead = true;
-        resumed.push(crowd.read());
-      });
-    }
-    // Until the clock has been looked at.
-    await delay(30);
-    const since = process.threadCpuUsage();
-    while (process.threadCpuUsage(since).user < 100_000);
-    await expect.poll(() => resumed.at(-1), { interval: 20 }).toBe(40);
-    expect(resumed.slice(0, 40)).toEqual(Array.from({ length: 40 }, (_each, index) => index + 1));
-    const [ofCrowd = [], ofPair = []] = stops.map((each) => each.map(({ mock }) => mock.calls.length));
-    expect([Math.min(...ofCrowd) > 0, Math.max(...ofPair)]).toEqual([true, 0]);
-    for (const reader of crowd.each) many.remove(reader);
-  });
-
   it('are read eight in a turn where nothing is known of them, each site in turn, and one where they bring much', async () => {
-    const reading = new SharedReading();
+    const reading = sharedReading();
     const read: string[] = [];
     const come = (site: string, count: number): void => {
       for (let each = 0; each < count; each += 1) {
-        reading.addNew({ stopReading: () => undefined, goOnReading: () => void read.push(site) }, site);
+        reading.addNew({ bytesRead: 0, stopReading: () => undefined, goOnReading: () => void read.push(site) }, site);
       }
     };
     come('attacker', 40);
@@ -127,7 +109,7 @@ describe('the connections of one account', () => {
   });
 
   it('are forgotten with the last of them', () => {
-    const accounts = new ReadingByAccount(FREE);
+    const accounts = new ReadingByAccount(FREE, new LongTurns());
     const reading = accounts.of('alice');
     const { each } = connections(reading, 2);
     for (const [index, reader] of each.entries()) {
