@@ -22,6 +22,10 @@ export class Http2Connection implements Getter {
     return new Http2Connection(session, target);
   }
 
+  get isOpen(): boolean {
+    return !this.#session.closed && !this.#session.destroyed;
+  }
+
   request(path: string): ClientHttp2Stream {
     return this.#session.request({
       ':path': path,

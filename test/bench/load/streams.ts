@@ -1,5 +1,6 @@
 /** Watches that are held, and bytes through an upgraded connection. */
 import { once } from 'node:events';
+import { constants } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { openTls, requestHead } from './http1.ts';
 import type { LoadTarget } from './http1.ts';
@@ -12,19 +13,22 @@ const STREAMS_PER_SESSION = 100;
 /** The most that one connection may have at the same time. */
 const MOST_STREAMS = 250;
 
+/** Of a watch that is refused. */
+const MOST_TRIES = 20;
+
 /** Nanoseconds of the one monotonic clock that all processes of the machine share. */
 const now = (): number => Number(process.hrtime.bigint());
 
 /** Holds watches and counts what they get. */
 export class WatchSet {
   readonly #sessions: Http2Connection[] = [];
-  readonly #streams: Duplex[] = [];
+  readonly #streams = new Set<Duplex>();
   readonly #marks: { readonly when: () => boolean; readonly resolve: (at: number) => void }[] = [];
   #events = 0;
   #closed = 0;
 
   get size(): number {
-    return this.#streams.length;
+    return this.#streams.size;
   }
 
   /** Opens them, some in parallel; resolves when each has had its first event, and throws where one is over before that. */
@@ -60,20 +64,20 @@ export class WatchSet {
     );
     this.#sessions.push(...sessions);
     const begun = performance.now();
-    for (let stream = 0; stream < count; stream += 1) this.#hold(sessions[stream % sessions.length]!.request(path));
+    for (let stream = 0; stream < count; stream += 1) this.#request(sessions[stream % sessions.length]!, path);
     await this.#reached(() => this.#events + this.#closed >= count);
     return { ms: performance.now() - begun, opened: this.#events };
   }
 
   /** @returns when the last watch has had one more event */
   nextEvent(): Promise<number> {
-    const target = this.#events + this.#streams.length;
+    const target = this.#events + this.#streams.size;
     return this.#reached(() => this.#events >= target);
   }
 
   /** @returns when the last watch was over */
   allClosed(): Promise<number> {
-    return this.#reached(() => this.#closed >= this.#streams.length);
+    return this.#reached(() => this.#closed >= this.#streams.size);
   }
 
   close(): void {
@@ -90,11 +94,22 @@ export class WatchSet {
   async #openSession(target: LoadTarget, path: string, streams: number): Promise<void> {
     const session = await Http2Connection.open(target);
     this.#sessions.push(session);
-    for (let i = 0; i < streams; i += 1) this.#hold(session.request(path));
+    for (let i = 0; i < streams; i += 1) this.#request(session, path);
   }
 
-  #hold(stream: Duplex): void {
-    this.#streams.push(stream);
+  /** Sends what a server has refused again, as client-go does: it has not begun it, and a new connection may have few. */
+  #request(session: Http2Connection, path: string, tries = MOST_TRIES): void {
+    const stream = session.request(path);
+    this.#hold(stream, () => {
+      const isRefused = stream.rstCode === constants.NGHTTP2_REFUSED_STREAM && tries > 0 && session.isOpen;
+      if (isRefused) this.#request(session, path, tries - 1);
+      return isRefused;
+    });
+  }
+
+  /** @param isReplaced whether another one is held for it, once it is over */
+  #hold(stream: Duplex, isReplaced: () => boolean = () => false): void {
+    this.#streams.add(stream);
     stream.on('data', (chunk: Buffer) => {
       if (!chunk.includes(EVENT_END)) return;
       this.#events += 1;
@@ -102,6 +117,7 @@ export class WatchSet {
     });
     stream.on('error', () => undefined);
     stream.once('close', () => {
+      if (isReplaced()) return void this.#streams.delete(stream);
       this.#closed += 1;
       this.#check();
     });
