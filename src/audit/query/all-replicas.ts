@@ -27,6 +27,8 @@ const SEARCH = 'search';
  * user may write long ones, so fewer are sent then, and the search says that there are more.
  */
 const MOST_CHARACTERS = 64 * 1024;
+/** Where all of them are of one moment. */
+const MOST_OF_A_MOMENT = 1024 * 1024;
 
 /** As long the others have, where the caller sets no shorter time. Milliseconds. */
 const SEARCH_MS = 4000;
@@ -107,18 +109,26 @@ export const answersSearches = (
   },
 ];
 
+/**
+ * An attacker causes dozens of long events in one millisecond, a read of Secrets among them. A page never ends within a moment,
+ * because the next one begins before it, so the newest moment is sent whole, up to its own limit; what is beyond that
+ * counts as not readable.
+ */
 function packed({ hits, stopped, unreadable }: History): Found {
+  const newest = hits[0]?.time;
   const lines: string[] = [];
   let left = MOST_CHARACTERS;
-  for (const [index, { text, time }] of hits.entries()) {
+  let ofMoment = MOST_OF_A_MOMENT;
+  for (const { text, time } of hits) {
     left -= text.length;
-    // Never within a moment, as in a search of one replica; but one line is always sent.
-    if (left < 0 && index > 0) {
-      const whole = hits.slice(0, index).filter((hit) => hit.time !== time);
-      const kept = whole.length === 0 ? hits.slice(0, index) : whole;
-      return { lines: kept.map((hit) => hit.text), stopped: 'events', unreadable };
+    ofMoment -= text.length;
+    if (left >= 0 || lines.length === 0 || (time === newest && ofMoment >= 0)) {
+      lines.push(text);
+      continue;
     }
-    lines.push(text);
+    const whole = hits.slice(0, lines.length).findLastIndex((hit) => hit.time !== time) + 1;
+    const unsent = whole > 0 ? 0 : hits.filter((hit) => hit.time === newest).length - lines.length;
+    return { lines: lines.slice(0, whole > 0 ? whole : undefined), stopped: 'events', unreadable: unreadable + unsent };
   }
   return { lines, unreadable, ...defined({ stopped }) };
 }

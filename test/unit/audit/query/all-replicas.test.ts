@@ -138,6 +138,29 @@ describe('a search in the files of all replicas', () => {
     expect(found?.stopped).toBe('events');
   });
 
+  test('sends the newest moment whole, however long it is, so that the next page loses none', async () => {
+    const moment = (count: number, n: number): AuditEvent[] =>
+      Array.from({ length: count }, (_, one) => ({
+        ...at(n, { requestURI: `/${'x'.repeat(8000)}` }),
+        auditID: `event-${n}.${one}`,
+      }));
+    const { search } = await replicas([
+      { id: 'a', events: [] },
+      { id: 'b', events: [...moment(3, 1), ...moment(30, 2)] },
+    ]);
+    const first = await search({ events: 200 });
+    expect([first?.hits.length, first?.stopped, first?.unreadable]).toEqual([30, 'events', 0]);
+    const next = await search({ events: 200 }, { until: auditTime(START + 2000) });
+    expect([next?.hits.length, next?.stopped]).toEqual([3, undefined]);
+    const { search: tooMuch } = await replicas([
+      { id: 'a', events: [] },
+      { id: 'b', events: moment(150, 2) },
+    ]);
+    const found = await tooMuch({ events: 200 });
+    expect([found?.stopped, (found?.hits.length ?? 0) + (found?.unreadable ?? 0)]).toEqual(['events', 150]);
+    expect(found?.unreadable).toBeGreaterThan(10);
+  });
+
   test('runs once on each replica, is seen by no tail, and leaves no subscription', async () => {
     const { store, search, asked } = await replicas([
       { id: 'a', events: [at(1)] },
