@@ -19,8 +19,8 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import { MOST_HANDSHAKE_BYTES } from './second-flights.ts';
 import type { ConnectionLimit } from './connection-limit.ts';
-import { ReadingByAccount, readerOf, SharedReading, type ReadingWaits } from './shared-reading.ts';
-import type { ClientReader } from './long-turns.ts';
+import { ReadingByAccount, SharedReading, type ReadingWaits } from './shared-reading.ts';
+import { readerOf, type ClientReader } from './reader.ts';
 import { endpointsOf, ProcNetTcp, type SystemBuffers } from './system-buffers.ts';
 import { TcpConnection, type SecuredConnection } from './tcp-connection.ts';
 

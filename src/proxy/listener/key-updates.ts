@@ -10,7 +10,7 @@
  * Node tells of a key update by `keylog` alone. The line has the new secret, so it is not looked at.
  */
 import type { TLSSocket } from 'node:tls';
-import { readerOf } from './shared-reading.ts';
+import { readerOf } from './reader.ts';
 
 /**
  * Without a byte of data between them. TLS libraries change keys once in millions of records; Go's ends a connection

@@ -9,18 +9,7 @@
  * takes no more than a window of each. Those that bring nothing do not wait: 5,000 watches are as they were.
  */
 import { FairQueue } from '../../timing/timing.ts';
-
-/** A connection whose reading can be stopped. */
-export interface Reader {
-  stopReading(): void;
-  goOnReading(): void;
-}
-
-/** One of a client. */
-export interface ClientReader extends Reader {
-  /** So far. */
-  readonly bytesRead: number;
-}
+import type { ClientReader, Reader } from './reader.ts';
 
 /** Of the processor, in one turn or in several between two looks. Milliseconds. */
 const LONG_TURN_MS = 50;

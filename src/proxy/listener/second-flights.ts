@@ -9,8 +9,7 @@
  * Nor does a handshake go on that has more bytes than any user's: OpenSSL would hold 100 kB and more of each.
  */
 import type { Socket } from 'node:net';
-import { readerOf } from './shared-reading.ts';
-import type { Reader } from './long-turns.ts';
+import { readerOf, type Reader } from './reader.ts';
 
 /** Connections. Each takes as long as OpenSSL lets it, 80 ms with all the 100 kB that it accepts. */
 const MOST = 4;

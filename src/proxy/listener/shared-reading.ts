@@ -12,9 +12,9 @@
  * A connection is among them before its first byte of HTTP is read: what came right behind the handshake would be read
  * all at once, 240 requests of each of 16 connections in a turn, before any of it could be counted.
  */
-import type { Socket } from 'node:net';
 import { FairQueue } from '../../timing/timing.ts';
-import { longTurns, type ClientReader, type LongTurns, type SharedValve } from './long-turns.ts';
+import { longTurns, type LongTurns, type SharedValve } from './long-turns.ts';
+import type { ClientReader } from './reader.ts';
 
 /** Weighs what is begun: a request, so many lines of its head, pieces of bodies or key updates cost about the same. */
 const MOST_IN_A_TURN = 256;
@@ -44,29 +44,6 @@ export interface ReadingWaits {
   readonly isBehind: () => boolean;
   /** True while more events of the account wait for the audit log than may. */
   readonly isHeldBack: (account: string) => boolean;
-}
-
-/** Node's own part of a socket, which its servers for both versions of HTTP read from without the stream over it. */
-interface Handle {
-  /** What Node wants; it stops by itself while a client does not read its responses. */
-  readonly reading: boolean;
-  readStop(): void;
-  readStart(): void;
-}
-
-/** Node has no public way to stop reading a connection with HTTP/2. */
-export function readerOf(socket: Socket): ClientReader {
-  // Null once the socket is destroyed.
-  const owner = socket as unknown as { readonly _handle: Handle | null };
-  return {
-    get bytesRead() {
-      return socket.bytesRead;
-    },
-    stopReading: () => owner._handle?.readStop(),
-    goOnReading: () => {
-      if (owner._handle?.reading === true) owner._handle.readStart();
-    },
-  };
 }
 
 export class SharedReading {
@@ -189,11 +166,7 @@ export class SharedReading {
   }
 
   readonly #nextTurn = (): void => {
-    if (this.#isHeldBack()) {
-      // Node goes on with a connection by itself once it has written the responses to what it had read.
-      for (const reader of this.#stopped) this.#valveOf.get(reader)?.stopReading();
-      return void setTimeout(this.#nextTurn, HELD_BACK_MS).unref();
-    }
+    if (this.#isHeldBack()) return void setTimeout(this.#nextTurn, HELD_BACK_MS).unref();
     if (this.#isBehind()) return void setImmediate(this.#nextTurn);
     if (this.#newLeft < NEW_PER_TURN) {
       // What they have sent is read in the poll that comes now, and then it is known whether more may be.

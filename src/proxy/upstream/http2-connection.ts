@@ -4,7 +4,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { holdsBytes } from '../../core/http/connection-reset.ts';
 import { keepPinging } from '../http2-pings.ts';
-import { readerOf } from '../listener/shared-reading.ts';
+import { readerOf } from '../listener/reader.ts';
 import type { UpstreamLink } from './connect.ts';
 import { UpstreamError } from './upstream-error.ts';
 import { upstreamReading } from './upstream-reading.ts';

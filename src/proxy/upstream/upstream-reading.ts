@@ -9,7 +9,7 @@
  *
  * What is not read stays with the API server, as ever when a client is slow.
  */
-import type { Reader } from '../listener/long-turns.ts';
+import type { Reader } from '../listener/reader.ts';
 
 /** All that is weighed here is in units of about a microsecond of CPU, with what it costs to send it on to the client. */
 const MOST_IN_A_TURN = 16_384;
