@@ -262,7 +262,7 @@ function addDelegate(program: Command): void {
       ),
     );
   addServerCommand(program, 'delegations', 'list what you have delegated: what each may do, and has done')
-    .addOption(outputOption(program))
+    .addOption(tableOption(program))
     .action((options: CommonOptions & OutputOptions) =>
       run(options, async (context) =>
         (await import('./commands/delegations-command.ts')).delegations(context, options),
@@ -290,6 +290,12 @@ export function addServerCommand(program: Command, name: string, description: st
 
 export const outputOption = (program: Command): Option =>
   program.createOption('-o, --output <format>', 'for scripts').choices(['json', 'yaml']);
+
+/** The same of a command that prints a table. */
+const tableOption = (program: Command): Option =>
+  program
+    .createOption('-o, --output <format>', 'json or yaml for scripts; wide for every column, uncut')
+    .choices(['json', 'yaml', 'wide']);
 
 /** Runs a command's action, and turns an error into a message and an exit code. */
 export async function run(

@@ -1,10 +1,11 @@
 /** Access requests as text, for a terminal and for a pipe. Every text of a server or a user is made plain. */
 import { LAPSE_TEXTS } from '../../core/access/request.ts';
 import type { CliContext } from '../context.ts';
-import { factLines } from '../terminal/output.ts';
+import { factLines, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
-import { table } from '../terminal/table.ts';
-import { bothWays, fromNow, spanText } from '../terminal/time.ts';
+import { idsFor, timeFor } from '../terminal/list-table.ts';
+import type { TableContent } from '../terminal/table.ts';
+import { bothWays, spanText } from '../terminal/time.ts';
 import type { RequestItem, RoleItem } from './responses.ts';
 
 type Terminal = Pick<CliContext, 'columns' | 'nowMs'>;
@@ -109,8 +110,8 @@ function approvalText(needed: number, approvers: readonly string[] = []): string
   return `${needed} ${needed === 1 ? 'user' : 'users'}${of}`;
 }
 
-/** Returns the roles that the user may ask for. Ends with a newline. */
-export function roleTable(terminal: Terminal, roles: readonly RoleItem[]): string {
+/** Returns the roles that the user may ask for, as a table. */
+export function roleTable(roles: readonly RoleItem[]): TableContent {
   const rows = roles.map(({ name, longestSeconds, needed, approvers, groups, clusters, description }) => [
     name,
     spanText(longestSeconds),
@@ -119,39 +120,53 @@ export function roleTable(terminal: Terminal, roles: readonly RoleItem[]): strin
     where(clusters),
     description,
   ]);
-  return table(['ROLE', 'FOR AT MOST', 'APPROVAL', 'GROUPS', 'CLUSTERS', 'WHAT FOR'], rows, terminal.columns);
+  const headings = ['ROLE', 'UP TO', 'APPROVAL', 'GROUPS', 'CLUSTERS', 'WHAT FOR'];
+  return { headings, rows, ranked: ['ROLE', 'WHAT FOR', 'UP TO', 'APPROVAL', 'CLUSTERS'] };
 }
 
 /**
- * Returns requests of the user, or of others. Ends with a newline.
+ * Returns requests of the user, or of others, as a table.
  * @param whose `mine` with the session of this machine: what another session has been granted is no use here
  */
 export function requestTable(
   terminal: Terminal,
+  options: OutputOptions,
   requests: readonly RequestItem[],
   whose: { readonly mine: string | undefined } | 'queue',
-): string {
+): TableContent {
   const isMine = whose !== 'queue';
   const here = whose === 'queue' ? undefined : whose.mine;
   const isElsewhere = (request: RequestItem): boolean =>
     here !== undefined && request.session !== here && isActive(request);
-  const now = terminal.nowMs();
-  const rows = requests.map((request) => {
-    const { id, user, role, state, needed, seconds, reason, requestedAt } = request;
-    const asked = plainText(requestedAt, 40);
+  const ids = idsFor(
+    terminal,
+    options,
+    requests.map(({ id }) => id),
+  );
+  const rows = requests.map((request, index) => {
+    const { user, role, state, needed, seconds, reason, requestedAt } = request;
     return [
-      id,
+      ids[index] ?? '',
       ...(isMine ? [] : [user]),
       role,
       `${state === 'open' ? `open ${approvals(request)}/${needed}` : stateText(request)}${isElsewhere(request) ? ', to another session' : ''}`,
-      isActive(request) ? endOf(terminal, request).replace('(in ', '(') : '-',
+      isActive(request) ? leftOf(terminal, request) : '',
       spanText(seconds),
-      reason || '-',
-      terminal.columns === undefined ? asked : fromNow(asked, now),
+      timeFor(terminal, requestedAt),
+      reason,
     ];
   });
-  const headings = ['ID', ...(isMine ? [] : ['USER']), 'ROLE', 'STATE', 'UNTIL', 'FOR', 'REASON', 'ASKED'];
-  return table(headings, rows, terminal.columns);
+  const headings = ['ID', ...(isMine ? [] : ['USER']), 'ROLE', 'STATE', 'UNTIL', 'FOR', 'ASKED', 'REASON'];
+  // Who approves decides by the reason; who has asked wants to know how long it lasts.
+  const ranked = isMine ? headings : ['ID', 'USER', 'ROLE', 'REASON', 'FOR', 'STATE'];
+  return { headings, rows, ranked };
+}
+
+/** Returns the time left of a grant on a terminal, its end in a pipe. */
+function leftOf(terminal: Terminal, request: RequestItem): string {
+  const { leftSeconds, endsAt } = request.grant ?? {};
+  if (terminal.columns === undefined || leftSeconds === undefined) return timeFor(terminal, endsAt ?? '');
+  return `in ${spanText(Math.max(Math.floor(leftSeconds), 0))}`;
 }
 
 /** Returns what a user has from now on. */

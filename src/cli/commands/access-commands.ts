@@ -18,6 +18,7 @@ import { readSession } from '../session/cache.ts';
 import type { ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { plainText } from '../terminal/plain-text.ts';
+import { listTables } from '../terminal/list-table.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { parseResponse } from './admin-response.ts';
 import { replicaLines } from './revocation-progress.ts';
@@ -45,11 +46,15 @@ export async function accessList(context: CliContext, options: ListOptions): Pro
   const here = readSession(api.entry)?.user.sessionId;
   const mine = found.mine.filter((one) => options.all === true || one.state === 'open' || isActive(one));
   await printResult(context, options, found, () =>
-    [
-      ...(roles.length === 0 ? [] : [`You may ask for:\n${roleTable(context, roles)}`]),
-      ...(mine.length === 0 ? [] : [`You have, or have asked for:\n${requestTable(context, mine, { mine: here })}`]),
-      ...(queue.length === 0 ? [] : [`You decide about:\n${requestTable(context, queue, 'queue')}`]),
-    ].join('\n'),
+    listTables(
+      context,
+      options,
+      [
+        { title: 'You may ask for:', ...roleTable(roles) },
+        { title: 'You have, or have asked for:', ...requestTable(context, options, mine, { mine: here }) },
+        { title: 'You decide about:', ...requestTable(context, options, queue, 'queue') },
+      ].filter(({ rows }) => rows.length > 0),
+    ),
   );
   if (roles.length > 0 || mine.length > 0 || queue.length > 0) return;
   context.notify('there is nothing that you may ask for, and nothing waits for you');

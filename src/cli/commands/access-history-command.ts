@@ -7,6 +7,7 @@ import type { CliContext } from '../context.ts';
 import { adminClient } from '../http/admin-client.ts';
 import { requestOf } from '../http/call.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
+import { listTables } from '../terminal/list-table.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { filtersOf, readPages } from './pages.ts';
 import { parseResponse } from './admin-response.ts';
@@ -23,7 +24,7 @@ export async function accessHistory(context: CliContext, options: ServerOptions 
     return { items, cursor };
   });
   await printResult(context, options, { requests: found }, () =>
-    found.length === 0 ? '' : requestTable(context, found, 'queue'),
+    found.length === 0 ? '' : listTables(context, options, [requestTable(context, options, found, 'queue')]),
   );
   if (more)
     context.notify(`only the first ${found.length} requests are shown; narrow the list with --account or --role`);

@@ -11,8 +11,7 @@ import { wholeSessionId } from '../session/session-id.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
-import { table } from '../terminal/table.ts';
-import { fromNow } from '../terminal/time.ts';
+import { idsFor, listTables, timeFor } from '../terminal/list-table.ts';
 import { readPages } from './pages.ts';
 import { parseResponse } from './admin-response.ts';
 
@@ -22,7 +21,7 @@ const LIST = 'portcullis delegations lists them';
 export async function delegations(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
   const { found, more } = await readDelegations(context, entry);
-  const text = (): string => (found.length === 0 ? '' : listed(context, found));
+  const text = (): string => (found.length === 0 ? '' : listed(context, options, found));
   await printResult(context, options, { delegations: found }, text);
   if (more) context.notify('there are more of them');
   if (found.length === 0) {
@@ -41,25 +40,29 @@ function readDelegations(
   });
 }
 
-/** The first is never cut, because users copy it; the least important come last: a narrow terminal leaves them out. */
-const COLUMNS = ['ID', 'NAME', 'CLUSTERS', 'MAY', 'EXPIRES', 'LAST USED', 'LAST REQUEST'] as const;
+const HEADINGS = ['ID', 'NAME', 'CLUSTERS', 'MAY', 'ENDS', 'USED', 'LAST REQUEST'] as const;
+const RANKED = ['ID', 'NAME', 'MAY', 'ENDS', 'LAST REQUEST', 'USED'] as const;
 
-function listed(context: CliContext, items: readonly ListedDelegation[]): string {
-  const time = (text: string): string => (context.columns === undefined ? text : fromNow(text, context.nowMs()));
-  const rows = items.map((item) => [
-    item.id,
+function listed(context: CliContext, options: OutputOptions, items: readonly ListedDelegation[]): string {
+  const ids = idsFor(
+    context,
+    options,
+    items.map(({ id }) => id),
+  );
+  const rows = items.map((item, index) => [
+    ids[index] ?? '',
     item.name,
     item.clusters.join(','),
     item.rights,
-    time(item.expiresAt),
-    time(item.lastUsedAt),
+    timeFor(context, item.expiresAt),
+    timeFor(context, item.lastUsedAt),
     lastRequest(item),
   ]);
-  return table(COLUMNS, rows, context.columns);
+  return listTables(context, options, [{ headings: HEADINGS, rows, ranked: RANKED }]);
 }
 
 function lastRequest({ recent: [last] }: ListedDelegation): string {
-  if (last === undefined) return '-';
+  if (last === undefined) return '';
   const { verb, resource, namespace, name, uri, code, open } = last;
   const object = [namespace, name].filter((part) => part !== undefined).join('/');
   const what = resource === undefined ? uri : [resource, ...(object === '' ? [] : [object])].join(' ');

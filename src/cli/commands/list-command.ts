@@ -7,8 +7,9 @@ import type { CliContext } from '../context.ts';
 import { adminClient, callAdmin, liveSessionId } from '../http/admin-client.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
-import { table } from '../terminal/table.ts';
-import { fromNow } from '../terminal/time.ts';
+import { listTables, timeFor } from '../terminal/list-table.ts';
+import type { TableContent } from '../terminal/table.ts';
+import { defined } from '../../core/defined.ts';
 import type { Session } from './admin-response.ts';
 import type { Listed } from './operation-commands.ts';
 import { filtersOf, readPages } from './pages.ts';
@@ -18,16 +19,12 @@ type ListName = Listed<(typeof ADMIN_API)['operations']>;
 type Row = Readonly<Record<string, unknown>>;
 
 /** The cells that are not just the text of a field. */
-const CELLS: { readonly [N in ListName]?: (row: never, context: CliContext) => Row } = {
-  listSessions({ client, device, lastUsedAt, expiresAt, delegation }: Session, context) {
-    const time = (text: string): string => (context.columns === undefined ? text : fromNow(text, context.nowMs()));
-    return {
-      client: device ? `${client} (by code)` : client,
-      lastUsedAt: time(lastUsedAt),
-      expiresAt: time(expiresAt),
-      actor: delegation?.name,
-    };
-  },
+const CELLS: { readonly [N in ListName]?: (row: never) => Row } = {
+  listSessions: ({ client, device, deviceName, delegation }: Session) => ({
+    client: device ? `${client} (by code)` : client,
+    // An agent has no device of its own, and must not look like its user's laptop.
+    deviceName: delegation === undefined ? deviceName : `${delegation.name} (delegated)`,
+  }),
   listReplicas: ({ id, self, incarnation }: z.output<typeof replicaSchema>) => ({
     id: `${id}${self ? ' (answers)' : ''}`,
     incarnation: incarnation.slice(0, 8),
@@ -58,32 +55,27 @@ export async function list(context: CliContext, name: ListName, options: ServerO
   await printResult(context, options, { [shown.of]: found }, () =>
     found.length === 0
       ? ''
-      : tableOf(
-          context,
-          shown,
-          found.map((row) => ({ ...row, ...cellsOf(name, row, context) })),
-        ),
+      : listTables(context, options, [
+          contentOf(
+            shown,
+            found.map((row) => ({ ...row, ...momentsOf(shown, row, context), ...cellsOf(name, row) })),
+          ),
+        ]),
   );
   if (found.length === 0 && shown.none !== undefined) context.notify(shown.none);
 }
 
-const cellsOf = (name: ListName, row: Row, context: CliContext): Row | undefined =>
-  CELLS[name]?.(row as never, context);
+const cellsOf = (name: ListName, row: Row): Row | undefined => CELLS[name]?.(row as never);
+
+const momentsOf = ({ moments = [] }: CommandList, row: Row, context: CliContext): Row =>
+  Object.fromEntries(moments.map((field) => [field, timeFor(context, textOf(row[field]))]));
 
 function textOf(cell: unknown): string {
   if (typeof cell === 'number') return String(Math.round(cell));
   return typeof cell === 'string' ? cell : '';
 }
 
-function tableOf({ columns: width }: CliContext, { columns, rare = {} }: CommandList, rows: readonly Row[]): string {
-  const all = [
-    ...Object.entries(columns),
-    ...Object.entries(rare).filter(([, field]) => rows.some((row) => textOf(row[field]) !== '')),
-  ];
-  const cells = rows.map((row) => all.map(([, field]) => textOf(row[field])));
-  return table(
-    all.map(([heading]) => heading),
-    cells,
-    width,
-  );
+function contentOf({ columns, ranked }: CommandList, rows: readonly Row[]): TableContent {
+  const cells = rows.map((row) => Object.values(columns).map((field) => textOf(row[field])));
+  return { headings: Object.keys(columns), rows: cells, ...defined({ ranked }) };
 }

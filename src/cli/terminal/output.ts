@@ -3,7 +3,7 @@ import type { CliContext } from '../context.ts';
 import { escapeUnsafe, plainJson } from './plain-text.ts';
 
 export interface OutputOptions {
-  /** `json` or `yaml`; absent: text. */
+  /** `json` or `yaml`; `wide`, of commands that print a table: all of it; absent: text. */
   readonly output?: string;
 }
 

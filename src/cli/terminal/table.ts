@@ -1,9 +1,14 @@
-/** Tables for a terminal. */
+/**
+ * Tables for a terminal. No column is cut but the last, which takes the rest of the line: half a name or half an address
+ * is worse than none. What does not fit is left out, the least important first.
+ */
 import { plainText } from './plain-text.ts';
 
 const GAP = '   ';
-/** No column is cut below this: a few letters mean nothing. */
-const NARROWEST = 8;
+/** The last column is not cut below this: eight characters, which are enough of an id, and the mark. */
+const NARROWEST = 9;
+/** A cell that is longer than this, and than half the terminal, makes its own line longer, and no other. */
+const LONGEST = 40;
 
 /** Characters that are two cells wide in a terminal: East Asian scripts, full-width forms and emoji. */
 const WIDE =
@@ -29,40 +34,73 @@ function cut(text: string, width: number): string {
   return `${kept}…`;
 }
 
-/**
- * Returns rows under headings, as kubectl prints them; control characters are removed from every cell. Ends with a
- * newline.
- * @param columns columns of the terminal: wide columns are cut to fit, and where that is not enough the last ones
- *   are left out, but never the first, which users copy. Absent (a pipe): everything is shown.
- */
-export function table(headings: readonly string[], rows: readonly (readonly string[])[], columns?: number): string {
-  const cells = [headings, ...rows].map((row) => row.map((cell) => plainText(cell, 4000)));
-  const natural = headings.map((_, column) =>
-    cells.reduce((most, row) => Math.max(most, widthOf(row[column] ?? '')), 0),
-  );
-  const widths = columns === undefined ? natural : fitted(natural, columns);
-  const line = (row: readonly string[]): string =>
-    widths
-      .map((width, column) => padded(cut(row[column] ?? '', width), width))
-      .join(GAP)
-      .trimEnd();
-  return `${cells.map(line).join('\n')}\n`;
+export interface TableContent {
+  readonly headings: readonly string[];
+  /** A cell for each heading. */
+  readonly rows: readonly (readonly string[])[];
+  /** Headings, the most important first; those that are not named come after them, in their order. */
+  readonly ranked?: readonly string[];
 }
 
-/** Returns widths that fit; the widest column is cut first. Returns fewer where even the narrowest do not fit. */
-function fitted(natural: readonly number[], columns: number): readonly number[] {
-  const [first = 0, ...others] = natural;
-  const space = columns - first;
-  const least = (widths: readonly number[]): number =>
-    widths.reduce((sum, width) => sum + GAP.length + Math.min(width, NARROWEST), 0);
-  let kept = others;
-  while (kept.length > 0 && least(kept) > space) kept = kept.slice(0, -1);
-  const widths = [...kept];
-  const total = (): number => widths.reduce((sum, width) => sum + GAP.length + width, 0);
-  // The first may be wider than the terminal: then it is shown alone.
-  while (widths.length > 0 && total() > space) {
-    const widest = Math.max(...widths);
-    widths[widths.indexOf(widest)] = widest - 1;
-  }
-  return [first, ...widths];
+interface Shown {
+  /** Ends with a newline. */
+  readonly text: string;
+  /** How many columns did not fit. */
+  readonly hidden: number;
 }
+
+/**
+ * Returns rows under headings, as kubectl prints them; control characters are removed from every cell.
+ * @param columns columns of the terminal; absent: everything is shown, whole. The first column always is, because users
+ *   read or copy it.
+ */
+export function fittedTable({ headings, rows, ranked = [] }: TableContent, columns?: number): Shown {
+  const cells = [headings, ...rows].map((row) => headings.map((_, column) => plainText(row[column] ?? '', 4000)));
+  const last = headings.length - 1;
+  const longest = columns === undefined ? Number.POSITIVE_INFINITY : Math.max(LONGEST, Math.floor(columns / 2));
+  const natural = headings.map((_, column) =>
+    cells.reduce((most, row) => {
+      const width = widthOf(row[column] ?? '');
+      return width > most && (width <= longest || column === last) ? width : most;
+    }, 0),
+  );
+  const rank = (column: number): number => {
+    const named = ranked.indexOf(headings[column] ?? '');
+    return named === -1 ? ranked.length + column : named;
+  };
+  const kept = columns === undefined ? headings.map((_, column) => column) : fitting(natural, columns, rank);
+  const others = kept.filter((column) => column !== last).reduce((sum, at) => sum + (natural[at] ?? 0) + GAP.length, 0);
+  const widthAt = (column: number): number =>
+    column === last && columns !== undefined
+      ? Math.max(columns - others, Math.min(natural[last] ?? 0, NARROWEST))
+      : (natural[column] ?? 0);
+  const line = (row: readonly string[]): string =>
+    kept
+      .map((column) => {
+        const cell = row[column] ?? '';
+        return column === last ? cut(cell, widthAt(column)) : padded(cell, widthAt(column));
+      })
+      .join(GAP)
+      .trimEnd();
+  return { text: `${cells.map(line).join('\n')}\n`, hidden: headings.length - kept.length };
+}
+
+/** Returns the columns that fit, in their order. The last needs no more than it is cut to. */
+function fitting(natural: readonly number[], columns: number, rank: (column: number) => number): readonly number[] {
+  const last = natural.length - 1;
+  const byRank = natural.map((_, column) => column).toSorted((left, right) => rank(left) - rank(right));
+  const kept = new Set([0]);
+  let left = columns - (natural[0] ?? 0);
+  for (const column of byRank) {
+    const whole = natural[column] ?? 0;
+    const needed = GAP.length + (column === last ? Math.min(whole, NARROWEST) : whole);
+    if (kept.has(column) || needed > left) continue;
+    kept.add(column);
+    left -= needed;
+  }
+  return [...kept].toSorted((left, right) => left - right);
+}
+
+/** Returns a table of few narrow columns, the most important first. Ends with a newline. */
+export const table = (headings: readonly string[], rows: readonly (readonly string[])[], columns?: number): string =>
+  fittedTable({ headings, rows }, columns).text;

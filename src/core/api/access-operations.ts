@@ -5,7 +5,7 @@ import { accessDecisionSchema, accessEndedSchema, accessRequestSchema } from './
 import { ACCESS_PROBLEMS } from './access-problems.ts';
 import { OWN_CALLS } from './own-operations.ts';
 import { pageQuery } from './fields.ts';
-import { OUTPUT, type ApiDescription } from './operation.ts';
+import { OUTPUT, TABLE_OUTPUT, type ApiDescription } from './operation.ts';
 import { problemSchema, receiptSchema, revocationResultSchema } from './responses.ts';
 
 /**
@@ -120,7 +120,7 @@ export const ACCESS_API = {
       command: {
         name: 'access list',
         summary: 'list what you may ask for, what you have, and what waits for you',
-        options: [['--all', 'with what is over'], OUTPUT],
+        options: [['--all', 'with what is over'], TABLE_OUTPUT],
       },
       notes:
         'A page may be empty and still have a cursor, because few of the requests that wait may be for this approver. Lists of an account are read one after the other. Four may wait; a further one is 429.',

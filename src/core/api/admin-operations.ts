@@ -11,7 +11,7 @@ import { ADMIN_CALLS, ADMIN_CHANGES, ADMIN_PROBLEMS } from './admin-problems.ts'
 import { auditEventsQuerySchema, auditExportQuerySchema, auditQuerySchema } from './audit.ts';
 import { AUDIT_OPTIONS } from './audit-options.ts';
 import { timeSchema } from './fields.ts';
-import { OUTPUT, type ApiDescription, type CommandOption } from './operation.ts';
+import { OUTPUT, TABLE_OUTPUT, type ApiDescription, type CommandOption } from './operation.ts';
 import {
   drillSchema,
   endQuerySchema,
@@ -129,21 +129,22 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
           ['--actor <name>', 'delegated sessions in which this actor acts'],
           ['--ancestor <id>', 'delegated sessions beneath this session; 8 characters of its id are enough'],
           ['--sort <order>', 'the order (default: newest)', { values: SESSION_SORTS }],
-          OUTPUT,
+          TABLE_OUTPUT,
         ],
         list: {
           of: 'sessions',
           columns: {
-            SESSION: 'id',
-            USERNAME: 'username',
-            'LAST USED': 'lastUsedAt',
-            EXPIRES: 'expiresAt',
-            ACCOUNT: 'account',
-            CLIENT: 'client',
-            ADDRESS: 'address',
+            USER: 'username',
             DEVICE: 'deviceName',
+            FROM: 'address',
+            USED: 'lastUsedAt',
+            ENDS: 'expiresAt',
+            CLIENT: 'client',
+            ACCOUNT: 'account',
+            ID: 'id',
           },
-          rare: { ACTOR: 'actor' },
+          ranked: ['USER', 'ID', 'DEVICE', 'USED', 'FROM', 'ENDS'],
+          moments: ['lastUsedAt', 'expiresAt'],
           none: 'there are no sessions',
           narrow: '--search, --account or --idle',
         },
@@ -281,10 +282,11 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       command: {
         name: 'locks',
         summary: 'list the locked accounts (admins and auditors)',
-        options: [OUTPUT],
+        options: [TABLE_OUTPUT],
         list: {
           of: 'locks',
           columns: { ACCOUNT: 'account', BY: 'by', AT: 'at', REASON: 'reason' },
+          moments: ['at'],
           none: 'no account is locked',
         },
       },
@@ -375,7 +377,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       command: {
         name: 'streams',
         summary: 'list what a user has open now: shells, logs, watches (admins and auditors)',
-        options: [['--account <account>', 'whose they are, PROVIDER/SUBJECT (required)'], OUTPUT],
+        options: [['--account <account>', 'whose they are, PROVIDER/SUBJECT (required)'], TABLE_OUTPUT],
         list: {
           of: 'streams',
           none: 'nothing of this account is open',
@@ -389,6 +391,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
             REPLICA: 'replica',
             SESSION: 'session',
           },
+          moments: ['at'],
         },
       },
       query: streamsQuerySchema,
@@ -418,7 +421,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       command: {
         name: 'replicas',
         summary: 'list the replicas (admins and auditors)',
-        options: [OUTPUT],
+        options: [TABLE_OUTPUT],
         list: {
           of: 'replicas',
           columns: {
@@ -479,7 +482,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
           ['--account <account>', 'of this account only, PROVIDER/SUBJECT'],
           ['--role <role>', 'for this role only'],
           ['--state <state>', 'in this state only', { values: ACCESS_STATES }],
-          OUTPUT,
+          TABLE_OUTPUT,
         ],
       },
       notes:

@@ -47,10 +47,12 @@ export interface OperationCommand {
 export interface CommandList {
   /** The field of the response that has the rows. */
   readonly of: string;
-  /** The field of a row by the heading of its column. The least important comes last: a narrow terminal leaves it out. */
+  /** The field of a row by the heading of its column. A narrow terminal cuts the last, and leaves out what does not fit. */
   readonly columns: Readonly<Record<string, string>>;
-  /** Further columns that are shown only where a row has something in them: what a script parses else stays as it was. */
-  readonly rare?: Readonly<Record<string, string>>;
+  /** Headings, the most important first: those that a narrow terminal keeps. Default: in the order of the columns. */
+  readonly ranked?: readonly string[];
+  /** Fields that are moments, which a terminal shows as seen from now. */
+  readonly moments?: readonly string[];
   /** What is said where there is none. */
   readonly none?: string;
   /** How to narrow a list that is too long to be shown. */
@@ -59,6 +61,13 @@ export interface CommandList {
 
 /** The option of every command with a result. */
 export const OUTPUT: CommandOption = ['-o, --output <format>', 'for scripts', { values: ['json', 'yaml'] }];
+
+/** The same of a command that prints a table. */
+export const TABLE_OUTPUT: CommandOption = [
+  '-o, --output <format>',
+  'json or yaml for scripts; wide for every column, uncut',
+  { values: ['json', 'yaml', 'wide'] },
+];
 
 interface OperationFields {
   /** The path below the root of its API, with parameters in braces. */

@@ -229,12 +229,13 @@ describe('at a terminal', () => {
     expect(sent('POST')).toHaveLength(approvals);
   });
 
-  test('the end is shown both ways, by the server’s remaining time, in lines that fit', async () => {
+  test('the time left is the server’s, in lines that fit; ids are short, and an approver keeps the reason', async () => {
     await at.login();
     answers(listOf([granted(1770)], [accessRequest({ reason: 'x'.repeat(200) })]));
     const output = await start('list').until(/exit 0/);
     // The server's clock is an hour ahead.
-    expect(output).toMatch(/granted +\d\d:\d\d \(29m\d*s?\)/);
+    expect(output).toMatch(/^7fK2aaaa +shop-admins +granted +in 29m30s +30m /m);
+    expect(output).toMatch(/^ID +USER +ROLE +STATE +FOR +REASON\r?\n7fK2aaaa +.* x{9,}…\r?$/m);
     expect(Math.max(...output.split(/\r?\n/).map((line) => line.length))).toBeLessThanOrEqual(70);
   });
 });

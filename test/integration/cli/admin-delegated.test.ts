@@ -5,7 +5,7 @@ import { stage } from './setup.ts';
 
 const at = stage();
 
-test('sessions has a column for actors where there are any, and asks for delegated ones', async () => {
+test('sessions tells an agent from a device of its user, and asks for delegated ones', async () => {
   await at.login();
   const delegation = {
     name: 'claude/reviewer',
@@ -16,10 +16,12 @@ test('sessions has a column for actors where there are any, and asks for delegat
     limits: [{ preset: 'a-later-preset', rules: [{ verbs: ['get'], resources: ['pods'] }] }],
     rights: 'read-only',
   };
-  const body = { sessions: [session({ id: 's-3', delegation }), session()] };
+  const body = { sessions: [session({ id: 's-3', delegation }), session({ deviceName: 'alice-laptop' })] };
   at.fakeServer.adminAnswer = () => ({ status: 200, body });
   const { stdout } = await at.machine.run('sessions', '--delegated', '--actor', 'claude', '--ancestor', 's-1');
-  expect(stdout).toMatch(/^SESSION .* DEVICE +ACTOR\ns-3 .* claude\/reviewer\n/);
+  expect(stdout).toMatch(
+    /^USER .*\ncorp:alice +claude\/reviewer \(delegated\) .* s-3\ncorp:alice +alice-laptop .* s-1\n$/,
+  );
   const { path = '' } = at.fakeServer.adminRequests[0] ?? {};
   const query = { limit: '200', actor: 'claude', ancestor: 's-1', delegated: 'true' };
   expect(Object.fromEntries(new URLSearchParams(path.split('?', 2)[1]))).toEqual(query);

@@ -20,7 +20,7 @@ describe('reading', () => {
         : { status: 200, body: { sessions: [session()], cursor: 'two' } };
     const ended = await at.machine.run('sessions', '--account', 'corp/alice');
     expect(ended.code).toBe(0);
-    expect(ended.stdout).toMatch(/^SESSION +USERNAME/);
+    expect(ended.stdout).toMatch(/^USER +DEVICE +FROM +USED +ENDS +CLIENT +ACCOUNT +ID\n/);
     expect(ended.stdout.trim().split('\n')).toHaveLength(3);
     expect(ended.stdout.match(/by code/g)).toHaveLength(1);
     expect(at.fakeServer.adminRequests[0]).toMatchObject({ audience: 'urn:portcullis:admin' });

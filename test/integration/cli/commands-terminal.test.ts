@@ -32,26 +32,49 @@ const shown = (columns: number, ...args: readonly string[]): Promise<string> =>
 const inTwoHours = new Date(Date.now() + 2 * 3600_000 + 30_000).toISOString();
 
 describe('on a terminal', () => {
-  test.each([200, 80, 50])('sessions fit %i columns, with moments as seen from now', async (columns) => {
+  const shownSession = session({
+    id: 'Zk3v9QeL0cW1yRt5uPaXbA',
+    account: 'corp/00u1abcdefghijklmnop',
+    username: 'corp:alice',
+    deviceName: 'alice-laptop',
+    client: 'portcullis-cli',
+    lastUsedAt: new Date(Date.now() - 60_000).toISOString(),
+    expiresAt: inTwoHours,
+  });
+
+  test.each([
+    [200, /^USER +DEVICE +FROM +USED +ENDS +CLIENT +ACCOUNT +ID$/, 0, 'Zk3v9QeL0cW1yRt5uPaXbA'],
+    [80, /^USER +DEVICE +FROM +USED +ENDS +ID$/, 2, 'Zk3v9QeL…'],
+    [50, /^USER +DEVICE +USED +ID$/, 4, 'Zk3v9QeL…'],
+  ])(
+    'sessions fit %i columns, whole but for the id, and say how many are hidden',
+    async (columns, head, hidden, id) => {
+      await at.login();
+      const other = { ...shownSession, username: 'corp:vera', deviceName: 'v', id: 'a9fKzL' };
+      at.fakeServer.adminAnswer = () => ({ status: 200, body: { sessions: [shownSession, other] } });
+      const lines = (await shown(columns, 'sessions')).trim().split(/\r?\n/);
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns);
+      const notes = hidden === 0 ? [] : [`portcullis: ${hidden} columns hidden; -o wide shows all`];
+      expect(lines).toEqual([
+        ...notes,
+        expect.stringMatching(head),
+        expect.stringMatching(/^corp:alice +alice-laptop .*\b1m\d*s? ago /),
+        expect.stringMatching(/^corp:vera +v .* a9fKzL$/),
+        'exit 0',
+      ]);
+      const [cell = ''] = lines.at(-3)?.split(/ +/).slice(-1) ?? [];
+      expect(cell.startsWith(id.slice(0, 8))).toBe(true);
+      expect(cell.endsWith('…')).toBe(id.endsWith('…'));
+      expect(lines.join('\n').includes('in 2h')).toBe(columns > 50);
+    },
+  );
+
+  test('sessions show everything with -o wide, and the exact times as JSON alone', async () => {
     await at.login();
-    const shownSession = session({
-      id: 's-0123456789',
-      account: 'corp/00u1abcdefghijklmnop',
-      username: 'corp:alice@example.com',
-      client: 'portcullis-cli',
-      lastUsedAt: new Date(Date.now() - 60_000).toISOString(),
-      expiresAt: inTwoHours,
-      address: '2001:db8:1234:5678:9abc:def0:1234:5678',
-    });
-    at.fakeServer.adminAnswer = () => ({
-      status: 200,
-      body: { sessions: [shownSession, { ...shownSession, id: 's-2' }] },
-    });
-    const lines = (await shown(columns, 'sessions')).trim().split('\n');
-    expect(lines).toHaveLength(4);
-    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns);
-    expect(lines[1]).toContain('s-0123456789');
-    expect(lines[1]).toContain('in 2h');
+    at.fakeServer.adminAnswer = () => ({ status: 200, body: { sessions: [shownSession] } });
+    const wide = await shown(50, 'sessions', '-o', 'wide');
+    expect(wide).toMatch(/in 2h\w* +portcullis-cli +corp\/00u1abcdefghijklmnop +Zk3v9QeL0cW1yRt5uPaXbA/);
+    expect(await shown(50, 'sessions', '-o', 'json')).toContain(`"expiresAt": "${inTwoHours}"`);
   });
 
   test('a pipe gets the sessions without any cut', async () => {

@@ -244,7 +244,7 @@ describe('the list', () => {
     at.fakeServer.delegation = { name: `claude/${NASTY}`, recent };
     const listed = await at.machine.run('delegations');
     expect(listed.code, listed.stderr).toBe(0);
-    expect(listed.stdout).toMatch(/^ID +NAME +CLUSTERS +MAY +EXPIRES +LAST USED +LAST REQUEST$/m);
+    expect(listed.stdout).toMatch(/^ID +NAME +CLUSTERS +MAY +ENDS +USED +LAST REQUEST$/m);
     expect(listed.stdout).toMatch(/^d-1 +claude\/.* prod,staging +read-only in shop .*delete pods shop\/.*: 403$/m);
     expect(listed.stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
     const json = await at.machine.run('delegations', '--output', 'json');

@@ -3,7 +3,8 @@ import { parse } from 'yaml';
 import type { CliContext } from '../../../src/cli/context.ts';
 import { fromNow } from '../../../src/cli/terminal/time.ts';
 import { printResult } from '../../../src/cli/terminal/output.ts';
-import { table } from '../../../src/cli/terminal/table.ts';
+import { idsFor, listTables } from '../../../src/cli/terminal/list-table.ts';
+import { fittedTable, table } from '../../../src/cli/terminal/table.ts';
 
 describe('a table', () => {
   const headings = ['SESSION', 'USERNAME', 'CLIENT', 'ADDRESS'];
@@ -28,10 +29,29 @@ describe('a table', () => {
     expect(table(['A', 'B'], rows)).toMatch(/^A {3}B\na {3}b\n/);
   });
 
-  test('cuts the widest first, with a mark, and leaves out the last where that is not enough', () => {
-    expect(table(headings, [row], 66)).toMatch(/corp:ali\S*…/);
-    expect(table(headings, [row], 30)).not.toContain('ADDRESS');
-    expect(table(headings, [row], 30)).toContain('USERNAME');
+  test('cuts no column but the last, and that with a mark', () => {
+    const [, shown = ''] = table(['NAME', 'WHY'], [['payments', 'because the laptop was stolen']], 24).split('\n');
+    expect(shown).toBe('payments   because the …');
+    expect(table(['NAME', 'ADDRESS', 'WHY'], [['payments', '2001:db8::1', 'stolen']], 24)).toBe(
+      'NAME       ADDRESS\npayments   2001:db8::1\n',
+    );
+  });
+
+  test('leaves out what does not fit by its rank, not by its place, and counts it', () => {
+    const content = { headings, rows: [row], ranked: ['SESSION', 'ADDRESS'] };
+    const [wide, narrow] = [80, 36].map((columns) => fittedTable(content, columns));
+    expect(wide).toEqual({ text: table(headings, [row]), hidden: 0 });
+    expect(narrow).toEqual({ text: 'SESSION              ADDRESS\ns-0123456789abcdef   2001:db8::1\n', hidden: 2 });
+  });
+
+  test('one name that is longer than half the terminal is whole, and takes no column from the others', () => {
+    const name = 'x'.repeat(89);
+    const rows = [row, ['s-1', name, 'portcullis-cli', '203.0.113.7']];
+    const { text, hidden } = fittedTable({ headings, rows }, 80);
+    expect(hidden).toBe(0);
+    const [, first = '', second = ''] = text.split('\n');
+    expect(first.length).toBeLessThanOrEqual(80);
+    expect(second).toContain(`${name}   portcullis-cli   203`);
   });
 
   test('counts what a terminal shows: wide letters twice, combining marks not at all', () => {
@@ -49,6 +69,40 @@ describe('a table', () => {
   test('shows no control character of a cell', () => {
     const shown = table(['A', 'B'], [['\u001b[31mred', '\u202eevil']]);
     expect(shown.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+  });
+});
+
+describe('a list', () => {
+  const content = { headings: ['NAME', 'ACTOR', 'REASON'], rows: [['alice'.repeat(6), '', 'x'.repeat(40)]] };
+  const shown = (columns: number | undefined, output?: string) => {
+    const messages: string[] = [];
+    const terminal = { ...(columns !== undefined && { columns }), notify: (text: string) => messages.push(text) };
+    const text = listTables(terminal, output === undefined ? {} : { output }, [content]);
+    return { text, messages };
+  };
+
+  test('has no column in which there is nothing; a pipe has it, so that a script finds each where it was', () => {
+    expect(shown(200)).toEqual({ text: expect.stringMatching(/^NAME +REASON\n/), messages: [] });
+    expect(shown(undefined)).toEqual({
+      text: expect.stringMatching(/ +ACTOR +REASON\n\S+ +- +x{40}\n$/),
+      messages: [],
+    });
+  });
+
+  test('says how many columns are hidden, and -o wide shows them, uncut', () => {
+    expect(shown(36)).toEqual({
+      text: expect.not.stringContaining('x'),
+      messages: ['1 column hidden; -o wide shows all'],
+    });
+    expect(shown(36, 'wide')).toEqual({ text: expect.stringContaining('x'.repeat(40)), messages: [] });
+  });
+
+  test('has short ids on a terminal, and only where these tell them apart', () => {
+    const ids = ['aaaabbbbcccc', 'aaaabbbXcccc'];
+    expect(idsFor({ columns: 80 }, {}, ids)).toEqual(['aaaabbbb', 'aaaabbbX']);
+    expect(idsFor({ columns: 80 }, {}, [...ids, 'aaaabbbbdddd'])[0]).toBe('aaaabbbbcccc');
+    expect(idsFor({ columns: 80 }, { output: 'wide' }, ids)).toEqual(ids);
+    expect(idsFor({}, {}, ids)).toEqual(ids);
   });
 });
 
