@@ -26,11 +26,11 @@ const pages: RequestListener = (req, res) => {
   else res.end(url === '/large' ? LARGE : 'ended');
 };
 
-/** Resolves at the event, or where the connection is over before it. */
+/** Resolves at the event, or where the server has ended the connection before it: a client that may go on sees no more. */
 const either = (socket: Socket, event: string): Promise<void> =>
-  socket.destroyed
+  socket.destroyed || socket.readableEnded
     ? Promise.resolve()
-    : new Promise((resolve) => void socket.once(event, resolve).once('close', resolve));
+    : new Promise((resolve) => void socket.once(event, resolve).once('end', resolve).once('close', resolve));
 
 interface Client {
   readonly socket: Socket;
