@@ -52,8 +52,8 @@ interface AdminRoute {
   readonly show?: AdminHandler;
   /** What is needed to see it. Default: to read. */
   readonly need?: Need;
-  /** True: it waits for a disk, a provider or a cluster. In an incident no other page may wait behind it. */
-  readonly waits?: true;
+  /** In place of other pages: where it waits for a disk, a provider or a cluster, and in an incident none may wait for it. */
+  readonly behind?: 'searches' | 'nothing';
   /** What its form does. */
   readonly change?: { readonly event: PortcullisEventName; readonly handle: AdminHandler };
 }
@@ -66,21 +66,21 @@ function routesOf(service: Omit<AdminPageService, 'clusters'>): readonly AdminRo
   // Where no roles are configured a tab would lead to nothing.
   const access = deps.config.access.roles.length > 0 ? { tab: 'Access' } : {};
   return [
-    { path: '/admin/overview', tab: 'Overview', show: showOverview, waits: true },
+    { path: '/admin/overview', tab: 'Overview', show: showOverview, behind: 'nothing' },
     { path: '/admin', tab: 'Sessions', show: showSessions(list) },
-    { path: '/admin/accounts/:account', show: showUser(list) },
-    { path: '/admin/sessions/:id', show: showSession },
+    { path: '/admin/accounts/:account', show: showUser(list), behind: 'searches' },
+    { path: '/admin/sessions/:id', show: showSession, behind: 'searches' },
     { path: '/admin/revoke', show: showConfirmation, need: 'act', change: { event: 'revocation', handle: begin } },
     { path: '/admin/revocations', show: ({ res }) => seeOther(res, REVOCATIONS_HREF) },
-    { path: '/admin/revocations/:id', show: showReceipt },
+    { path: '/admin/revocations/:id', show: showReceipt, behind: 'searches' },
     { path: '/admin/access', ...access, under: '/admin/access', show: showAccess },
     { path: '/admin/locks', tab: 'Locks', show: showLocks },
     { path: '/admin/unlock', under: '/admin/locks', change: { event: 'unlock', handle: handleUnlock } },
     { path: '/admin/cut-stream', change: { event: 'stream-cut', handle: handleCutStream } },
     { path: '/admin/lift-fresh-sign-in', change: { event: 'fresh-sign-in-lifted', handle: handleLiftFreshSignIn } },
     { path: '/admin/replicas', tab: 'Replicas', show: showReplicas },
-    { path: '/admin/audit', tab: 'Audit log', show: showAudit, waits: true },
-    { path: '/admin/health', tab: 'Health', show: showHealth, waits: true },
+    { path: '/admin/audit', tab: 'Audit log', show: showAudit, behind: 'nothing' },
+    { path: '/admin/health', tab: 'Health', show: showHealth, behind: 'nothing' },
     { path: '/admin/drill', tab: 'Drill', show: showDrill, change: { event: 'drill', handle: handleDrill } },
   ];
 }
@@ -95,13 +95,21 @@ export function adminPages(service: Omit<AdminPageService, 'clusters'>, guards: 
   const routes = routesOf(service);
   const tabs = routes.flatMap(({ path, tab }) => (tab === undefined ? [] : [{ path, label: tab }]));
   const router = Router({ caseSensitive: true, strict: true });
-  for (const { path, tab, under = tab === undefined ? '/admin' : path, show, need = 'read', waits, change } of routes) {
+  for (const {
+    path,
+    tab,
+    under = tab === undefined ? '/admin' : path,
+    show,
+    need = 'read',
+    behind = 'pages',
+    change,
+  } of routes) {
     const place = { tabs, tab: under };
     const served = (event: PortcullisEventName, handler: RequestHandler): RequestHandler =>
       errorsInFrame({ ...place, deps }, auditRejections(deps, event, handler));
     if (show !== undefined) {
       const page = withRole({ ...pages, ...place }, need, show);
-      router.get(path, served('admin-read', guards.page('admin', page, { inTurn: waits !== true })));
+      router.get(path, served('admin-read', guards.page('admin', page, { behind })));
     }
     if (change !== undefined) {
       router.post(path, served(change.event, guards.action(withRole({ ...pages, ...place }, 'act', change.handle))));

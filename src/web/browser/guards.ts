@@ -25,23 +25,26 @@ export type PageHandler = (req: Request, res: Response, user: SignedIn) => Promi
 export interface Guards {
   /**
    * For GET. A user who is signed out is sent to the sign-in page, and returns to `to` afterwards.
-   * @param options `inTurn`: false where it waits for more than the store, and has limits of its own. Default: one such
-   *   page of an account is made at a time
+   * @param options `behind`: what of the same account it waits for. Default: `pages`, and their reads through the admin API
    */
   readonly page: (
     to: ReturnTarget | ((req: Request) => ReturnTarget),
     handler: PageHandler,
-    options?: InTurn,
+    options?: Behind,
   ) => RequestHandler;
   /**
    * For POST of a form. `req.body` is the parsed form.
-   * @param options `inTurn`: true where one of an account is done at a time. Default: no revocation waits for another
+   * @param options `behind`: what of the same account it waits for. Default: `nothing`, so that no revocation waits
    */
-  readonly action: (handler: PageHandler, options?: InTurn) => RequestHandler;
+  readonly action: (handler: PageHandler, options?: Behind) => RequestHandler;
 }
 
-interface InTurn {
-  readonly inTurn: boolean;
+interface Behind {
+  /**
+   * Of each one is handled at a time for an account. `searches`: of audit logs, which take seconds, and no revocation may
+   * wait behind one. `nothing`: what has limits of its own.
+   */
+  readonly behind: 'pages' | 'searches' | 'forms' | 'nothing';
 }
 
 const FORM_BYTES = '16kb';
@@ -167,13 +170,12 @@ export function createGuards(
 
   /** The script asks for sixty at once, all within that limit: the store's other calls would time out behind them. */
   async function inItsTurn(
-    req: Request,
-    res: Response,
-    { account }: SignedIn,
+    { req, res, user, behind }: Behind & { readonly req: Request; readonly res: Response; readonly user: SignedIn },
     work: () => Promise<void>,
   ): Promise<void> {
-    const key = req.method === 'POST' ? `forms of ${account}` : account;
-    const outcome = await queue.run(key, work);
+    if (behind === 'nothing') return work();
+    const { account } = user;
+    const outcome = await queue.run(behind === 'pages' ? account : `${behind} of ${account}`, work);
     if (!outcome.ok) rejects(req, res, { account, retrySeconds: RETRY_SECONDS });
   }
 
@@ -187,16 +189,15 @@ export function createGuards(
   }
 
   return {
-    page(to, handler, { inTurn } = { inTurn: true }) {
+    page(to, handler, { behind } = { behind: 'pages' }) {
       return async (req, res) => {
         const user = await identify(req);
         if (user === undefined) return seeOther(res, `/login?to=${typeof to === 'function' ? to(req) : to}`);
         if (isTooMany(req, res, user)) return;
-        const work = async (): Promise<void> => handler(req, res, user);
-        await (inTurn ? inItsTurn(req, res, user, work) : work());
+        await inItsTurn({ req, res, user, behind }, async () => handler(req, res, user));
       };
     },
-    action(handler, { inTurn } = { inTurn: false }) {
+    action(handler, { behind } = { behind: 'nothing' }) {
       return async (req, res) => {
         assertOwnOrigin(req, publicUrl);
         const user = await identify(req).catch(async (cause: unknown) => {
@@ -223,11 +224,10 @@ export function createGuards(
           assertCsrf(user, field(req, 'csrf'));
         }
         const proof = { csrf: user.csrf, ticket };
-        const work = async (): Promise<void> => {
+        await inItsTurn({ req, res, user, behind }, async () => {
           keepForm(req, proof, true);
           await handler(req, res, user);
-        };
-        await (inTurn ? inItsTurn(req, res, user, work) : work());
+        });
       };
     },
   };

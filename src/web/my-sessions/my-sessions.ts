@@ -222,7 +222,7 @@ export function mySessions(deps: WebDeps, browsers: BrowserSessions, guards: Gua
   );
   router.post(
     '/me/end-others',
-    action((req, res, user) => endOthers(deps, req, res, user), { inTurn: true }),
+    action((req, res, user) => endOthers(deps, req, res, user), { behind: 'forms' }),
   );
   router.post(
     '/logout',

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, request as send, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { afterEach, expect, onTestFinished, test } from 'vitest';
+import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { cookiesOf } from '../cookies.ts';
 import { browserAt, closeStages, openSession, PUBLIC_URL, signedInAs, signIn, type Stage } from '../harness.ts';
 
@@ -90,6 +90,25 @@ test('an account has one page and one read at a time, and no other account and n
   await Promise.all(asked);
   expect(lists.mostAtOnce()).toBe(1);
   expect(statuses.slice(15)).toEqual(Array.from({ length: 25 }, () => 200));
+});
+
+test('pages that search audit logs wait for one another, and no other page waits for them', async () => {
+  const { stage, browser } = await signedInAs('root');
+  const lists = holdLists(stage);
+  const userPages = async (count: number): Promise<unknown> =>
+    Promise.all(Array.from({ length: count }, () => browser.get('/admin/accounts/corp%2Falice').expect(200)));
+  const first = userPages(1);
+  await vi.waitFor(() => expect(lists.mostAtOnce()).toBeGreaterThan(0));
+  const ofOne = lists.mostAtOnce();
+  const later = userPages(2);
+  const locks = await browser
+    .get('/admin/locks')
+    .timeout(10_000)
+    .then(({ status }) => status)
+    .catch(() => 'no response');
+  lists.release();
+  await Promise.all([first, later]);
+  expect([locks, lists.mostAtOnce()]).toEqual([200, ofOne]);
 });
 
 test('one form of an account at a time ends all of its other sessions', async () => {
