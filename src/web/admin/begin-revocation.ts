@@ -46,8 +46,9 @@ export function createRevocationStarter(service: AdminService): StartRevocation 
     const proven = handleRevocation(service, admin, request, { asks: true }).then((result) => passed(ADMIN, result));
     const written = isNew ? untilWritten(service, requestId, proven) : proven;
     running.set(requestId, { key, written, proven });
-    // The admin already has the response that it is written, so a later failure can only be logged.
+    // The admin already has the response that it is written, so a later failure can only be logged. Any other is theirs.
     const over = proven.catch((err: unknown) => {
+      if (service.deps.guard.result(requestId) === undefined) return;
       service.deps.logger.warn(
         { err, revocation: requestId },
         'revocation failed after it was started; check its receipt, and revoke again',

@@ -240,6 +240,8 @@ describe('sending a revocation', () => {
     );
     const [approval] = at.stage.named('approval-asked').map((event) => annotation(event, 'approval') ?? '');
     expect(text).toContain('Nothing was done yet');
+    // No revocation has failed.
+    expect(at.stage.logged.filter((facts) => 'revocation' in facts)).toEqual([]);
     expect(text).toContain(`/admin/revoke?kind=provider&amp;value=lab&amp;approval=${approval}`);
     expect(text).toContain('datetime="2026-11-25T12:15:00Z"');
   });
