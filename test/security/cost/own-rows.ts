@@ -349,12 +349,17 @@ const FORM_ROWS: readonly CostRow[] = Object.entries(FORMS).map(([operation, row
   };
 });
 
-const get = (path: string, worst: string, options: Options & { readonly query?: string } = {}): CostRow => {
-  const { query = '', status = 200, bound = SMALL, limiter = 'connections' } = options;
+const get = (
+  path: string,
+  worst: string,
+  options: Options & { readonly query?: string; readonly says?: string } = {},
+): CostRow => {
+  const { query = '', says = '', status = 200, bound = SMALL, limiter = 'connections' } = options;
   const request = ({ urls, anonymous }: CostStage): Request => ({
     url: urls.web + path.split(' ', 1)[0] + query,
     agent: anonymous,
     status,
+    says,
   });
   return { operation: `GET ${path}`, worst, bound, limiter, request };
 };
@@ -364,8 +369,7 @@ const authorization = new URLSearchParams({
   response_type: 'code',
   redirect_uri: 'http://127.0.0.1:9/callback',
   scope: 'kubernetes',
-  state: 's'.repeat(2000),
-  nonce: 'n'.repeat(2000),
+  state: 's'.repeat(2048),
   code_challenge: 'A'.repeat(43),
   code_challenge_method: 'S256',
 });
@@ -374,8 +378,9 @@ const GET_ROWS: readonly CostRow[] = [
   get('/.well-known/openid-configuration', 'there is none worse'),
   get('/.well-known/oauth-authorization-server', 'there is none worse'),
   get('/oauth/jwks', 'there is none worse'),
-  get('/oauth/authorize', 'state and nonce of 2 kB each, which are stored', {
+  get('/oauth/authorize', 'a state of 2 kB, which is stored', {
     query: `?${authorization.toString()}`,
+    says: '/login/',
     limiter: 'signIns',
     status: 303,
   }),

@@ -15,15 +15,17 @@ import {
   type Request,
 } from './row.ts';
 import type { CostStage } from './stage.ts';
-import type { Browser } from './state.ts';
+import { ENDED, OF_REVOKED, type Browser } from './state.ts';
 
 interface PageRow {
   readonly worst: string;
   readonly as?: 'root' | 'alice';
   /** In place of `as`: for what ends it. */
   readonly browser?: (stage: CostStage, index: number) => Browser | undefined | Promise<Browser>;
+  /** What shows that the page has what makes it dear. */
+  readonly says?: string;
   /** In place of the path of the router. */
-  readonly path?: (stage: CostStage, index: number) => string;
+  readonly path?: (stage: CostStage, index: number) => string | Promise<string>;
   readonly form?: (stage: CostStage, index: number) => Record<string, string> | Promise<Record<string, string>>;
   readonly status?: number;
   readonly bound?: Bound;
@@ -45,6 +47,29 @@ const TALLY: Bound = { ...PAGE, redisMs: 30 };
 
 /** A replica of a busy machine has no lease for a moment. Then the page has none either, and the request is sent again. */
 const NONE = 'BBBB-BBBB';
+
+const revocations = new WeakMap<CostStage, Promise<string>>();
+
+/** @returns the id of a revocation of an account with so many sessions, once it is proven */
+function revoked(stage: CostStage): Promise<string> {
+  const known = revocations.get(stage) ?? revoke(stage);
+  revocations.set(stage, known);
+  return known;
+}
+
+async function revoke(stage: CostStage): Promise<string> {
+  const { urls, root } = stage;
+  const id = randomUUID();
+  const { status, text } = await stage.send({
+    method: 'POST',
+    url: `${urls.api}/-/admin/api/v1/revocations`,
+    agent: root.agent,
+    headers: { ...bearer(root.admin), ...JSON_TYPE },
+    body: JSON.stringify({ account: `demo/${ENDED}`, requestId: id, reason: 'r'.repeat(500) }),
+  });
+  if (status !== 200) throw new Error(`the revocation failed: ${status} ${text}`);
+  return id;
+}
 
 /** A browser that no one has signed in with, at the page for codes. */
 async function opened(stage: CostStage, page: string): Promise<Browser> {
@@ -235,6 +260,12 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     path: ({ alice }) => `/admin/sessions/${alice.session}`,
     bound: { ...PAGE, cpuMs: 40, kB: 120 },
   },
+  'GET /admin/sessions/:id (ended)': {
+    worst: 'one that did nothing, which the audit log is searched for, for 2 s at most',
+    path: () => `/admin/sessions/${gone.slice(0, 22)}`,
+    status: 404,
+    bound: { ...PAGE, cpuMs: 40 },
+  },
   'GET /admin/revoke': {
     worst: 'all users, of 2,000 sessions that are counted',
     path: () => '/admin/revoke?kind=all',
@@ -247,7 +278,12 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     bound: TALLY,
   },
   'GET /admin/revocations': { worst: NOTHING, path: () => '/admin/revocations', status: 303 },
-  'GET /admin/revocations/:id': { worst: 'unknown', path: () => `/admin/revocations/${gone}`, status: 404 },
+  'GET /admin/revocations/:id': {
+    worst: `${OF_REVOKED} sessions, and the audit log is searched for what ended with them, for a second at most`,
+    path: async (stage) => `/admin/revocations/${await revoked(stage)}`,
+    says: ENDED,
+    bound: { ...PAGE, cpuMs: 60, kB: 120 },
+  },
   'GET /admin/access': { worst: 'a page of requests with the longest reasons', bound: PAGE },
   'GET /admin/locks': { worst: 'ten locks' },
   'POST /admin/unlock': {
@@ -294,7 +330,7 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
 
 function rowsOf(pages: Readonly<Record<string, PageRow>>, isSignedIn: boolean): readonly CostRow[] {
   return Object.entries(pages).map(([operation, row]) => {
-    const { worst, as = 'root', browser, path, form, status = 200, bound = SMALL, times } = row;
+    const { worst, as = 'root', browser, path, form, status = 200, says = '', bound = SMALL, times } = row;
     const [method, routed] = operation.split(' ') as ['GET' | 'POST', string];
     const calls = method === 'GET' ? 'reads' : 'changes';
     return {
@@ -311,13 +347,14 @@ function rowsOf(pages: Readonly<Record<string, PageRow>>, isSignedIn: boolean): 
         const body = fields && new URLSearchParams({ ...(isKnown ? { csrf } : {}), ...fields }).toString();
         return {
           method,
-          url: stage.urls.web + (path?.(stage, index) ?? routed),
+          url: stage.urls.web + ((await path?.(stage, index)) ?? routed),
           headers: {
             ...(isKnown ? { cookie } : {}),
             ...(body === undefined ? {} : { ...FORM_TYPE, origin: stage.urls.web }),
           },
           ...(body === undefined ? {} : { body }),
           status,
+          says,
         };
       },
     };

@@ -132,6 +132,8 @@ export const CHEAP_MS = 10;
 export interface Request extends Sent {
   /** The status that shows that the work was done, or where it was rejected. */
   readonly status: number;
+  /** In the text of the response: what shows it where the status does not. */
+  readonly says?: string;
   /** Once it was measured. */
   readonly after?: () => void;
 }

@@ -28,7 +28,9 @@ const AT_ONCE = 16;
 const LEAVERS = 14;
 const OF_LEAVER = 20;
 /** Accounts that are revoked by their username, with so many sessions each. */
-const REVOKED = 6;
+const REVOKED = 7;
+/** The last of them, for what is shown of a revocation. */
+export const ENDED = `revoked-${REVOKED - 1}`;
 export const OF_REVOKED = 100;
 /** Accounts that hold something open, and the sessions of each. */
 const HOLDERS = 28;
