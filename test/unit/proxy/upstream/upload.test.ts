@@ -14,7 +14,8 @@ afterEach(() => void vi.useRealTimers());
 /** A body whose pieces come when they are given. */
 function stage(limitMs = LIMIT_MS) {
   const late: string[] = [];
-  const exchange = { mayPass: () => true, audit: { bytesIn: 0 } } as unknown as UploadOptions['exchange'];
+  let mayPass = true;
+  const exchange = { mayPass: () => mayPass, audit: { bytesIn: 0 } } as unknown as UploadOptions['exchange'];
   const delay = new ClientDelay(() => exchange.audit.bytesIn);
   const isLate = (): boolean => delay.lateMs(performance.now()) > 0;
 
@@ -26,6 +27,7 @@ function stage(limitMs = LIMIT_MS) {
     isLate,
     exchange,
     pieces,
+    cut: () => void (mayPass = false),
     give: (text: string) => body?.enqueue(Buffer.from(text)),
     end: () => body?.close(),
   };
@@ -56,4 +58,14 @@ it('reports one that stops, unless it may last as long as its client likes', asy
   for (const { pieces } of [limited, unlimited]) void pieces.next();
   await vi.advanceTimersByTimeAsync(LIMIT_MS + 1_000);
   expect([limited.late, unlimited.late]).toEqual([['late'], []]);
+});
+
+it('passes nothing on once it is cut, of what was read before either', async () => {
+  const { exchange, pieces, cut, give } = stage();
+  give('one');
+  give('two');
+  expect((await pieces.next()).value?.toString()).toBe('one');
+  cut();
+  await expect(pieces.next()).rejects.toThrow('the request was cut');
+  expect(exchange.audit.bytesIn).toBe(3);
 });
