@@ -149,7 +149,8 @@ class Search {
       this.#hitBytesLeft -= hit.text.length;
       if (this.#hitBytesLeft < 0) {
         this.#stopped = 'events';
-        while (hits.length > 1 && hits.at(-1)?.time === hit.time && hits[0]?.time !== hit.time) hits.pop();
+        if (hits[0]?.time === hit.time) this.#unreadable += 1;
+        else while (hits.at(-1)?.time === hit.time) hits.pop();
         break;
       }
       hits.push(hit);
@@ -207,6 +208,7 @@ class Search {
     let bytes = 0;
     let size = 0;
     let isCut = false;
+    const atMost = { hits: 4 * most + 1, size: this.#hitBytes };
     const line = (text: Buffer): void => {
       bytes += text.length + 1;
       const verdict = this.#match(text);
@@ -221,10 +223,14 @@ class Search {
       this.#files += 1;
       for await (const _chunk of readLines(file, { line, tooLong: () => (this.#unreadable += 1) })) {
         // A change has two events. An attacker who writes long ones must not fill this process's memory.
-        if (hits.length > 4 * most + 1 || size > this.#hitBytes) {
-          hits = newestWithin(hits, 2 * most + 1, this.#hitBytes / 2);
+        if (hits.length > atMost.hits || size > atMost.size) {
+          const kept = newestWithin(hits, 2 * most + 1, this.#hitBytes / 2);
+          isCut ||= kept.length < hits.length;
+          hits = kept;
           size = hits.reduce((sum, { text }) => sum + text.length, 0);
-          isCut = true;
+          // Of one moment all are kept: looked at again when there are twice as many.
+          atMost.hits = Math.max(4 * most + 1, 2 * hits.length);
+          atMost.size = Math.max(this.#hitBytes, 2 * size);
         }
         // What comes after its beginning is newer, so without the rest nothing of it may be shown.
         if (this.#isOver(bytes)) return;
@@ -251,14 +257,16 @@ const isReadOf = ({ annotations }: AuditEvent, account: string | undefined): boo
   annotations[`${EXTRA_DOMAIN}/event`] === 'admin-read' &&
   annotations[`${EXTRA_DOMAIN}/account`] === account;
 
-/** Returns the last of these, at most so many and so many characters. */
+/** Returns the last of these, at most so many and so many characters, or all of the newest moment: none is cut apart. */
 function newestWithin(hits: readonly Hit[], most: number, characters: number): Hit[] {
   let first = hits.length;
   for (let left = characters; first > 0 && hits.length - first < most; first -= 1) {
     left -= hits[first - 1]?.text.length ?? 0;
     if (left < 0) break;
   }
-  return hits.slice(first);
+  const cut = hits[first - 1]?.time;
+  const whole = hits.findIndex(({ time }, index) => index >= first && time !== cut);
+  return hits.slice(whole === -1 ? hits.findLastIndex(({ time }) => time !== cut) + 1 : whole);
 }
 
 const moved = (time: string, ms: number): string => auditTime(Date.parse(time) + ms);

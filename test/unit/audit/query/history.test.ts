@@ -95,19 +95,32 @@ describe('the history', () => {
     expect(await abandoned).toMatchObject({ stopped: 'time', hits: [] });
   });
 
-  test('has no page that ends within one moment, so the next one loses no event and is never the same', async () => {
-    const { path, history } = await aLog();
-    const moments = [1, 2, 2, 2, 2, 2, 2, 3, 4];
-    await writeFile(path, linesOf(moments.map((n, index) => at(n, { auditID: `event-${index}` }))));
+  test.each([
+    ['a file', 'plain', {}, [31, 41, 1]],
+    ['a compressed file', 'packed', {}, [1, 30, 1, 40, 1]],
+    ['a compressed file, where few characters are kept', 'packed', { hitBytes: 12_000 }, [1, 25, 1, 25, 1]],
+  ])('has no page of %s that ends within one moment, so none is lost', async (_of, kind, limits, lengths) => {
+    const { path } = await aLog();
+    const moments = [1, ...range(40).map(() => 2), 3, ...range(30).map(() => 4), 5];
+    const lines = linesOf(moments.map((n, index) => at(n, { auditID: `event-${index}` })));
+    if (kind === 'plain') await writeFile(path, lines);
+    else await writeFile(`${path}.${stampOf(200)}.gz`, gzipSync(lines));
+    const history = createAuditHistory([{ type: 'file', path }], limits);
     const pages: string[][] = [];
+    let unreadable = 0;
     for (let until: string | undefined, isMore = true; isMore;) {
-      const found = await history.search('root', until === undefined ? {} : { until }, { events: 3 });
+      const found = await history?.search('root', until === undefined ? {} : { until }, { events: 3 });
       pages.push(found?.hits.map(({ event }) => event.auditID) ?? []);
       until = found?.hits.at(-1)?.time;
+      unreadable += found?.unreadable ?? 0;
       isMore = found?.stopped === 'events';
     }
-    expect(pages.map((page) => page.length)).toEqual([8, 1]);
-    expect(pages.flat().toSorted()).toEqual(moments.map((_, index) => `event-${index}`));
+    expect(pages.map(({ length }) => length)).toEqual(lengths);
+    const all = moments.map((_, index) => `event-${index}`);
+    expect(pages.flat().filter((id) => !all.includes(id))).toEqual([]);
+    expect(new Set(pages.flat()).size).toBe(pages.flat().length);
+    // Of a moment that is larger than all that may be kept, it is said that there is more.
+    expect(unreadable > 0).toBe(pages.flat().length < all.length);
   });
 
   test.each([
