@@ -30,6 +30,9 @@ const MOST_CHARACTERS = 64 * 1024;
 /** Where all of them are of one moment. */
 const MOST_OF_A_MOMENT = 1024 * 1024;
 
+/** Later than each time of an event. */
+const LATEST = '~';
+
 /** As long the others have, where the caller sets no shorter time. Milliseconds. */
 const SEARCH_MS = 4000;
 
@@ -72,7 +75,9 @@ function historyOf(found: Found | undefined): History | undefined {
 
 /**
  * Returns the newest of several, newest first. Where one of them has more events than it returned, nothing older than
- * its oldest may be shown: the next page begins there, and would leave it out.
+ * its oldest may be shown: the next page begins there, and would leave it out. Where one has not read as far back as
+ * this page goes, that is said and there is no next page: an attacker fills the file of one replica, so that what they
+ * did there is on none.
  */
 function merged(found: readonly History[], { events }: HistoryBounds): History {
   const floors = found.filter(({ stopped }) => stopped === 'events').map(({ hits }) => hits.at(-1)?.time ?? '');
@@ -92,7 +97,11 @@ function merged(found: readonly History[], { events }: HistoryBounds): History {
     if (!texts.has(hit.text)) hits.push(hit);
     texts.add(hit.text);
   }
-  const stopped = isCut ? 'events' : found.find((one) => one.stopped !== undefined)?.stopped;
+  const end = isCut ? (hits.at(-1)?.time ?? '') : '';
+  const isUnread = ({ stopped, hits: own }: History): boolean =>
+    stopped !== undefined && stopped !== 'events' && (own.at(-1)?.time ?? LATEST) > end;
+  const unread = found.find(isUnread);
+  const stopped = unread?.stopped ?? (isCut ? 'events' : undefined);
   return { hits, unreadable: found.reduce((sum, { unreadable }) => sum + unreadable, 0), ...defined({ stopped }) };
 }
 

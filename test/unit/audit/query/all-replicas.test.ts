@@ -14,6 +14,7 @@ import type { AuditHistory, HistoryBounds } from '../../../../src/audit/query/hi
 import type { AuditQuery } from '../../../../src/audit/query/matcher.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import { auditTime } from '../../../../src/core/audit/moment.ts';
+import { defined } from '../../../../src/core/defined.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
 import { createMemoryStore } from '../../../../src/store/memory/memory.ts';
 import { aFolder, anEvent } from '../fixtures.ts';
@@ -32,6 +33,8 @@ afterEach(async () => void (await Promise.all(stops.splice(0).map((stop) => stop
 interface Asked {
   readonly id: string;
   readonly events?: readonly AuditEvent[];
+  /** How much of its file it reads. Default: all. */
+  readonly readBytes?: number;
   readonly state?: string;
   /** It does not read the channel. */
   readonly deaf?: boolean;
@@ -46,11 +49,11 @@ async function replicas(all: readonly Asked[]) {
     self: index === 0,
   }));
   const histories = await Promise.all(
-    all.map(async ({ events }): Promise<AuditHistory | undefined> => {
+    all.map(async ({ events, readBytes }): Promise<AuditHistory | undefined> => {
       if (events === undefined) return undefined;
       const path = join(await aFolder(), 'audit.log');
       await writeFile(path, events.map((event) => encodeLine(event).toString()).join(''));
-      return createAuditHistory([{ type: 'file', path }]);
+      return createAuditHistory([{ type: 'file', path }], defined({ readBytes }));
     }),
   );
   const asked: string[] = [];
@@ -136,6 +139,23 @@ describe('a search in the files of all replicas', () => {
       [19, 18, 17, 16, 15, 14, 13].map((n) => `event-${n}`),
     );
     expect(found?.stopped).toBe('events');
+  });
+
+  test('has no next page where the file of one replica was not read as far back as this page goes', async () => {
+    const seen = Array.from({ length: 50 }, (_, n) => at(n + 10, { verb: 'delete' }));
+    const hidden = at(30, { verb: 'delete' });
+    const filler = Array.from({ length: 100 }, () => at(31, { requestURI: `/${'x'.repeat(3000)}` }));
+    const stoppedWith = async (newest: readonly AuditEvent[], readBytes?: number) => {
+      const b = { id: 'b', events: [hidden, ...filler, ...newest], ...defined({ readBytes }) };
+      const { search } = await replicas([{ id: 'a', events: seen }, b]);
+      return (await search({ events: 5 }, { verb: 'delete' }))?.stopped;
+    };
+    const [early, late] = [at(55, { verb: 'delete' }), at(60, { verb: 'delete' })];
+    expect(await stoppedWith([], 100_000)).toBe('bytes');
+    expect(await stoppedWith([late], 100_000)).toBe('bytes');
+    // The page ends before that: the next one begins where it was read.
+    expect(await stoppedWith([early, late], 100_000)).toBe('events');
+    expect(await stoppedWith([late])).toBe('events');
   });
 
   test('sends the newest moment whole, however long it is, so that the next page loses none', async () => {
