@@ -1,15 +1,21 @@
 import { once } from 'node:events';
 import { performServerHandshake } from 'node:http2';
-import type { ServerHttp2Session } from 'node:http2';
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { readerOf } from '../../../../src/proxy/listener/reader.ts';
-import { frame, headersFrame, PREFACE } from '../../../support/http2-frames.ts';
+import { frame, headersFrame, PREFACE, SETTINGS } from '../../../support/http2-frames.ts';
 import { until } from '../../../support/data-plane.ts';
 import { makeCertificate } from '../../../support/upstream.ts';
+
+/** RFC 9113 §6.9. */
+const WINDOW_UPDATE = 0x8;
+const WIDE = Buffer.from([0x7f, 0xff, 0, 0]);
+/** SETTINGS_INITIAL_WINDOW_SIZE. */
+const WIDE_STREAMS = Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff]);
 
 const ends: (() => unknown)[] = [];
 afterEach(() => {
@@ -20,9 +26,14 @@ afterEach(() => {
 async function http2Pair() {
   const { cert, key } = await makeCertificate('reader.test');
   let session: ServerHttp2Session | undefined;
+  let stream: ServerHttp2Stream | undefined;
   const server = createServer({ cert, key, ALPNProtocols: ['h2'] }, (socket) => {
-    session = performServerHandshake(socket);
-    session.on('stream', (stream) => stream.on('error', () => undefined).respond({ ':status': 200 }));
+    session = performServerHandshake(socket.on('error', () => undefined));
+    session.on('error', () => undefined);
+    session.on('stream', (opened) => {
+      stream = opened;
+      opened.on('error', () => undefined).respond({ ':status': 200 });
+    });
   });
   const accepted = once(server, 'secureConnection') as Promise<[TLSSocket]>;
   server.listen(0, '127.0.0.1');
@@ -35,11 +46,11 @@ async function http2Pair() {
   });
   client.on('error', () => undefined).resume();
   const [socket] = await accepted;
-  client.write(PREFACE);
+  client.write(Buffer.concat([PREFACE, frame(SETTINGS, 0, 0, WIDE_STREAMS), frame(WINDOW_UPDATE, 0, 0, WIDE)]));
   client.write(headersFrame(1, { ':method': 'GET', ':scheme': 'https', ':path': '/', ':authority': 'reader.test' }));
   await until(() => session !== undefined && socket.bytesRead > 0 && client.bytesRead > 0, 'the response');
   await pause(50);
-  return { client, socket, session: session! };
+  return { client, socket, session: session!, stream: stream! };
 }
 
 it('a connection that is stopped is not read, whatever is written on it, until it goes on', async () => {
@@ -60,6 +71,22 @@ it('a connection that is stopped is not read, whatever is written on it, until i
   await until(() => socket.bytesRead >= bytesRead + 5 * 8192, 'all of it');
   client.write(frame(0xfa, 0, 0, Buffer.alloc(8192)));
   await until(() => socket.bytesRead >= bytesRead + 6 * 8192, 'what comes later');
+});
+
+it('one that goes on is not read while its client takes nothing, and is once it does', async () => {
+  const { client, socket, stream } = await http2Pair();
+  client.pause();
+  // More than the kernel takes for it.
+  stream.write(Buffer.alloc(16 * 1024 * 1024));
+  await pause(200);
+  const { bytesRead } = socket;
+  client.write(frame(0xfa, 0, 0, Buffer.alloc(8192)));
+  readerOf(socket).stopReading();
+  readerOf(socket).goOnReading();
+  await pause(100);
+  expect(socket.bytesRead).toBe(bytesRead);
+  client.resume();
+  await until(() => socket.bytesRead >= bytesRead + 8192, 'what came meanwhile');
 });
 
 it('one that is stopped keeps no process alive, and is forgotten with its end', async () => {
