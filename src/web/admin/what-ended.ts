@@ -44,8 +44,8 @@ const SESSIONS: readonly Column<EndedSession>[] = [
   { heading: 'Last used', cell: ({ lastUsedAt }) => momentSeconds(lastUsedAt) },
 ];
 
-/** What the audit log has of the end of what was open. */
-export type EndsInLog = Pick<History, 'hits' | 'stopped' | 'searched' | 'missing'>;
+/** What the audit log has of the end of what was open. `unsearched`: other searches are running, or this one failed. */
+export type EndsInLog = Pick<History, 'hits' | 'stopped' | 'searched' | 'missing'> | 'unsearched';
 
 const factOf = ({ annotations }: AuditEvent, name: string): string | undefined =>
   annotations[`${EXTRA_DOMAIN}/${name}`];
@@ -61,10 +61,7 @@ const ENDS_OF_ACCESS: ReadonlySet<string> = new Set(['access-ended', 'access-den
 /** One that was rejected had not begun. */
 const isStarted = ({ responseStatus }: AuditEvent): boolean => (responseStatus?.code ?? 0) < 400;
 
-/**
- * Returns what the audit log has of the ends; undefined where a target has more than one user, or nothing could be
- * searched.
- */
+/** Returns what the audit log has of the ends; undefined where a target has more than one user, or no replica has a file. */
 export async function endsInLog(
   { deps, req }: Pick<AdminPageContext, 'deps' | 'req'>,
   { target = '', at }: RevocationReceipt,
@@ -76,17 +73,18 @@ export async function endsInLog(
   const tried = await searchHistory(deps, waiterOf(req), query, { events: MOST_READ, ms: SEARCH_MS }).catch(
     () => undefined,
   );
-  if (tried?.ok !== true || tried.value === undefined) return undefined;
-  const { hits, stopped, searched, missing } = tried.value;
-  return {
-    hits: hits.filter(({ event }) => isEnd(event)).slice(0, MOST_EVENTS),
-    ...defined({ stopped, searched, missing }),
-  };
+  if (tried?.ok !== true) return 'unsearched';
+  if (tried.value === undefined) return undefined;
+  const { hits, searched, missing } = tried.value;
+  const ends = hits.filter(({ event }) => isEnd(event));
+  const stopped = ends.length > MOST_EVENTS ? 'events' : tried.value.stopped;
+  return { hits: ends.slice(0, MOST_EVENTS), ...defined({ stopped, searched, missing }) };
 }
 
 /** Returns the card of what ended; nothing where neither a session nor a stream is known. */
-export function endedCard({ ended = [], sessions }: RevocationReceipt, ends: EndsInLog | undefined): Html | false {
-  if (ended.length === 0 && ends === undefined) return false;
+export function endedCard({ ended = [], sessions }: RevocationReceipt, found: EndsInLog | undefined): Html | false {
+  if (ended.length === 0 && found === undefined) return false;
+  const ends = found === 'unsearched' ? undefined : found;
   const more = sessions - ended.length;
   return html`<section class="card" aria-labelledby="ended">
     <div class="card-head">
@@ -102,6 +100,13 @@ export function endedCard({ ended = [], sessions }: RevocationReceipt, ends: End
         : html`<ol class="record" reversed>
             ${ends.hits.map(({ event }) => eventLine(event))}
           </ol>`)
+    }
+    ${
+      found === 'unsearched' &&
+      html`<p class="small">
+        <span class="state warn">Not searched</span> Other searches of the audit log are running: load this page again
+        in a few seconds to see what was cut.
+      </p>`
     }
     ${
       ends?.stopped !== undefined &&

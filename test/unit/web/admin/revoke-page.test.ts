@@ -1,10 +1,12 @@
 /** A revocation on the pages: its scope, one revocation however often it is sent, and the receipt. */
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
+import type { AuditHistory } from '../../../../src/audit/audit.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import { coveringKeys } from '../../../../src/core/credential/revocation.ts';
 import type { RevocationResult } from '../../../../src/revocation/revocation.ts';
 import type { WebDeps } from '../../../../src/web/dependencies.ts';
+import { anEvent, range } from '../../audit/fixtures.ts';
 import { LateProof } from '../admin-at.ts';
 import {
   annotation,
@@ -248,6 +250,29 @@ describe('sending a revocation', () => {
 });
 
 describe('the receipt', () => {
+  test('says where what was cut could not be searched, and where there is more than it shows', async () => {
+    const cut = { 'portcullis.dev/reason': 'session_revoked' };
+    const hits = range(120).map((n) => {
+      const event = anEvent({ auditID: `cut-${n}`, annotations: cut });
+      return { event, text: `line ${n}`, time: event.stageTimestamp };
+    });
+    const receiptWith = async (search: AuditHistory['search']): Promise<string> => {
+      const at = await signedInAs('root', { change: (deps) => ({ ...deps, history: { search } }) });
+      await openSession(at.stage, 'alice-1', 'alice');
+      const sent = await sendRevocation(at, ALICE).expect(303);
+      return (await at.browser.get(locationOf(sent)).expect(200)).text;
+    };
+    const busy = await receiptWith(() =>
+      Promise.reject(new AppError('conflict', 'Others search.', { reason: 'busy' })),
+    );
+    expect(busy).toContain('Not searched');
+    const full = await receiptWith(() => Promise.resolve({ hits, unreadable: 0 }));
+    expect(full.match(/cut-\d+/g)?.length).toBeGreaterThanOrEqual(100);
+    expect([full.includes('Not searched'), full.includes('The audit log has more of it')]).toEqual([false, true]);
+    const few = await receiptWith(() => Promise.resolve({ hits: hits.slice(0, 100), unreadable: 0 }));
+    expect(few).not.toContain('The audit log has more of it');
+  });
+
   test('is loaded again without JavaScript until it is complete', async () => {
     const proof = new LateProof();
     const at = await signedInAs('root', { change: proof.change });
