@@ -39,8 +39,8 @@ export interface BrowserSessions {
   /** Returns the signed-in user; undefined if there is none. @throws AppError `fenced` or `store_unavailable` */
   current(req: IncomingMessage): Promise<SignedIn | undefined>;
   /**
-   * Returns the message for a browser whose session was ended because its provider or a rule rejected the user;
-   * undefined if it was not.
+   * Returns the message for a browser whose session was revoked, or ended because its provider or a rule rejected the
+   * user; undefined where it is over for another reason, and after a sign-out.
    */
   whyEnded(req: IncomingMessage): Promise<string | undefined>;
   /** Returns whose session this browser had before it was over; undefined after a sign-out, and where it had none. */
@@ -59,6 +59,12 @@ const payloadSchema = z.object({
 
 type Payload = z.output<typeof payloadSchema>;
 
+/** What is left of a session that is over: whether something has revoked it can be asked until the cookie ends. */
+const pastSchema = payloadSchema.pick({ session: true, position: true }).extend({
+  account: accountSchema,
+  provider: z.string(),
+});
+
 /** How old `lastUsedAt` may become before it is moved; otherwise each click would be a write. */
 const TOUCH_SECONDS = 60;
 
@@ -67,6 +73,9 @@ const signedOutError = (reason: GuardRejection): AppError =>
 
 /** How long after its end a browser can still be told why its session ended, and given back what was typed. */
 const PAST_SECONDS = 3600;
+
+const REVOKED =
+  'Your session here was ended: by an administrator, by your identity provider, or from another device. Sign in again.';
 
 /** Compares in constant time, so that the duration reveals nothing about how much was right. */
 export function sameSecret(left: string, right: string): boolean {
@@ -120,6 +129,13 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
     return outcome.ok;
   }
 
+  async function pastOf(req: IncomingMessage): Promise<z.output<typeof pastSchema> | undefined> {
+    const value = cookie.read(req);
+    // The sign-in page works without it.
+    const past = value === undefined ? undefined : await artefacts.find('PastCookie', value).catch(() => undefined);
+    return pastSchema.safeParse(past).data;
+  }
+
   return {
     async begin(res, session) {
       const value = newCookieValue();
@@ -130,7 +146,8 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       await artefacts.save('BrowserCookie', value, payload, { ttlSeconds, session: session.id });
       // Expires by its own time: the other artefact ends with the session, and the browser could not be told why.
       const pastSeconds = ttlSeconds + PAST_SECONDS;
-      await artefacts.save('PastCookie', value, { session: id, account: session.account }, { ttlSeconds: pastSeconds });
+      const past = { session: id, account: session.account, provider: session.provider, position: { ...position } };
+      await artefacts.save('PastCookie', value, past, { ttlSeconds: pastSeconds });
       cookie.set(res, value, pastSeconds);
     },
     async current(req) {
@@ -145,18 +162,13 @@ export function createBrowserSessions(deps: WebDeps): BrowserSessions {
       return checked && ifGood(signedIn(deps, checked.record, payload.data));
     },
     async whyEnded(req) {
-      const value = cookie.read(req);
-      if (value === undefined) return undefined;
-      // The sign-in page works without it.
-      const past = await artefacts.find('PastCookie', value).catch(() => undefined);
-      return typeof past?.['session'] === 'string' ? deps.endings?.ofSession(past['session']) : undefined;
+      const past = await pastOf(req);
+      if (past === undefined) return undefined;
+      const why = await deps.endings?.ofSession(past.session);
+      if (why !== undefined) return why;
+      return deps.guard.check({ ...past, keys: coveringKeys(past) }) === 'session_revoked' ? REVOKED : undefined;
     },
-    async pastAccount(req) {
-      const value = cookie.read(req);
-      const past = value === undefined ? undefined : await artefacts.find('PastCookie', value).catch(() => undefined);
-      const account = accountSchema.safeParse(past?.['account']);
-      return account.success ? account.data : undefined;
-    },
+    pastAccount: async (req) => (await pastOf(req))?.account,
     async forget(req, res) {
       const value = cookie.read(req);
       cookie.clear(res);

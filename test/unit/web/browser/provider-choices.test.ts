@@ -1,5 +1,15 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { beginAt, browserAt, closeStages, locationOf, openStage, pendingAt, signIn } from '../harness.ts';
+import {
+  beginAt,
+  browserAt,
+  closeStages,
+  csrfOf,
+  locationOf,
+  openStage,
+  pendingAt,
+  PUBLIC_URL,
+  signIn,
+} from '../harness.ts';
 import { TestProvider } from '../test-provider.ts';
 
 afterEach(closeStages);
@@ -63,6 +73,22 @@ describe('where there is one provider', () => {
     expect(locationOf(await browser.get(wanted).expect(303))).toBe('/login/start?provider=corp&to=admin');
     const elsewhere = await browser.get('/login?to=//evil.example').expect(303);
     expect(locationOf(elsewhere)).toBe('/login/start?provider=corp&to=me');
+  });
+
+  test('a browser whose session was revoked is told so first, and no other browser, nor one that signed out', async () => {
+    const stage = await alone();
+    const [browser, other] = [browserAt(stage), browserAt(stage)];
+    for (const each of [browser, other]) await signIn(each, 'alice');
+    const [own] = (await stage.store.sessions.list({ limit: 2 })).sessions.toReversed();
+    await stage.guard.revoke({ target: { kind: 'session', session: own?.id ?? '' } });
+    const pages = await Promise.all([browser, other].map(async (each) => (await each.get('/login?to=me')).text));
+    expect(pages.map((text) => text.includes('Your session here was ended'))).toEqual([true, false]);
+    const { text } = await browser.get('/').expect(200);
+    expect(text).toContain('Your session here was ended');
+    expect(locationOf(await browserAt(stage).get('/login?to=me').expect(303))).toContain('/login/start');
+    const csrf = await csrfOf(other);
+    await other.post('/logout').set('Origin', PUBLIC_URL).type('form').send({ csrf }).expect(303);
+    expect((await other.get('/').expect(200)).text).not.toContain('Your session here was ended');
   });
 
   test.each(['/', '/?signed-out', '/?state=signed-out', '/login?signed-out'])(
