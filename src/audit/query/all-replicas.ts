@@ -1,7 +1,7 @@
 /** A search in the audit files of all replicas: each has files of its own. It must not know who may read. */
 import { defined } from '../../core/defined.ts';
 import type { ReplicaQuestions } from '../live/replica-questions.ts';
-import type { AuditHistory, History, HistoryBounds, HistoryStop } from './history.ts';
+import { stopOf, type AuditHistory, type History, type HistoryBounds, type HistoryStop } from './history.ts';
 import { hitOf, type AuditQuery, type Hit } from './matcher.ts';
 
 /** What one replica asks the others. */
@@ -29,9 +29,6 @@ const SEARCH = 'search';
 const MOST_CHARACTERS = 64 * 1024;
 /** Where all of them are of one moment. */
 const MOST_OF_A_MOMENT = 1024 * 1024;
-
-/** Later than each time of an event. */
-const LATEST = '~';
 
 /** As long the others have, where the caller sets no shorter time. Milliseconds. */
 const SEARCH_MS = 4000;
@@ -70,7 +67,7 @@ export function searchesAllReplicas({ own, questions }: AllReplicas): AuditHisto
 function historyOf(found: Found | undefined): History | undefined {
   if (found === undefined) return undefined;
   const hits = found.lines.flatMap((line) => hitOf(Buffer.from(line)) ?? []);
-  return { hits, unreadable: found.unreadable, ...defined({ stopped: found.stopped }) };
+  return { hits, unreadable: found.unreadable, ...stopOf(found.stopped, hits) };
 }
 
 /**
@@ -98,11 +95,12 @@ function merged(found: readonly History[], { events }: HistoryBounds): History {
     texts.add(hit.text);
   }
   const end = isCut ? (hits.at(-1)?.time ?? '') : '';
-  const isUnread = ({ stopped, hits: own }: History): boolean =>
-    stopped !== undefined && stopped !== 'events' && (own.at(-1)?.time ?? LATEST) > end;
-  const unread = found.find(isUnread);
+  const unread = found.find(({ stopped, reached = '' }) => stopped !== 'events' && reached > end);
   const stopped = unread?.stopped ?? (isCut ? 'events' : undefined);
-  return { hits, unreadable: found.reduce((sum, { unreadable }) => sum + unreadable, 0), ...defined({ stopped }) };
+  const unreadable = found.reduce((sum, one) => sum + one.unreadable, 0);
+  if (stopped === undefined) return { hits, unreadable };
+  const [reached = end] = [end, ...found.map((one) => one.reached ?? '')].toSorted().toReversed();
+  return { hits, unreadable, stopped, reached };
 }
 
 /** Returns how a replica answers the searches of the others: by what is in its own files. */

@@ -44,6 +44,8 @@ export interface History {
   readonly hits: readonly Hit[];
   /** Absent: everything in the range was searched. */
   readonly stopped?: HistoryStop;
+  /** Where it has stopped: nothing that is newer is missing. Of several replicas the one that has read least decides. */
+  readonly reached?: string;
   /** Lines that are no event, and files that could not be read to their end. */
   readonly unreadable: number;
   /** The names of the replicas that have searched, and of those whose part is missing. Absent: only this one was asked. */
@@ -157,7 +159,7 @@ class Search {
       if (oldest === undefined || hit.time < oldest) oldest = hit.time;
     }
     if (this.#files === 0) return undefined;
-    return { hits, unreadable: this.#unreadable, ...(this.#stopped === undefined ? {} : { stopped: this.#stopped }) };
+    return { hits, unreadable: this.#unreadable, ...stopOf(this.#stopped, hits) };
   }
 
   /** The hits in one file and in those that rotation has made of it, newest first. */
@@ -251,6 +253,16 @@ class Search {
     return this.#stopped !== undefined;
   }
 }
+
+/** Later than each time of an event. */
+const LATEST = '~';
+
+/** @returns why a search has stopped, and how far it is known to have read */
+export const stopOf = (
+  stopped: HistoryStop | undefined,
+  hits: readonly Pick<Hit, 'time'>[],
+): Pick<History, 'stopped' | 'reached'> =>
+  stopped === undefined ? {} : { stopped, reached: hits.at(-1)?.time ?? LATEST };
 
 const isReadOf = ({ annotations }: AuditEvent, account: string | undefined): boolean =>
   account !== undefined &&

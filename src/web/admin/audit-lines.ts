@@ -68,6 +68,10 @@ export const eventTemplate = (): Html =>
  * Says whose files were searched, because an admin must know what is not here: nothing of it is in grey where a part is
  * missing.
  */
+/** @returns whether all is known that was written at the time or later, milliseconds */
+export const isReadBackTo = ({ reached }: Pick<History, 'reached'>, atMs: number): boolean =>
+  reached === undefined || atMs > Date.parse(reached);
+
 export function searchedText({ searched, missing = [] }: Pick<History, 'searched' | 'missing'>): Html | false {
   if (searched === undefined) return false;
   const count = `${searched.length} of ${countOf(searched.length + missing.length, 'replica')}`;

@@ -10,7 +10,7 @@ import type { ComponentHealth } from '../../contracts/health.ts';
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
-import { eventLine, searchedText } from './audit-lines.ts';
+import { eventLine, isReadBackTo, searchedText } from './audit-lines.ts';
 import { countOf } from './format.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
 import { queryString, REVOKED } from './links.ts';
@@ -110,6 +110,8 @@ function eventsCard({ id, title, none, query, found }: EventsCard): Html {
   // Drills are left out of what was read: a monitor, or an admin who makes sixty, would hide a revocation behind them.
   const nothing =
     found?.stopped === undefined ? none : 'The search ended at its limit before it found one: open all of them.';
+  const oldest = events.at(-1)?.event.stageTimestamp ?? '';
+  const isWhole = found?.stopped === undefined || (events.length === SHOWN && isReadBackTo(found, Date.parse(oldest)));
   const message = found === undefined ? 'No audit file can be searched now.' : nothing;
   return html`<section class="card" aria-labelledby="${id}">
     <div class="card-head">
@@ -122,6 +124,13 @@ function eventsCard({ id, title, none, query, found }: EventsCard): Html {
         : html`<ol class="record" reversed>
             ${events.map(({ event }) => eventLine(event))}
           </ol>`
+    }
+    ${
+      events.length > 0 &&
+      !isWhole &&
+      html`<p class="small">
+        <span class="state warn">Not finished</span> The search ended at its limit: open all of them.
+      </p>`
     }
   </section>`;
 }

@@ -35,7 +35,7 @@ import { reasonField, reasonForm, unlockForm } from './form-fields.ts';
 import { openCount, openNowCard } from './open-now.ts';
 import { cursorPager } from './pager.ts';
 import { identityFacts, lastIdentity, requestsCard, type SeenIdentity } from './shared-cards.ts';
-import { searchedText } from './audit-lines.ts';
+import { isReadBackTo, searchedText } from './audit-lines.ts';
 import { sessionTable } from './session-table.ts';
 import { countOf } from './format.ts';
 import { accountSchema } from '../../core/api/fields.ts';
@@ -284,16 +284,22 @@ async function requestsOf(
   const bounds = { events: MOST_READ, ms: PAST_MS, requests: true };
   // The page is useful without them, and links to the search.
   const tried = await searchHistory(deps, waiterOf(req), query, bounds).catch(() => undefined);
-  const found: History | undefined = tried?.ok === true ? tried.value : { hits: [], stopped: 'time', unreadable: 0 };
-  const { hits, stopped } = found ?? { hits: [] };
+  const found: History | undefined = tried?.ok === true ? tried.value : UNSEARCHED;
+  const { hits, stopped }: Pick<History, 'hits' | 'stopped'> = found ?? { hits: [] };
   const past = hits.flatMap(({ event }) => pastRequest(event) ?? []).filter(isNoDiscovery);
-  if (live === undefined && past.length === 0) return { requests: undefined, searched: stopped === undefined };
+  const isOver = found !== UNSEARCHED && stopped === undefined;
+  if (live === undefined && past.length === 0) return { requests: undefined, searched: isOver };
   const byId = new Map([...past, ...(live ?? [])].map((request) => [request.auditId, request]));
   const requests = [...byId.values()].toSorted((left, right) => right.at - left.at).slice(0, MAX_REQUESTS);
   // An attacker deletes a Secret and sends discovery: it takes the places of what is shown, and then not all was looked at.
-  const searched = stopped === undefined || requests.length >= MAX_REQUESTS;
+  // Or the file of the replica where they did it is so long that the search ended before, and others have enough to show.
+  const isFull = requests.length >= MAX_REQUESTS;
+  const searched = isOver || (isFull && found?.stopped !== undefined && isReadBackTo(found, requests.at(-1)?.at ?? 0));
   return { requests, searched, ...defined({ found }) };
 }
+
+/** Of a search that could not run. */
+const UNSEARCHED: History = { hits: [], unreadable: 0 };
 
 /** What kubectl asks an API server before each command says nothing of what a user did. */
 const isNoDiscovery = ({ resource, verb, uri }: LatestRequest): boolean =>

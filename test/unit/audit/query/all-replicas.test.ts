@@ -148,14 +148,15 @@ describe('a search in the files of all replicas', () => {
     const stoppedWith = async (newest: readonly AuditEvent[], readBytes?: number) => {
       const b = { id: 'b', events: [hidden, ...filler, ...newest], ...defined({ readBytes }) };
       const { search } = await replicas([{ id: 'a', events: seen }, b]);
-      return (await search({ events: 5 }, { verb: 'delete' }))?.stopped;
+      const found = await search({ events: 5 }, { verb: 'delete' });
+      return found?.stopped === 'bytes' ? ['bytes', found.reached] : [found?.stopped];
     };
     const [early, late] = [at(55, { verb: 'delete' }), at(60, { verb: 'delete' })];
-    expect(await stoppedWith([], 100_000)).toBe('bytes');
-    expect(await stoppedWith([late], 100_000)).toBe('bytes');
+    expect(await stoppedWith([], 100_000)).toEqual(['bytes', '~']);
+    expect(await stoppedWith([late], 100_000)).toEqual(['bytes', late.stageTimestamp]);
     // The page ends before that: the next one begins where it was read.
-    expect(await stoppedWith([early, late], 100_000)).toBe('events');
-    expect(await stoppedWith([late])).toBe('events');
+    expect(await stoppedWith([early, late], 100_000)).toEqual(['events']);
+    expect(await stoppedWith([late])).toEqual(['events']);
   });
 
   test('sends the newest moment whole, however long it is, so that the next page loses none', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createAuditHistory, type AuditHistory } from '../../../../src/audit/audit.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
-import type { HistoryBounds } from '../../../../src/audit/query/history.ts';
+import type { History, HistoryBounds } from '../../../../src/audit/query/history.ts';
 import { auditTime } from '../../../../src/core/audit/moment.ts';
 import { AppError } from '../../../../src/core/errors.ts';
 import type { AuditEvent } from '../../../../src/core/audit/event.ts';
@@ -255,6 +255,21 @@ describe('a user’s latest requests', () => {
     const { text } = await at.browser.get(USER).expect(200);
     expect(text).not.toContain('No requests yet');
     expect(text).toContain('so requests may be missing');
+  });
+
+  test.each([
+    ['of the file of one replica less was read', 30, true],
+    ['of all files more was read', 70, false],
+  ])('may be missing although there are enough to show: %s', async (_what, reached, isMissing) => {
+    const hits = range(30).map((n) => {
+      const event = minutesAgo(31 + n, { auditID: `old-${n}`, annotations: facts });
+      return { event, text: encodeLine(event).toString(), time: event.stageTimestamp };
+    });
+    const { stageTimestamp } = minutesAgo(reached);
+    const found: History = { hits, stopped: 'time', reached: stageTimestamp, unreadable: 0, searched: ['a', 'b'] };
+    const at = await signedInAs('root', { change: (deps) => ({ ...deps, history: { search: async () => found } }) });
+    const { text } = await at.browser.get(USER).expect(200);
+    expect(text.includes('so requests may be missing')).toBe(isMissing);
   });
 
   test('may be missing where the files cannot be searched now, and the page says so', async () => {

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { createAuditHistory } from '../../../../src/audit/audit.ts';
+import type { History } from '../../../../src/audit/query/history.ts';
 import { encodeLine } from '../../../../src/audit/encode-line.ts';
 import { auditTime } from '../../../../src/core/audit/moment.ts';
 import type { ComponentHealth } from '../../../../src/contracts/health.ts';
@@ -60,6 +61,20 @@ test('says of no revocation that there was none where only drills were read', as
   const text = await textWith(() => (history === undefined ? {} : { history }));
   expect(text).not.toContain('No revocation in 30 days');
   expect(text).toContain('The search ended at its limit before it found one');
+});
+
+test('says that newer ones may be missing where one replica was not searched that far', async () => {
+  const hits = [1, 2, 3, 4, 5].map((minutes) => {
+    const event = minutesAgo(minutes, 'revocation');
+    return { event, text: encodeLine(event).toString(), time: event.stageTimestamp };
+  });
+  const textOf = async (reached: number): Promise<string> => {
+    const found: History = { hits, stopped: 'time', reached: auditTime(NOW - reached * 60_000), unreadable: 0 };
+    const text = await textWith(() => ({ history: { search: async () => found } }));
+    return text.slice(text.indexOf('Last revocations'), text.indexOf('Last rejections'));
+  };
+  expect(await textOf(4)).toContain('Not finished');
+  expect(await textOf(6)).not.toContain('Not finished');
 });
 
 test('says what needs attention', async () => {
