@@ -22,7 +22,7 @@ export type { Occupant } from './listener/connection-limit.ts';
 export { shareHandshakes } from './listener/handshakes.ts';
 export { limitKeyUpdates } from './listener/key-updates.ts';
 export { limitPipelining, noteEachPiece } from './listener/pipelining.ts';
-export { readerOf } from './listener/reader.ts';
+export { noteEachRead, readerOf } from './listener/reader.ts';
 export { SharedReading } from './listener/shared-reading.ts';
 export { createApiListener } from './listener/listener.ts';
 export type { ApiListener } from './listener/listener.ts';

@@ -11,7 +11,14 @@ import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerRes
 import type { Socket } from 'node:net';
 import { Server as TlsServer, TLSSocket } from 'node:tls';
 import { plainAddress, siteOf } from '../core/http/address.ts';
-import { limitKeyUpdates, limitPipelining, noteEachPiece, readerOf, SharedReading } from '../proxy/proxy.ts';
+import {
+  limitKeyUpdates,
+  limitPipelining,
+  noteEachPiece,
+  noteEachRead,
+  readerOf,
+  SharedReading,
+} from '../proxy/proxy.ts';
 
 /**
  * Pending responses of one connection. Browsers, proxies and scrapers do not pipeline (RFC 9112 §9.3.2): at most
@@ -46,6 +53,7 @@ function shareReading(server: Server): void {
     const reader = readerOf(socket);
     connections.set(socket, { open: 0, reading });
     reading.add(reader, siteOf(plainAddress(socket.remoteAddress ?? '')));
+    noteEachRead(socket, () => reading.pieceRead(false));
     if (socket instanceof TLSSocket)
       limitKeyUpdates(
         socket,
@@ -95,12 +103,9 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
   server.on('checkExpectation', first([expectationFailed]));
 }
 
-/** Counts the request, and from now on each piece that comes on its connection: records of TLS may be of one byte. */
+/** Counts the request. What comes behind it is counted with each read. */
 function countUpgrade({ socket, rawHeaders, url }: IncomingMessage, weight: number): void {
-  const reading = connections.get(socket)?.reading;
-  if (reading === undefined) return;
-  reading.begun(rawHeaders.length / 2, url?.length, weight);
-  noteEachPiece(socket, () => reading.pieceRead(false));
+  connections.get(socket)?.reading.begun(rawHeaders.length / 2, url?.length, weight);
 }
 
 /** RFC 9112 §6.3. */

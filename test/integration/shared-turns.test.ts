@@ -236,6 +236,49 @@ describe('many clients that come at the same time', () => {
     expect(read.most).toBeLessThanOrEqual(256 * 64 + 65_536 / 23);
   });
 
+  /** @returns how many records of one byte at most are read in one turn, of line breaks before any request */
+  async function mostRecordsRead(server: Server, port: number, options: ConnectionOptions): Promise<number> {
+    const sockets: TLSSocket[] = [];
+    server.on('secureConnection', (socket: TLSSocket) => void sockets.push(socket));
+    const [connections, each] = [12, 3_000];
+    const sends: (() => void)[] = [];
+    for (let index = 0; index < connections; index += 1) {
+      const client = await tinyRecords(port, options);
+      ends.push(() => client.destroy());
+      sends.push(await client.prepare(each, '\n'));
+    }
+    await until(() => sockets.length === connections, 'the connections');
+    for (const send of sends) send();
+    let [most, before] = [0, 0];
+    while (before < connections * each) {
+      await new Promise(setImmediate);
+      const now = sockets.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+      most = Math.max(most, now - before);
+      before = now;
+    }
+    return most;
+  }
+
+  // 64 kB of the connection that is one too many come at once; each record has 23 bytes.
+  const MOST_RECORDS = 256 * 64 + 65_536 / 23;
+
+  it('some 16,000 records of one byte are read in one turn: api listener', async () => {
+    const plane = await startedPlane();
+    const options = { servername: HOST, ca: plane.ca };
+    expect(await mostRecordsRead(plane.listener.server, plane.port, options)).toBeLessThanOrEqual(MOST_RECORDS);
+  });
+
+  it('some 16,000 records of one byte are read in one turn: web listener', async () => {
+    const certificate = await makeCertificate(HOST);
+    const server = createHttpsServer({ ...certificate, ...FEW_PIPELINED });
+    limitUnreadResponses(server, { weight: 1 });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    ends.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const options = { servername: HOST, ca: certificate.cert };
+    expect(await mostRecordsRead(server, port, options)).toBeLessThanOrEqual(MOST_RECORDS);
+  });
+
   const UPDATES = 2_400;
 
   /** To prepare updates keeps a busy machine for seconds from a handshake that the server has not read to its end. */

@@ -7,8 +7,8 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 
 export interface TinyRecords {
   readonly socket: TLSSocket;
-  /** Makes so many records. @returns a function that sends them all at once */
-  prepare(count: number): Promise<() => void>;
+  /** Makes so many records of the same character. @returns a function that sends them all at once */
+  prepare(count: number, character?: string): Promise<() => void>;
   destroy(): void;
 }
 
@@ -24,10 +24,10 @@ export async function tinyRecords(port: number, options: ConnectionOptions): Pro
   await once(socket, 'secureConnect');
   return {
     socket,
-    async prepare(count) {
+    async prepare(count, character = 'a') {
       const records: Buffer[] = [];
       held = records;
-      for (let each = 0; each < count; each += 1) await new Promise((done) => void socket.write('a', done));
+      for (let each = 0; each < count; each += 1) await new Promise((done) => void socket.write(character, done));
       return () => void tcp.write(Buffer.concat(records));
     },
     destroy: () => void tcp.destroy(),

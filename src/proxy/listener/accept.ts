@@ -7,6 +7,7 @@ import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
 import type { DropReason, OnDropped } from './drops.ts';
 import { limitKeyUpdates } from './key-updates.ts';
+import { noteEachRead } from './reader.ts';
 import { flightOf, SecondFlights } from './second-flights.ts';
 import type { Flight } from './second-flights.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
@@ -87,8 +88,9 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
       },
     );
     connection.begin(() => {
-      if (socket.alpnProtocol === 'h2') serveHttp2(socket, connection);
-      else serveHttp1(socket);
+      if (socket.alpnProtocol === 'h2') return serveHttp2(socket, connection);
+      noteEachRead(socket, () => connection.pieceRead(false));
+      serveHttp1(socket);
     });
   });
 }

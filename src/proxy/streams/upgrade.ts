@@ -232,8 +232,6 @@ export class UpgradeForwarding implements ProxyAccountHandler, UpstreamSide {
       clientLeft: () => exchange.facts.connection.leavesBehind(connection.endpoints, () => connection.reset()),
       fromClient: (piece) => {
         exchange.audit.bytesIn += piece.length;
-        // A client may send records of one byte.
-        exchange.facts.connection.pieceRead(false);
       },
       fromUpstream: (piece) => {
         exchange.audit.bytesOut += piece.length;
