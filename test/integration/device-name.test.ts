@@ -68,7 +68,7 @@ describe('a device', () => {
   test('that signs in by the browser has the name that its user gives it, on every list, until they give another', async () => {
     expect((await login(alice, 'alice', '--device-name', NAME)).stderr).toContain(`  device    ${NAME}\n`);
     expect(await newest()).toMatchObject({ device: false, deviceName: NAME });
-    expect((await root.run('sessions')).stdout).toMatch(/ADDRESS +DEVICE\n[^]*Zoë’s <laptop>\n/);
+    expect((await root.run('sessions')).stdout).toMatch(/^USER +DEVICE [^]*Zoë’s <laptop>/);
     expect(await audited()).toBe(NAME);
     expect(await whoami()).toMatchObject({ session: { deviceName: NAME } });
     const named = `/admin/sessions/${String((await newest())['id'])}`;

@@ -204,7 +204,8 @@ describe('many clients that come at the same time', () => {
           `POST ${path} HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\na\r\n'.repeat(each)}`,
         );
     for (const socket of sockets) socket.write(body);
-    await until(() => read.total === connections * each, 'every piece', LATE_MS);
+    // Over HTTP/1.1 each read is counted as well.
+    await until(() => read.total >= connections * each, 'every piece', LATE_MS);
     // 64 kB of the connection that is one too many come at once.
     expect(read.most).toBeLessThanOrEqual(256 * 64 + 65_536 / 6);
   });

@@ -1,5 +1,10 @@
 /**
- * Holds back the connections of clients after a turn of the event loop that took long, whatever was in it.
+ * Holds back the connections of clients in a turn of the event loop in which much is begun, of however many accounts, and
+ * after one that took long, whatever was in it.
+ *
+ * Each account has a share of a turn (`shared-reading.ts`), and ten attackers with sixty connections each have ten: they
+ * pipelined requests, and a turn took a second. So what is begun is counted for all of them too, and beyond so much in a
+ * turn no connection is read.
  *
  * An attacker sends what begins nothing, and Node calls no code of ours for it: frames of HTTP/2 without a request, or a
  * head in records of one byte. 12 MB of them on a hundred connections took 0.4 s in one turn, and several seconds on a
@@ -11,6 +16,8 @@
 import { FairQueue } from '../../timing/timing.ts';
 import type { ClientReader, Reader } from './reader.ts';
 
+/** Begun in a turn by all: half as much again as one account may, weighed as there. More is not started in a turn. */
+const MOST_OF_ALL = 384;
 /** Of the processor, in one turn or in several between two looks. Milliseconds. */
 const LONG_TURN_MS = 50;
 /** Between two looks at the clock. Milliseconds. */
@@ -77,6 +84,24 @@ export class LongTurns {
   #perTurn = 1;
   #isGoingOn = false;
   #clock: NodeJS.Timeout | undefined;
+  #left = MOST_OF_ALL;
+  #isCounting = false;
+
+  /** Counts what was begun on one of them, weighed as a share is. */
+  begun(weight: number): void {
+    const wasLeft = this.#left > 0;
+    this.#left -= weight;
+    if (wasLeft && this.#left <= 0) {
+      this.#perTurn = 1;
+      for (const valve of this.#valves) if (!this.#waiting.has(valve)) this.#hold(valve);
+    }
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    setImmediate(() => {
+      this.#isCounting = false;
+      this.#left = MOST_OF_ALL;
+    });
+  }
 
   /**
    * To be called when a connection has begun, or has got another line.

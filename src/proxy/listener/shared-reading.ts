@@ -137,6 +137,7 @@ export class SharedReading {
 
   #take(weight: number): void {
     this.#left -= weight;
+    this.#longTurns.begun(weight);
     if (this.#isReduced) this.#count();
     // Once in a turn: nothing is left in `#reading` after it.
     if (this.#left <= 0) for (const reader of this.#reading) this.#stop(reader);

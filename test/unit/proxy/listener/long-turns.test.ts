@@ -104,3 +104,29 @@ describe('after a turn that took long', () => {
     expect(readers[0]?.isRead).toBe(true);
   });
 });
+
+describe('in a turn in which much is begun', () => {
+  it('none is read any more, of whatever account, and they go on one of each account after the other', async () => {
+    const accounts = new ReadingByAccount(FREE, new LongTurns());
+    const readers = ['a', 'b', 'c'].flatMap((account) =>
+      Array.from({ length: 10 }, () => {
+        const reader = aReader();
+        accounts.of(account).add(reader, account);
+        return reader;
+      }),
+    );
+    for (const account of ['a', 'b']) for (let begun = 0; begun < 191; begun += 1) accounts.of(account).begun(0);
+    expect(readOf(readers)).toBe(30);
+    for (let begun = 0; begun < 2; begun += 1) accounts.of('a').begun(0);
+    expect(readOf(readers)).toBe(0);
+    await turn();
+    await turn();
+    expect(readOf(readers)).toBeGreaterThan(0);
+    // As much again may be begun in each turn.
+    for (let turns = 0; turns < 20; turns += 1) {
+      for (const account of ['a', 'b', 'c']) for (let begun = 0; begun < 50; begun += 1) accounts.of(account).begun(0);
+      await turn();
+    }
+    expect(readOf(readers)).toBeGreaterThan(0);
+  });
+});
