@@ -212,7 +212,9 @@ describe('consoles at a real browser', () => {
     expect(answer.streamsClosed).toBeGreaterThanOrEqual(2);
     await expect.poll(shell).toContain('closed 1006');
     await page.goto(`${stage.at.headlamp}/again`);
-    // To the one provider that there is, to sign in again.
+    // It is told why, and then goes to the one provider that there is.
+    await page.getByText('Your session here was ended').waitFor();
+    await page.getByRole('link', { name: 'Sign in with demo' }).click();
     await expect.poll(() => page.getByRole('button', { name: 'Share and go on' }).isVisible()).toBe(true);
   });
 

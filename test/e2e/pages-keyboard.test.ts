@@ -122,6 +122,10 @@ describe('by keyboard', () => {
     await tabTo(page, 'a', /^Sign in again/);
     await page.keyboard.press('Enter');
     const tab = await opened;
+    await tab.getByText('Your session here was ended').waitFor();
+    expect(await axeFindings(tab, 'every')).toEqual([]);
+    await tabTo(tab, 'a', /^Sign in with demo/);
+    await tab.keyboard.press('Enter');
     // The provider knows this browser still.
     await tab.getByRole('button', { name: 'Share and go on' }).click();
     await tab.waitForURL(`${instance.urls.web}/admin`);
