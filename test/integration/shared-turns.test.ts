@@ -237,6 +237,16 @@ describe('many clients that come at the same time', () => {
     expect(read.most).toBeLessThanOrEqual(256 * 64 + 65_536 / 23);
   });
 
+  async function webListener() {
+    const certificate = await makeCertificate(HOST);
+    const server = createHttpsServer({ ...certificate, ...FEW_PIPELINED });
+    limitUnreadResponses(server, { weight: 1 });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    ends.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    return { server, port, options: { servername: HOST, ca: certificate.cert } };
+  }
+
   /** @returns how many records of one byte at most are read in one turn, of line breaks before any request */
   async function mostRecordsRead(server: Server, port: number, options: ConnectionOptions): Promise<number> {
     const sockets: TLSSocket[] = [];
@@ -270,13 +280,7 @@ describe('many clients that come at the same time', () => {
   });
 
   it('some 16,000 records of one byte are read in one turn: web listener', async () => {
-    const certificate = await makeCertificate(HOST);
-    const server = createHttpsServer({ ...certificate, ...FEW_PIPELINED });
-    limitUnreadResponses(server, { weight: 1 });
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    ends.push(() => server.close());
-    const { port } = server.address() as AddressInfo;
-    const options = { servername: HOST, ca: certificate.cert };
+    const { server, port, options } = await webListener();
     expect(await mostRecordsRead(server, port, options)).toBeLessThanOrEqual(MOST_RECORDS);
   });
 
@@ -322,13 +326,8 @@ describe('many clients that come at the same time', () => {
   });
 
   it('some 4,096 key updates of TLS are read in one turn: web listener', async () => {
-    const certificate = await makeCertificate(HOST);
-    const server = createHttpsServer({ ...certificate, ...FEW_PIPELINED });
-    limitUnreadResponses(server, { weight: 1 });
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    ends.push(() => server.close());
-    const { port } = server.address() as AddressInfo;
-    const read = await updatesUntilEnded(server, port, { servername: HOST, ca: certificate.cert });
+    const { server, port, options } = await webListener();
+    const read = await updatesUntilEnded(server, port, options);
     expect(read.most).toBeLessThanOrEqual(256 * 16 + 65_536 / 27);
   });
 
