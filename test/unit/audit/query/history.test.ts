@@ -47,11 +47,21 @@ describe('the history', () => {
 
   test('is whole where lines cross the chunks that are read, and leaves out a line that is being written', async () => {
     const { path, history, ids } = await aLog();
-    const wide = (n: number): AuditEvent => at(n, { userAgent: 'x'.repeat(n % 7 === 0 ? 90_000 : n) });
+    const wide = (n: number): AuditEvent =>
+      at(n, { userAgent: 'x'.repeat(n % 50 === 0 ? 400_000 : n % 7 === 0 ? 90_000 : n) });
     await writeFile(path, linesOf(range(200).map(wide)));
     await appendFile(path, '{"kind":"Event","auditID":"torn"');
     expect(await ids({}, 1000)).toEqual(range(200).map((n) => `event-${199 - n}`));
     expect((await history.search('root', {}, { events: 1000 }))?.unreadable).toBe(0);
+  });
+
+  test('is read through one memory, whatever the length of its file', async () => {
+    const { path, ids } = await aLog();
+    await writeFile(path, linesOf(range(8000).map((n) => at(n, { userAgent: 'x'.repeat(1000) }))));
+    await ids({ verb: 'never' });
+    const before = process.memoryUsage().arrayBuffers;
+    await ids({ verb: 'never' });
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_000_000);
   });
 
   test('shows a request once, by its latest event, or each event where all are wanted', async () => {
