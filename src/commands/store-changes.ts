@@ -24,6 +24,7 @@ import type { RevocationTarget } from '../core/credential/revocation.ts';
 import type { Account } from '../core/identity/identity.ts';
 import { createRevocationGuard, type RevocationGuard } from '../revocation/revocation.ts';
 import { auditKeysOf, openStore } from '../server/dependencies.ts';
+import { createEndingReasons } from '../store/ending-reasons.ts';
 import type { RevocationLog, Store } from '../store/store.ts';
 import { createLogger, type Logger } from '../telemetry/telemetry.ts';
 import { loadGiven, MISCONFIGURED, type Environment } from './given-config.ts';
@@ -240,7 +241,8 @@ async function revokeIn(
   await confirmRevocation(context, { target, options, readScope });
   const shell = { shellUser: shellUser(), context: { requestId: randomUUID(), address: '', userAgent: '' }, path: '' };
   const guard = observer({ config, store, logger, keys, name: shell.shellUser });
-  const deps = { guard, store, audit, logger, clock: { nowMs: Date.now } };
+  const endings = createEndingReasons(store.artefacts, Date.now);
+  const deps = { guard, store, audit, logger, endings, clock: { nowMs: Date.now } };
   const results = createRevocationResults(deps);
   const id = plan.requestId ?? randomUUID();
   const isInterrupted = endsWaiting(context);

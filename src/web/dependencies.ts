@@ -57,10 +57,10 @@ export interface WebDeps extends AdminApiDeps {
   /** PEM of the CA that a kubeconfig should trust for the api listener; undefined: the system's. */
   readonly apiCa?: () => string | undefined;
   /**
-   * Returns why a session was ended because its provider or a rule rejected the user. Absent: no reasons are
-   * shown.
+   * Keeps and returns why a session was ended because its provider or a rule rejected the user, or with its account. Absent: no
+   * reasons are shown.
    */
-  readonly endings?: Pick<EndingReasons, 'ofSession'>;
+  readonly endings?: Pick<EndingReasons, 'ofSession' | 'keep'>;
   /** In-cluster web consoles, each on a host name of its own; absent: none. */
   readonly consoles?: ConsoleParts;
   /** Where receipts are kept, if another module writes some too. Absent: there are those of admins only. */

@@ -3,6 +3,8 @@ import { connect } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { USERS } from '../../demo/demo.ts';
 import { Visitor } from '../../demo/visitor.ts';
+import type { RunningDemo } from '../../demo/launch.ts';
+import { startTestInstance } from '../support/instance.ts';
 import { startHostileInstance, type HostileInstance } from '../support/hostile-instance.ts';
 import type { Lies } from '../support/hostile-provider.ts';
 import { CliContext } from '../support/kubectl.ts';
@@ -145,6 +147,36 @@ describe('kubectl and the command line', () => {
       expect(pods.stderr).not.toMatch(ENDED_BY_ADMIN);
     } finally {
       unattended.close();
+    }
+  });
+});
+
+describe('a user whose account is locked', () => {
+  let demo: RunningDemo;
+  beforeAll(async () => {
+    demo = await startTestInstance();
+  });
+  afterAll(() => demo.stop());
+
+  it('is told whom to ask by kubectl and each command, and never to sign in', async () => {
+    const [alice, root] = ['alice', 'root'].map((user) => new CliContext(demo, user));
+    if (alice === undefined || root === undefined) throw new Error('there are two');
+    try {
+      expect((await alice.kubectl('get', 'namespaces')).code).toBe(0);
+      expect((await root.portcullis('login')).code).toBe(0);
+      const locked = await root.portcullis('lock', 'demo/alice', '--reason', 'INC-1');
+      expect(locked.code, locked.all).toBe(0);
+      const unattended = new CliContext(demo, 'alice', { PORTCULLIS_NO_BROWSER: '1' });
+      for (const run of [() => unattended.portcullis('whoami'), () => unattended.kubectl('get', 'ns')]) {
+        const { code, stderr } = await run();
+        expect(code).not.toBe(0);
+        expect(stderr).toContain('Your account was locked by an administrator, which has ended your session.');
+        expect(stderr).toMatch(/ask your platform team to unlock it/i);
+        expect(stderr).not.toContain('portcullis login');
+      }
+    } finally {
+      alice.close();
+      root.close();
     }
   });
 });

@@ -247,6 +247,11 @@ function requestError(client: TokenClient, response: HttpResponse, sent: readonl
   const description = plainText(without(sent, stringAt(response.body, 'error_description') ?? ''));
   const login = clockFirst(response.clockSkewMs, `portcullis login --server ${client.server}`);
   if (error === 'invalid_grant') {
+    // Of a locked account: to sign in is rejected as well.
+    const asked = /^(.*[.!?]) (ask your platform team\b[^.]*)\.?$/i.exec(description);
+    if (asked !== null) {
+      return cliError('unauthenticated', asked[1] ?? '', `a${(asked[2] ?? '').slice(1)}`, { reason: 'session_over' });
+    }
     return cliError('unauthenticated', sentence(description, 'Your session is over.'), login, {
       reason: 'session_over',
     });

@@ -9,7 +9,7 @@ import type { Clock } from '../../contracts/clock.ts';
 import type { Logger } from '../../contracts/logger.ts';
 import type { IdentityProviders } from '../../idp/idp.ts';
 import type { RevocationGuard } from '../../revocation/revocation.ts';
-import type { Store } from '../../store/store.ts';
+import type { EndingReasons, Store } from '../../store/store.ts';
 
 /** The parts of the configuration that the admin service needs. */
 export type AdminConfig = Pick<Config, 'publicUrl' | 'clusters' | 'admin' | 'sessions' | 'clockSkew'> & {
@@ -43,6 +43,8 @@ export interface AdminDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly recheckUser: RecheckUser;
+  /** Absent: the users of a locked account are not told why their sessions have ended. */
+  readonly endings?: Pick<EndingReasons, 'keep'>;
   /** The audit log in the files of the replicas. */
   readonly history?: AuditHistory;
   /** Absent: there is no other replica. */

@@ -6,11 +6,12 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { AuditFacts } from '../../core/audit/event.ts';
-import { targetName } from '../../core/credential/revocation.ts';
+import { targetName, type RevocationTarget } from '../../core/credential/revocation.ts';
 import { ADMIN_PROBLEMS } from '../../core/api/admin-problems.ts';
 import type { AdminRejection, AdminResult } from '../../core/api/rejections.ts';
 import { AppError } from '../../core/errors.ts';
 import { no, ok } from '../../core/result.ts';
+import type { SessionRecord } from '../../store/store.ts';
 import { revokeAudited, type RevocationResult, type RevocationOrder } from '../../revocation/revocation.ts';
 import { delegatedOf, receiptsOf, type RevocationReceipt, type RevocationResults } from './revocation-results.ts';
 import { requireSecondAdmin, type Consent } from './approvals.ts';
@@ -40,7 +41,10 @@ type Revoker = AdminContext | (Pick<AdminContext, 'context' | 'path'> & { readon
 
 /** The parts of the service that a revocation itself needs. */
 interface RevokeService {
-  readonly deps: Pick<AdminDeps, 'audit' | 'clock'> & { readonly guard: Pick<AdminDeps['guard'], 'revoke'> };
+  readonly deps: Pick<AdminDeps, 'audit' | 'clock' | 'endings'> & {
+    readonly guard: Pick<AdminDeps['guard'], 'revoke'>;
+    readonly store: Pick<AdminDeps['store'], 'sessions'>;
+  };
   readonly results: Pick<RevocationResults, 'expect' | 'keep'>;
 }
 
@@ -91,6 +95,24 @@ const consentDetails = ({ approval, first }: Partial<Consent> = {}): AuditFacts 
 /** Returns 200 for a proven revocation, and 202 for one that is written and still being proven. */
 export const revocationStatus = (result: RevocationResult): 200 | 202 => (result.complete ? 200 : 202);
 
+/** In the past, because it is still shown once the account is unlocked. It says whom to ask, so no client adds *sign in*. */
+const LOCKED =
+  'Your account was locked by an administrator, which has ended your session. Ask your platform team to unlock it.';
+/** Sessions of a locked account whose users are told why they ended. */
+const MOST_TOLD = 50;
+
+/** Returns the newest sessions of an account, as they were before the revocation, which does not wait for it. Never rejects. */
+const sessionsOf = async (
+  { store }: RevokeService['deps'],
+  target: RevocationTarget,
+): Promise<readonly SessionRecord[]> =>
+  target.kind !== 'account'
+    ? []
+    : await store.sessions.list({ account: target.account, limit: MOST_TOLD }).then(
+        ({ sessions }) => sessions,
+        () => [],
+      );
+
 interface RevokeOptions {
   /** Of the request; absent if it cannot be repeated. */
   readonly fingerprint?: string;
@@ -128,6 +150,7 @@ export async function revoke(
   if (!expected.ok) return expected;
   try {
     const order = guardOrder(deps, revoker, plan, { requestId, consent });
+    const locked = plan.lock ? sessionsOf(deps, plan.target) : Promise.resolve([]);
     const begun = requestFacts(context, { path, reason, details: { ...facts, lock: String(plan.lock) } });
     const result = await revokeAudited(deps, order, begun, () => {
       // An admin who was revoked meanwhile revokes nothing. What a drill has opened is revoked in any case.
@@ -136,6 +159,8 @@ export async function revoke(
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
     if (plan.lock) record(deps, context, { event: 'lock', ...action });
+    const ended = await locked;
+    await Promise.all(ended.map(async (session) => deps.endings?.keep(session, LOCKED)));
     return ok(await results.keep(result));
   } catch (cause) {
     expected.value();
