@@ -225,6 +225,10 @@ describe('live', () => {
       .waitFor(LATE);
     await row('one').getByText('serving').waitFor(LATE);
     expect(await row('two').innerText()).toContain('serving');
+    const asked = page.waitForResponse(/\/v1\/audit\/events\?/);
+    await page.goto(`${web}/admin/audit`);
+    expect(await (await asked).json()).toMatchObject({ complete: false, missing: ['three'] });
+    await page.locator('[data-lines] > li').getByText('could not be read').waitFor(LATE);
   });
 
   it('the replicas’ page says what it does not know any more, and since when', async () => {

@@ -39,7 +39,8 @@ export function historyHandlers(deps: AdminApiDeps) {
       const body = {
         replica: replicaOf(deps),
         events: hits.map(({ event }) => ({ ...event })),
-        complete: stopped === undefined,
+        // A replica that is silent may have written the only event that was asked for.
+        complete: stopped === undefined && (missing ?? []).length === 0,
         ...defined({ stopped }),
         unreadable,
         ...defined({ searched, missing }),

@@ -257,10 +257,10 @@ export const drillResultSchema = z.object({
 export const auditEventsSchema = z.object({
   replica: z.string().describe('the replica that responds'),
   events: z.array(z.record(z.string(), z.unknown())).readonly().describe('each an `Event` of `audit.k8s.io/v1`'),
-  complete: z.boolean().describe('whether the whole range was searched'),
+  complete: z.boolean().describe('whether the whole range was searched, at each replica'),
   stopped: z
     .enum(['events', 'bytes', 'time'])
-    .describe('which limit ended the search before the beginning of the range; absent when complete')
+    .describe('which limit ended the search before the beginning of the range; absent where none did')
     .exactOptional(),
   unreadable: count.describe('lines that are no event, and files that could not be read to their end'),
   searched: z.array(z.string()).readonly().describe('the replicas whose files were searched').exactOptional(),

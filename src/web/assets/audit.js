@@ -135,9 +135,9 @@ async function addMissed(url) {
     // Nothing is missing of a past that the page does not have.
     if (response?.status === 404) return;
     if (response?.ok === true) {
-      const { events, complete } = await response.json();
+      const { events, complete, unreadable } = await response.json();
       for (const event of events.toReversed()) addEvent(event);
-      if (complete) return;
+      if (complete && unreadable === 0) return;
       break;
     }
     // Another search of this user has to end first.
