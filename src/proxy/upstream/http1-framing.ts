@@ -17,8 +17,8 @@ export function judgeFraming(
   isUpgrade: boolean,
 ): { readonly error: string } | 'close' | 'keep' | 'upgrade' {
   if (status === 101 && isUpgrade && namesUpgrade) return 'upgrade';
-  // `Expect` is never sent.
-  if (status === 100 || status === 101) return { error: `an interim response that was not requested (${status})` };
+  // Any other interim response is read, also one that was not requested (RFC 9110 §15.2): a pod's server sends 100 by itself.
+  if (status === 101) return { error: 'a switch of protocol that was not requested' };
   let hasBody = false;
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const name = raw[index] ?? '';
