@@ -163,9 +163,37 @@ describe('a 403 about the proxy’s own account', () => {
     expect((await ask()).status).toBe(503);
   });
 
-  it('is recognized in YAML', async () => {
-    plane.upstream.answer = answerBytes(stringify(forbidden(USERS)), { 'content-type': 'application/yaml' });
-    expect((await ask()).status).toBe(503);
+  it.each([
+    ['in single quotes, over lines', stringify(forbidden(USERS), { singleQuote: true })],
+    ['in double quotes', stringify(forbidden(denial('users', 'a\u0000b')))],
+    ['in one line', stringify(forbidden(USERS), { singleQuote: true, lineWidth: 0 })],
+    [
+      'without quotes',
+      stringify(forbidden(USERS.replace(': User', ' User'))).replace('forbidden User', 'forbidden: User'),
+    ],
+    ['with names that look like another field', stringify(forbidden(denial('users', 'a\nkind: Other\nb')))],
+  ])('is recognized in YAML: %s', async (_what, body) => {
+    plane.upstream.answer = answerBytes(body, { 'content-type': 'application/yaml' });
+    expect((await ask()).status, body).toBe(503);
+  });
+
+  it.each([
+    ['keys in keys', `kind: Status\nmessage: ${'? '.repeat(500)}`],
+    ['keys in keys, whose message is good', `message: 'a'\nkind: Status\nx: ${'? '.repeat(500)}`],
+    ['lists in lists', `kind: Status\nmessage: ${'['.repeat(60_000)}`],
+    ['spaces', `kind: Status\nmessage: a${' '.repeat(60_000)}b`],
+    ['lines in quotes', `kind: Status\nmessage: "${'\n'.repeat(60_000)}"`],
+  ])('costs little to look for in YAML of an attacker’s: %s', async (_what, body) => {
+    plane.upstream.answer = answerBytes(body, { 'content-type': 'application/yaml' });
+    const costs: number[] = [];
+    // Collections of garbage, and the compiler, make single ones dearer.
+    for (let each = 0; each < 3; each += 1) {
+      const before = process.threadCpuUsage();
+      expect((await ask()).text === body).toBe(true);
+      const { user, system } = process.threadCpuUsage(before);
+      costs.push((user + system) / 1000);
+    }
+    expect(Math.min(...costs)).toBeLessThan(100);
   });
 
   it('is recognized in protobuf, and in several chunks', async () => {

@@ -2,13 +2,14 @@
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { siteOf } from '../../core/http/address.ts';
 import { prepareSocket } from './connection.ts';
 import type { ClientConnection, ConnectionTable } from './connection.ts';
 import { handshakesInTurns, takeOver } from './handshakes.ts';
 import type { DropReason, OnDropped } from './drops.ts';
 import { limitKeyUpdates } from './key-updates.ts';
 import { noteEachRead } from './reader.ts';
-import { flightOf, SecondFlights } from './second-flights.ts';
+import { flightOf, SecondFlights, tlsBegunBy } from './second-flights.ts';
 import type { Flight } from './second-flights.ts';
 import { addressSet, readProxyHeader } from './proxy-protocol.ts';
 
@@ -40,9 +41,17 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
   const tls = takeOver(server, 'connection');
   const beginHandshake = (socket: Socket): void => {
     connections.handshakeBegun(socket);
-    tls(socket);
+    const made = tlsBegunBy(() => tls(socket));
+    // Fail closed: a connection whose handshake cannot be bounded is not accepted.
+    if (made === undefined) {
+      dropped('handshake_failed', socket);
+      return void socket.destroy();
+    }
     const flight = flightOf(socket, {
+      tls: made,
+      site: siteOf(connections.clientAddress(socket)),
       onTurn: () => connections.clientAwaited(socket),
+      onRead: (bytes) => connections.handshakeRead(socket, bytes),
       onTooLarge: () => dropped('handshake_too_large', socket),
     });
     handshaking.set(socket, flight);
@@ -71,7 +80,7 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
   });
   server.on('secureConnection', (socket: TLSSocket) => {
     handshakeOver(connections.tcpOf(socket));
-    const paired = connections.pair(socket, () => dropped('handshake_too_large', socket));
+    const paired = connections.pair(socket);
     // Fail closed: a connection that cannot be reset is not accepted.
     if (!paired.ok) {
       dropped(paired.reason, socket);

@@ -17,7 +17,6 @@ import { certificateThumbprint } from '../../core/credential/thumbprint.ts';
 import type { Awaitable } from '../../core/awaitable.ts';
 import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
-import { MOST_HANDSHAKE_BYTES } from './second-flights.ts';
 import type { ConnectionLimit } from './connection-limit.ts';
 import { ReadingByAccount, SharedReading, type ReadingWaits } from './shared-reading.ts';
 import { readerOf, type ClientReader } from './reader.ts';
@@ -32,13 +31,6 @@ export const KEEP_ALIVE_MS = 30_000;
  * endpoints, which read it from the connection.
  */
 const MOST_CERTIFICATE_BYTES = 8192;
-
-/**
- * What one record of TLS has at most (RFC 8446 §5.2), with its header and the rest of what TLS 1.2 allows. OpenSSL has
- * decrypted all whole records that came: what is neither a handshake nor data is the beginning of one, and 22 bytes of
- * each.
- */
-const RECORD_BYTES = 16_406;
 
 /** A client that is as late as this with what is in flight is hardly a user's with a slow network. */
 const LATE_MS = 3_000;
@@ -196,15 +188,16 @@ export class ConnectionTable {
     this.#raw.get(endpointsOf(socket))?.clientAwaited();
   }
 
+  /** Notes bytes of its handshake that Node does not count (`second-flights.ts`). */
+  handshakeRead(socket: Socket, bytes: number): void {
+    this.#raw.get(endpointsOf(socket))?.handshakeRead(bytes);
+  }
+
   /**
    * Pairs the sockets after the handshake. Rejects one if the socket beneath is not known, because a connection that is
    * not counted is not accepted; and if the certificate is too large.
-   * @param onTooLarge called once the whole handshake is found to be, before the connection is reset
    */
-  pair(
-    socket: TLSSocket,
-    onTooLarge: () => void,
-  ): Result<ClientConnection, 'connection_unknown' | 'certificate_too_large'> {
+  pair(socket: TLSSocket): Result<ClientConnection, 'connection_unknown' | 'certificate_too_large'> {
     const raw = this.#raw.get(endpointsOf(socket));
     if (raw === undefined) return no('connection_unknown');
     // Once per connection: the handshake has proved possession of the key, and TLS 1.3 has no renegotiation to
@@ -214,7 +207,6 @@ export class ConnectionTable {
     const connection = new TlsConnection(socket, raw, certificate, {
       unknown: this.#unknown,
       accounts: this.#accounts,
-      onTooLarge,
     });
     raw.tls = connection;
     // Our own endpoints read the address from the socket.
@@ -259,7 +251,6 @@ interface TlsOptions {
   /** Of the connections on which no credential was accepted. */
   readonly unknown: SharedReading;
   readonly accounts: ReadingByAccount;
-  readonly onTooLarge: () => void;
 }
 
 class TlsConnection implements ClientConnection, SecuredConnection {
@@ -324,17 +315,13 @@ class TlsConnection implements ClientConnection, SecuredConnection {
     setImmediate(() => {
       this.#isWeighed = true;
       this.#weigh();
-      // An attacker's own certificate is small, and a CA of 46 kB beside it takes 2.5 MB.
-      if (this.ended || this.#handshakeBytes <= MOST_HANDSHAKE_BYTES + RECORD_BYTES) return;
-      this.#options.onTooLarge();
-      this.reset();
     });
   }
 
   /** Bytes that came and were no data: never fewer than its handshake, and more while data waits to be decrypted. */
   #weigh(): void {
     if (this.ended) return;
-    this.#handshakeBytes = Math.min(this.#handshakeBytes, this.#raw.socket.bytesRead - this.#socket.bytesRead);
+    this.#handshakeBytes = Math.min(this.#handshakeBytes, this.#raw.bytesRead - this.#socket.bytesRead);
     this.#raw.weigh(this.#handshakeBytes);
   }
 

@@ -1,18 +1,26 @@
 /**
- * Reads the second flights of few handshakes at once: the client's certificate, and the proof that it has the key.
+ * Reads the second flights of handshakes: the client's certificate, and the proof that it has the key.
  *
  * OpenSSL checks the client's certificates against each other before anyone can say that no CA matters here. An attacker
- * sends eight CAs with 500 name constraints each, and a certificate with 2,000 names: 57 kB that take 43 ms. Sixty
- * connections that were held back until each lacked only these took 2.6 s in one turn, without any credential. Whether
- * one has something to read cannot be told without reading it, so they take turns.
+ * without any credential sends a certificate beneath ninety CAs whose keys are dear to check (sect571r1; RSA with an
+ * exponent of 3072 bits): 47 kB that take 290 ms, five times a second, and the lease lapses. Node would give OpenSSL all
+ * that has come, 64 kB at once. So each is read here, not more than a handshake may have, and whatever is not over then is
+ * ended: OpenSSL checks nothing before it has all of the certificates. What is left is 62 ms for 11 kB.
  *
- * Nor does a handshake go on that has more bytes than any user's: OpenSSL would hold 100 kB and more of each.
+ * So what each takes of the processor is counted for its client's site, and the site that has taken least is read next:
+ * new users wait for one of forty a second, and not for all of them. Those that have taken much have half of the
+ * processor at most.
  */
+import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { readerOf, type Reader } from './reader.ts';
+import { TLSSocket } from 'node:tls';
+import { readerOf } from './reader.ts';
+import { withoutStacks } from './stackless.ts';
 
-/** Connections. Each takes as long as OpenSSL lets it, 80 ms with all the 100 kB that it accepts. */
-const MOST = 4;
+/** Reads in a turn that bring nothing: whether one has something to read cannot be told without reading it. */
+const MOST_EMPTY = 4;
+/** Of the processor in a turn, before the last one that is read in it. Milliseconds. */
+const TURN_MS = 8;
 /** Of ten thousand that are silent, each is read every five seconds. */
 const EVERY_MS = 2;
 /**
@@ -22,51 +30,118 @@ const EVERY_MS = 2;
  */
 const MOST_MISSED = 16;
 /**
- * A turn in which so many bytes of them came and that took as long, of the processor's time, was an attacker's. Where it
- * was the time on the wall, a busy machine, or requests of 10 kB/s, left one to be read in a turn, and new users waited
- * five seconds behind a thousand handshakes that were never gone on with.
- */
-const LONG_MS = 40;
-const LONG_BYTES = 4096;
-/**
  * A user's handshake is over in a round trip or two. An attacker's thousand that are never gone on with cost a
  * ClientHello each: those that have begun longer ago have one turn in so many.
  */
 const YOUNG_MS = 500;
 const TURNS_OF_THE_OLD = 4;
+/** For each read, beside what it took: the system counts in steps that may be longer. Milliseconds. */
+const READ_MS = 0.02;
+/** A site that has taken so much is dear: a user's handshake takes one or two. Milliseconds. */
+const DEAR_MS = 8;
+/** After so long, half of what a site has taken is forgotten. */
+const HALF_LIFE_MS = 10_000;
 
 /** With a ClientHello of 2 kB, a certificate of 4 kB, and as much of its CAs. */
 export const MOST_HANDSHAKE_BYTES = 12_288;
 
-export interface Flight extends Reader {
-  /** Since the connection was made. */
-  readonly bytesRead: number;
-  /** More than a handshake may have was read. */
-  readonly isTooLarge: boolean;
-  /** Ends the connection, because it is too large. */
+export interface Flight {
+  /** Of its client (`siteOf`). */
+  readonly site: string;
+  /** Has it read by no one but `read`. */
+  hold(): void;
+  /**
+   * Reads what has come, and gives it to OpenSSL: when this returns, the handshake may be over.
+   * @returns `all`: as much as a handshake may have; `left`: its client has closed it
+   */
+  read(): 'nothing' | 'some' | 'all' | 'left';
+  /** Ends the connection, because its handshake is too large. */
   end(): void;
+  /** Has Node read it from now on. */
+  release(): void;
 }
 
 export interface FlightEvents {
   /** Called at each of its turns. */
   readonly onTurn: () => void;
+  /** Called with the bytes that were read for OpenSSL, which Node does not count. */
+  readonly onRead: (bytes: number) => void;
   /** Called before the connection ends. */
   readonly onTooLarge: () => void;
 }
 
-export function flightOf(socket: Socket, { onTurn, onTooLarge }: FlightEvents): Flight {
+/** Node's own parts: of TCP, with the system's number of the connection, and of the TLS over it. */
+interface TcpHandle {
+  readonly fd: number;
+}
+interface TlsHandle {
+  /** Takes bytes as if they had been read. */
+  receive(bytes: Uint8Array): void;
+}
+const handleOf = (socket: Socket): object | null => (socket as unknown as { readonly _handle: object | null })._handle;
+
+/**
+ * Has a server begin TLS over a connection, and returns the socket that it makes. Node has no public way to it before the
+ * handshake is over.
+ */
+export function tlsBegunBy(begin: () => void): TLSSocket | undefined {
+  const prototype = TLSSocket.prototype as unknown as { _init: (...args: unknown[]) => unknown };
+  const { _init: init } = prototype;
+  let made: TLSSocket | undefined;
+  const note = (socket: TLSSocket): void => void (made = socket);
+  prototype._init = function (this: TLSSocket, ...args) {
+    note(this);
+    return init.apply(this, args);
+  };
+  try {
+    begin();
+  } finally {
+    prototype._init = init;
+  }
+  return made;
+}
+
+/** Of all connections, because what is read is given on at once. */
+const memory = Buffer.allocUnsafeSlow(MOST_HANDSHAKE_BYTES);
+
+/** @returns the bytes that have come, at most so many; undefined: none yet; 0 also where the connection is broken */
+function readFrom(fd: number, most: number): number | undefined {
+  let read: number | undefined = 0;
+  withoutStacks(() => {
+    try {
+      read = readSync(fd, memory, 0, most, null);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN') read = undefined;
+    }
+  });
+  return read;
+}
+
+/** @param socket of whose bytes so far Node has all that it has read */
+export function flightOf(
+  socket: Socket,
+  { tls, site, onTurn, onRead, onTooLarge }: FlightEvents & { readonly tls: TLSSocket; readonly site: string },
+): Flight {
   const reader = readerOf(socket);
+  let left = MOST_HANDSHAKE_BYTES - socket.bytesRead;
   return {
-    stopReading: () => reader.stopReading(),
-    goOnReading: () => {
+    site,
+    hold: () => reader.stopReading(),
+    release: () => reader.goOnReading(),
+    read: () => {
       onTurn();
-      reader.goOnReading();
-    },
-    get bytesRead() {
-      return socket.bytesRead;
-    },
-    get isTooLarge() {
-      return socket.bytesRead > MOST_HANDSHAKE_BYTES;
+      const tcp = handleOf(socket) as TcpHandle | null;
+      const ssl = handleOf(tls) as TlsHandle | null;
+      if (tcp === null || ssl === null) return 'left';
+      // Its ClientHello has had as much already.
+      if (left <= 0) return 'all';
+      const bytes = readFrom(tcp.fd, left);
+      if (bytes === undefined) return 'nothing';
+      if (bytes === 0) return 'left';
+      left -= bytes;
+      onRead(bytes);
+      ssl.receive(memory.subarray(0, bytes));
+      return left === 0 ? 'all' : 'some';
     },
     end: () => {
       onTooLarge();
@@ -75,30 +150,98 @@ export function flightOf(socket: Socket, { onTurn, onTooLarge }: FlightEvents): 
   };
 }
 
+/** What the sites have taken of the processor lately. */
+class Spending {
+  #spent = new Map<string, number>();
+  #halvedMs = performance.now();
+  /** When the next one of a dear site may be read. */
+  #nextDearMs = 0;
+
+  of(site: string): number {
+    return this.#spent.get(site) ?? 0;
+  }
+
+  mayRead(site: string): boolean {
+    return this.of(site) < DEAR_MS || performance.now() >= this.#nextDearMs;
+  }
+
+  add(site: string, ms: number): void {
+    this.#forget();
+    const before = this.of(site);
+    if (before >= DEAR_MS) this.#nextDearMs = performance.now() + ms;
+    this.#spent.set(site, before + READ_MS + ms);
+  }
+
+  #forget(): void {
+    if (performance.now() - this.#halvedMs < HALF_LIFE_MS) return;
+    this.#halvedMs = performance.now();
+    this.#spent = new Map([...this.#spent].flatMap(([site, ms]) => (ms < READ_MS ? [] : [[site, ms / 2] as const])));
+  }
+}
+
+/** Flights that wait, by their sites. */
+class Waiting {
+  readonly #sites = new Map<string, Set<Flight>>();
+  readonly #spending: Spending;
+
+  constructor(spending: Spending) {
+    this.#spending = spending;
+  }
+
+  get isEmpty(): boolean {
+    return this.#sites.size === 0;
+  }
+
+  add(flight: Flight): void {
+    const own = this.#sites.get(flight.site) ?? new Set();
+    this.#sites.set(flight.site, own.add(flight));
+  }
+
+  /** @returns whether it was among them */
+  delete(flight: Flight): boolean {
+    const own = this.#sites.get(flight.site);
+    const wasIn = own?.delete(flight) === true;
+    if (own?.size === 0) this.#sites.delete(flight.site);
+    return wasIn;
+  }
+
+  /** Removes and returns the one that has waited longest of the site that has taken least; undefined where none may be read. */
+  take(): Flight | undefined {
+    let cheapest: string | undefined;
+    let least = Infinity;
+    for (const site of this.#sites.keys()) {
+      const spent = this.#spending.of(site);
+      if (spent < least) [cheapest, least] = [site, spent];
+    }
+    if (cheapest === undefined || !this.#spending.mayRead(cheapest)) return undefined;
+    const [flight] = this.#sites.get(cheapest) ?? [];
+    if (flight !== undefined) this.delete(flight);
+    return flight;
+  }
+}
+
 export class SecondFlights {
-  /** With the bytes that had come of each before its turn. */
-  readonly #reading = new Map<Flight, number>();
-  /** When each has begun, of all of them. */
+  /** When each has begun, of all of them. Monotonic milliseconds. */
   readonly #begun = new Map<Flight, number>();
-  /** Those that have begun a moment ago, and the others. The one that has waited longest first. */
-  readonly #young = new Set<Flight>();
-  readonly #old = new Set<Flight>();
-  #most = MOST;
+  readonly #spending = new Spending();
+  /** Those that have begun a moment ago, and the others. */
+  readonly #young = new Waiting(this.#spending);
+  readonly #old = new Waiting(this.#spending);
   #turns = 0;
   #missed = 0;
-  /** When the last turn was over. Monotonic milliseconds. */
+  /** When the last turn was over. */
   #lastMs = 0;
-  /** In this turn. */
-  #bytes = 0;
-  #since = process.threadCpuUsage();
   #isTurning = false;
 
-  /** To be called when the handshake has begun, and Node reads the connection. */
+  /** To be called when the handshake has begun. */
   add(flight: Flight): void {
     this.#begun.set(flight, performance.now());
-    if (!this.#isAnyWaiting && this.#reading.size < this.#most) return this.#read(flight);
-    flight.stopReading();
     this.#young.add(flight);
+    flight.hold();
+    // Node begins to read it once its own work of this turn is done.
+    process.nextTick(() => {
+      if (this.#begun.has(flight)) flight.hold();
+    });
     if (this.#isTurning) return;
     this.#missed = 0;
     this.#wait();
@@ -106,23 +249,12 @@ export class SecondFlights {
 
   /** To be called when the handshake is over, or the connection. */
   remove(flight: Flight): void {
-    this.#begun.delete(flight);
-    this.#countBytes(flight);
-    this.#reading.delete(flight);
-    if (this.#young.delete(flight) || this.#old.delete(flight)) flight.goOnReading();
-  }
-
-  get #isAnyWaiting(): boolean {
-    return this.#young.size + this.#old.size > 0;
-  }
-
-  #countBytes(flight: Flight): void {
-    this.#bytes += flight.bytesRead - (this.#reading.get(flight) ?? flight.bytesRead);
+    if (!this.#begun.delete(flight)) return;
+    if (!this.#young.delete(flight)) this.#old.delete(flight);
+    flight.release();
   }
 
   #wait(): void {
-    this.#bytes = 0;
-    this.#since = process.threadCpuUsage();
     this.#lastMs = performance.now();
     this.#isTurning = true;
     if (this.#missed >= 1) setImmediate(this.#next);
@@ -131,39 +263,46 @@ export class SecondFlights {
 
   readonly #next = (): void => {
     this.#isTurning = false;
-    for (const flight of this.#reading.keys()) this.#countBytes(flight);
-    const { user, system } = process.threadCpuUsage(this.#since);
-    const isLong = user + system > LONG_MS * 1000 && this.#bytes > LONG_BYTES;
-    this.#most = isLong ? 1 : Math.min(MOST, 2 * this.#most);
     const missed = this.#missed + (performance.now() - this.#lastMs) / EVERY_MS - 1;
-    this.#missed = isLong ? 0 : Math.min(MOST_MISSED, missed);
-    if (!this.#isAnyWaiting) return;
-    const read = [...this.#reading.keys()];
-    this.#reading.clear();
-    for (const flight of read) this.#hasBeenRead(flight);
-    while (this.#reading.size < this.#most && this.#isAnyWaiting) this.#readAnother();
-    this.#wait();
+    this.#missed = Math.min(MOST_MISSED, missed);
+    const since = process.threadCpuUsage();
+    const read: Flight[] = [];
+    for (let empty = 0; empty < MOST_EMPTY && msSince(since) < TURN_MS;) {
+      const flight = this.#take();
+      if (flight === undefined) break;
+      read.push(flight);
+      if (!this.#read(flight)) empty += 1;
+    }
+    for (const flight of read) this.#waitAgain(flight);
+    if (!this.#young.isEmpty || !this.#old.isEmpty) this.#wait();
   };
 
-  #hasBeenRead(flight: Flight): void {
-    if (flight.isTooLarge) return flight.end();
-    flight.stopReading();
-    const isYoung = performance.now() - (this.#begun.get(flight) ?? 0) < YOUNG_MS;
-    (isYoung ? this.#young : this.#old).add(flight);
+  /** @returns whether it had anything to read */
+  #read(flight: Flight): boolean {
+    const before = process.threadCpuUsage();
+    const read = flight.read();
+    this.#spending.add(flight.site, msSince(before));
+    if (read === 'left') this.remove(flight);
+    if (read === 'all' && this.#begun.has(flight)) {
+      flight.end();
+      this.remove(flight);
+    }
+    return read !== 'nothing';
   }
 
-  #read(flight: Flight): void {
-    this.#reading.set(flight, flight.bytesRead);
-    flight.goOnReading();
+  #waitAgain(flight: Flight): void {
+    const begunMs = this.#begun.get(flight);
+    if (begunMs !== undefined) (performance.now() - begunMs < YOUNG_MS ? this.#young : this.#old).add(flight);
   }
 
-  #readAnother(): void {
+  #take(): Flight | undefined {
     this.#turns += 1;
     const [one, other] = this.#turns % TURNS_OF_THE_OLD === 0 ? [this.#old, this.#young] : [this.#young, this.#old];
-    const from = one.size > 0 ? one : other;
-    for (const flight of from) {
-      from.delete(flight);
-      return this.#read(flight);
-    }
+    return one.take() ?? other.take();
   }
+}
+
+function msSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.threadCpuUsage(before);
+  return (user + system) / 1000;
 }

@@ -52,6 +52,7 @@ export class TcpConnection implements Occupant {
   readonly #closing: LingeringClose;
   readonly #buffers: SystemBuffers;
   #sinceMs = performance.now();
+  #handshakeRead = 0;
   #phase: 'hello' | 'handshake' | 'awaited' = 'hello';
 
   constructor(socket: Socket, { address, limit, buffers }: TcpConnectionOptions) {
@@ -70,6 +71,15 @@ export class TcpConnection implements Occupant {
 
   handshakeBegun(): void {
     this.#phase = 'handshake';
+  }
+
+  handshakeRead(bytes: number): void {
+    this.#handshakeRead += bytes;
+  }
+
+  /** With those of its handshake. */
+  get bytesRead(): number {
+    return this.socket.bytesRead + this.#handshakeRead;
   }
 
   clientAwaited(): void {

@@ -46,6 +46,12 @@ const JOINED_BYTES = 8_192;
 /** Names and values of one response, those of its trailers included. As Node and undici limit them by default. */
 const MAX_HEAD_BYTES = 16_384;
 
+/**
+ * Of one response, its trailers included. An attacker's pod sends 7,000 lines of `a: b` in 42 kB, which took 4 ms: on seven
+ * hundred connections at the same moment a turn took as long as a lease.
+ */
+const MAX_HEAD_LINES = 256;
+
 /** Whose bytes llhttp reads now. */
 let current: ResponseParser | undefined;
 const reportTo = (parser: ResponseParser | undefined): void => void (current = parser);
@@ -108,6 +114,7 @@ export class ResponseParser implements Parsed {
   #headers: string[] = [];
   #inValue = true;
   #headBytes = 0;
+  #headLines = 0;
   #isPaused = false;
   #isAtStart = true;
   /** The connection may carry another request after this response. */
@@ -188,8 +195,10 @@ export class ResponseParser implements Parsed {
   onField(from: number, length: number): number {
     const text = this.#text(from, length);
     // A name may come in two parts, where a piece ends.
-    if (this.#inValue) this.#headers.push(text);
-    else this.#headers.push((this.#headers.pop() ?? '') + text);
+    if (this.#inValue) {
+      this.#headers.push(text);
+      this.#headLines += 1;
+    } else this.#headers.push((this.#headers.pop() ?? '') + text);
     this.#inValue = false;
     return this.#count(length);
   }
@@ -241,13 +250,18 @@ export class ResponseParser implements Parsed {
   /** A server that is not in its right mind sends headers, or trailers, without end. */
   #count(length: number): number {
     this.#headBytes += length;
-    return this.#headBytes > MAX_HEAD_BYTES ? USER_ERROR : OK;
+    return this.#isHeadTooLong ? USER_ERROR : OK;
+  }
+
+  get #isHeadTooLong(): boolean {
+    return this.#headBytes > MAX_HEAD_BYTES || this.#headLines > MAX_HEAD_LINES;
   }
 
   #startHead(): void {
     this.#headers = [];
     this.#inValue = true;
     this.#headBytes = 0;
+    this.#headLines = 0;
     this.#isAtStart = true;
   }
 
@@ -256,7 +270,7 @@ export class ResponseParser implements Parsed {
   }
 
   #reason(): string {
-    if (this.#headBytes > MAX_HEAD_BYTES) return 'the headers are too long';
+    if (this.#isHeadTooLong) return 'the headers are too long';
     const from = llhttp.llhttp_get_error_reason(this.#parser);
     const to = memory.indexOf(0, from);
     return Buffer.from(memory.subarray(from, to)).toString('latin1');

@@ -53,6 +53,7 @@ describe('a response that is refused', () => {
     ['a chunk size with a prefix', `${CHUNKED}0x5\r\nhello\r\n0\r\n\r\n`],
     ['a chunk that is longer than it says', `${CHUNKED}4\r\nhello\r\n0\r\n\r\n`],
     ['a chunk line without CR', `${CHUNKED}5\nhello\n0\n\n`],
+    ['more lines than any server’s', `HTTP/1.1 200 OK\r\nContent-Length: 5\r\n${'a: b\r\n'.repeat(256)}\r\nhello`],
     ['headers without end', `HTTP/1.1 200 OK\r\n${'X-A: b\r\n'.repeat(5_000)}\r\n`],
     ['trailers without end', `${CHUNKED}0\r\n${'X-A: b\r\n'.repeat(5_000)}\r\n`],
     ['half a body', 'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello'],

@@ -528,7 +528,7 @@ it('its client is late once it is with all that is open; what is open, and what 
   const ends = { remoteAddress: '10.0.0.1', remotePort: 50_000, localAddress: '10.0.0.2', localPort: 443 };
   const socket = { ...ends, once: () => undefined, bytesRead: 0 } as unknown as Socket;
   connections.remember(socket);
-  const paired = connections.pair(socket as TLSSocket, () => undefined);
+  const paired = connections.pair(socket as TLSSocket);
   if (!paired.ok) throw new Error(paired.reason);
   const late = { upload: 0, other: 2_999 };
   const open = (name: keyof typeof late): (() => void) =>

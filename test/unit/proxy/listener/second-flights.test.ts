@@ -1,96 +1,196 @@
-import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { SecondFlights, type Flight } from '../../../../src/proxy/listener/second-flights.ts';
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  flightOf,
+  MOST_HANDSHAKE_BYTES,
+  SecondFlights,
+  type Flight,
+} from '../../../../src/proxy/listener/second-flights.ts';
 
-beforeEach(() => void vi.useFakeTimers());
-afterEach(() => void vi.useRealTimers());
+/** Of the processor, in milliseconds: what OpenSSL would take. */
+let spent = 0;
+beforeEach(() => {
+  spent = 0;
+  vi.spyOn(process, 'threadCpuUsage').mockImplementation((before) => ({
+    user: spent * 1000 - (before?.user ?? 0),
+    system: 0,
+  }));
+});
+afterEach(() => void vi.restoreAllMocks());
 
-/** A connection that is read or not, and of which so many bytes come in each of its turns. */
-function flightOf(flights: SecondFlights, bytes: number, about: Partial<Flight> = {}) {
+interface Like {
+  readonly site?: string;
+  /** Milliseconds that OpenSSL takes at its turn; undefined: nothing comes. */
+  readonly takes?: number;
+  /** All that a handshake may have has come, and it is not over. */
+  readonly isEndless?: boolean;
+}
+
+function add(flights: SecondFlights, { site = 'a', takes, isEndless = false }: Like = {}) {
   const flight = {
-    isRead: true,
+    site,
     turns: 0,
-    bytesRead: 0,
-    isTooLarge: false,
-    stopReading: () => void (flight.isRead = false),
-    goOnReading: () => {
-      flight.isRead = true;
+    holds: 0,
+    releases: 0,
+    hold: () => void (flight.holds += 1),
+    release: () => void (flight.releases += 1),
+    ends: 0,
+    end: () => void (flight.ends += 1),
+    read: (): ReturnType<Flight['read']> => {
       flight.turns += 1;
+      if (isEndless) return 'all';
+      if (takes === undefined) return 'nothing';
+      spent += takes;
+      flights.remove(flight);
+      return 'all';
     },
-    end: () => flights.remove(flight),
-    arrive: () => void (flight.bytesRead += flight.isRead ? bytes : 0),
-    ...about,
   };
   flights.add(flight);
   return flight;
 }
 
-/** As OpenSSL does with certificates, and any request. */
-function burn(): void {
-  const since = process.threadCpuUsage();
-  while (process.threadCpuUsage(since).user < 50_000);
-}
+describe('second flights', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
 
-it.each([
-  { bytes: 20_000, most: 1, of: 'their certificates' },
-  { bytes: 100, most: 4, of: 'anything else' },
-])('$most are read at once after a turn that $of made long', ({ bytes, most }) => {
-  const flights = new SecondFlights();
-  const each = Array.from({ length: 12 }, () => flightOf(flights, bytes));
-  vi.advanceTimersByTime(2);
-  for (const { arrive } of each) arrive();
-  burn();
-  vi.advanceTimersByTime(2);
-  expect(each.filter(({ isRead }) => isRead)).toHaveLength(most);
-});
-
-it('reads those that have just begun before a thousand that are never gone on with, which are read as well', () => {
-  const flights = new SecondFlights();
-  const never = Array.from({ length: 1_000 }, () => flightOf(flights, 0));
-  vi.advanceTimersByTime(3_000);
-  const before = never.reduce((sum, { turns }) => sum + turns, 0);
-  const [user] = Array.from({ length: 9 }, () => flightOf(flights, 0));
-  vi.advanceTimersByTime(40);
-  // Of 80 turns, nine share three quarters.
-  expect(user?.turns).toBeGreaterThanOrEqual(5);
-  expect(never.reduce((sum, { turns }) => sum + turns, 0) - before).toBeGreaterThanOrEqual(15);
-});
-
-it.each([
-  { bytes: 0, made: 19, of: 'other work' },
-  { bytes: 20_000, made: 10, of: 'their certificates' },
-])(
-  'after ten turns were missed because of $of, $made are made in the time for ten, few read in each',
-  ({ bytes, made }) => {
+  it('are read of the site that has taken least of the processor, before all that others send', () => {
     const flights = new SecondFlights();
-    const each = Array.from({ length: 200 }, () => flightOf(flights, bytes));
+    const sites = Array.from({ length: 16 }, (_, index) => `attacker ${index}`);
+    for (const site of sites) for (let each = 0; each < 40; each += 1) add(flights, { site, takes: 62 });
+    vi.advanceTimersByTime(5_000);
+    const user = add(flights, { site: 'user', takes: 1 });
+    for (const site of sites) add(flights, { site, takes: 62 });
+    vi.advanceTimersByTime(2);
+    expect(user).toMatchObject({ turns: 1, releases: 1 });
+  });
+
+  it('of sites that have taken much have half of the processor, and those of others all', () => {
+    const flights = new SecondFlights();
+    const dear = Array.from({ length: 100 }, (_, index) => add(flights, { site: `${index % 3}`, takes: 62 }));
+    vi.advanceTimersByTime(1_000);
+    const done = dear.filter(({ turns }) => turns > 0).length;
+    // The first of each site, and one in 62 ms in which the processor had as long for others.
+    expect(done).toBeGreaterThan(12);
+    expect(done).toBeLessThan(21);
+    const cheap = Array.from({ length: 100 }, (_, index) => add(flights, { site: `user ${index}`, takes: 1 }));
+    vi.advanceTimersByTime(30);
+    expect(cheap.every(({ turns }) => turns === 1)).toBe(true);
+  });
+
+  it('leave the turn to others once they have taken eight milliseconds of it', () => {
+    const flights = new SecondFlights();
+    const each = Array.from({ length: 40 }, (_, index) => add(flights, { site: `${index}`, takes: 3 }));
+    vi.advanceTimersByTime(2);
+    expect(each.filter(({ turns }) => turns > 0)).toHaveLength(3);
+  });
+
+  it('that have just begun are read before a thousand that are never gone on with, which are read as well', () => {
+    const flights = new SecondFlights();
+    const never = Array.from({ length: 1_000 }, () => add(flights));
+    vi.advanceTimersByTime(3_000);
+    const before = never.reduce((sum, { turns }) => sum + turns, 0);
+    const [user] = Array.from({ length: 9 }, () => add(flights));
+    vi.advanceTimersByTime(40);
+    // Of 80 turns, nine share three quarters.
+    expect(user?.turns).toBeGreaterThanOrEqual(5);
+    expect(never.reduce((sum, { turns }) => sum + turns, 0) - before).toBeGreaterThanOrEqual(15);
+  });
+
+  it('make up for turns that were missed because of other work, few read in each', () => {
+    const flights = new SecondFlights();
+    const each = Array.from({ length: 200 }, () => add(flights));
     const now = performance.now.bind(performance);
     const late = vi.spyOn(performance, 'now').mockImplementation(() => now() + 20);
     onTestFinished(() => late.mockRestore());
-    for (const { arrive } of each) arrive();
-    burn();
     const begun = Date.now();
-    let turns = 0;
+    let made = 0;
+    let before = 0;
     // The next poll of the sockets, a millisecond later here, or the next timer.
     for (vi.advanceTimersToNextTimer(); Date.now() - begun <= 20; vi.advanceTimersToNextTimer()) {
-      turns += 1;
-      expect(each.filter(({ isRead }) => isRead).length).toBeLessThanOrEqual(4);
+      made += 1;
+      const turns = each.reduce((sum, flight) => sum + flight.turns, 0);
+      expect(turns - before).toBeLessThanOrEqual(4);
+      before = turns;
     }
-    expect(turns).toBe(made);
-  },
-);
+    expect(made).toBe(19);
+  });
 
-it('ends those that have sent more than a handshake may have, when their turn is over, and no others', () => {
-  const flights = new SecondFlights();
-  const ended: number[] = [];
-  for (let each = 0; each < 40; each += 1) {
-    const flight = flightOf(flights, 0, {
-      isTooLarge: each % 2 === 0,
-      end: () => {
-        ended.push(each);
-        flights.remove(flight);
-      },
+  it('are ended where all that a handshake may have has come, and it is not over', () => {
+    const flights = new SecondFlights();
+    const each = [add(flights, { isEndless: true }), add(flights, { takes: 1 })];
+    vi.advanceTimersByTime(20);
+    expect(each.map(({ turns, ends, releases }) => ({ turns, ends, releases }))).toEqual([
+      { turns: 1, ends: 1, releases: 1 },
+      { turns: 1, ends: 0, releases: 1 },
+    ]);
+  });
+
+  it('are left to Node when they are over, and not before', async () => {
+    const flights = new SecondFlights();
+    const flight = add(flights);
+    // Node begins to read it by itself in its turn.
+    await new Promise((resolve) => process.nextTick(resolve));
+    expect(flight).toMatchObject({ holds: 2, releases: 0 });
+    flights.remove(flight);
+    flights.remove(flight);
+    expect(flight.releases).toBe(1);
+    vi.advanceTimersByTime(100);
+    expect(flight.turns).toBe(0);
+  });
+});
+
+describe('one second flight', () => {
+  async function sent(bytes: number, end = false) {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const [socket] = (await once(server, 'connection')) as [Socket];
+    onTestFinished(() => {
+      client.destroy();
+      socket.destroy();
+      server.close();
     });
+    const received: number[] = [];
+    const tls = { _handle: { receive: ({ length }: Uint8Array) => void received.push(length) } };
+    const read: number[] = [];
+    const isTooLarge = vi.fn();
+    const flight = flightOf(socket, {
+      tls: tls as unknown as TLSSocket,
+      site: 'a',
+      onTurn: () => undefined,
+      onRead: (count) => void read.push(count),
+      onTooLarge: isTooLarge,
+    });
+    if (bytes > 0) await new Promise((resolve) => void client.write(Buffer.alloc(bytes), resolve));
+    if (end) client.end();
+    const outcomes: ReturnType<Flight['read']>[] = [];
+    const next = (): string => outcomes[outcomes.push(flight.read()) - 1] ?? '';
+    return { received, read, isTooLarge, socket, flight, next };
   }
-  vi.advanceTimersByTime(200);
-  expect(ended.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, index) => 2 * index));
+
+  it('comes to OpenSSL whole where it is no longer than any user’s', async () => {
+    const { received, read, next } = await sent(MOST_HANDSHAKE_BYTES - 1);
+    await expect.poll(next).toBe('some');
+    expect(next()).toBe('nothing');
+    expect([received, read]).toEqual([[MOST_HANDSHAKE_BYTES - 1], [MOST_HANDSHAKE_BYTES - 1]]);
+  });
+
+  it('comes to OpenSSL no further than a user’s may be, and the rest stays where it is', async () => {
+    const { received, isTooLarge, socket, flight, next } = await sent(47_000);
+    await expect.poll(next).toBe('all');
+    expect(received).toEqual([MOST_HANDSHAKE_BYTES]);
+    expect(isTooLarge).not.toHaveBeenCalled();
+    expect(next()).toBe('all');
+    flight.end();
+    expect(isTooLarge).toHaveBeenCalledOnce();
+    expect(socket.destroyed).toBe(true);
+  });
+
+  it('is over where its client has left', async () => {
+    const { next } = await sent(0, true);
+    await expect.poll(next).toBe('left');
+  });
 });
