@@ -58,12 +58,29 @@ export function malformedAuthTimeIn(error: unknown): Unproven | undefined {
   return typeof read === 'number' ? undefined : read;
 }
 
+/** Both are cut to whole seconds, and so is our clock. */
+const ROUNDING_SECONDS = 2;
+
+/**
+ * Returns when a user authenticated by our clock: so long ago as the ID token says that it was when it was issued. An attacker
+ * types a user's password forty seconds before the revocation, and signs in by single sign-on after it: where the two clocks
+ * may differ by a minute, the moment alone would be no proof.
+ *
+ * A provider that issues tokens with an earlier `iat` (Entra ID, by five minutes) tells no such difference: then its clock
+ * has to be ours.
+ */
+function byOurClock(authTime: number, { iat }: Claims, now: number, clockSkew: number): number {
+  if (typeof iat !== 'number' || iat < authTime) return Math.min(authTime, now);
+  return Math.min(authTime + clockSkew, now - Math.floor(iat - authTime));
+}
+
 /**
  * Reads when the user of a verified ID token authenticated. An attacker at a machine with single sign-on strips the request
  * of its parameters, so where a fresh sign-in was requested, only a moment since then is one. A user may take minutes from
  * the password to the last page, so it is compared with the request, and not with now.
  * @param at.freshSince epoch seconds of that request; absent: any moment will do
  * @param at.nowMs epoch milliseconds
+ * @returns epoch seconds, by our clock
  * @throws AppError `provider_unavailable` where the proof only looks old because the provider's clock is behind: another
  *   sign-in there would not help
  */
@@ -82,7 +99,9 @@ export function proofIn(
 ): number | Unproven {
   const now = Math.floor(nowMs / 1000);
   const authTime = readAuthTime(idToken['auth_time'], { now, clockSkew });
-  if (typeof authTime !== 'number' || freshSince === undefined || authTime >= freshSince - clockSkew) return authTime;
+  if (typeof authTime !== 'number') return authTime;
+  const ours = byOurClock(authTime, idToken, now, clockSkew);
+  if (freshSince === undefined || ours >= freshSince - ROUNDING_SECONDS) return ours;
   const behind = typeof idToken['iat'] === 'number' ? Math.round(idToken['iat'] - now) : 0;
   if (behind < -clockSkew) throw clockSkewError(provider, behind);
   return { defect: 'stale', seen: String(authTime) };

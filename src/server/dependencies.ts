@@ -65,13 +65,11 @@ const FIRST_EPOCH =
 export function openStore(config: Config, sealing: SealingKeys, logger: Logger, hooks?: StoreHooks): Store {
   const clock = { nowMs: Date.now };
   const onDisplaced = (displaced: Displaced): void => hooks?.onDisplaced(displaced);
-  if (config.store.kind === 'memory')
-    return createMemoryStore({ clock, onDisplaced, providerClockSkew: config.clockSkew });
+  if (config.store.kind === 'memory') return createMemoryStore({ clock, onDisplaced });
   return createRedisStore({
     config: redisSettings(config.store, hooks?.reloading ?? ONCE),
     sealingKeys: sealing,
     clock,
-    providerClockSkew: config.clockSkew,
     // test seam: STORE_OPTIONS
     emptyStore: config.revocation.emptyStore,
     onError: (error) => logger.warn({ err: error }, 'the store reported an error'),

@@ -58,11 +58,10 @@ export const MOST_SESSIONS_OF_AN_ACCOUNT = 1000;
 export const MOST_LABELS = 100;
 
 /**
- * `auth_time` is in whole seconds of the provider's clock and the mark is of ours. The two may differ by
- * `clockSkew`, which has this default. A user who authenticated within this time before the revocation therefore
- * passes; a silent single sign-on is older than that.
+ * Sign-ins are in whole seconds, by our clock (`idp/auth-time.ts`), and so is the moment of a revocation. A workload's token
+ * has that of its issuer's clock, which has to have been set.
  */
-export const FRESH_TOLERANCE_SECONDS = 60;
+export const FRESH_TOLERANCE_SECONDS = 2;
 
 /**
  * The log keeps at most this many entries, whatever their `until`. Live ones stay in the index, and a replica that

@@ -9,7 +9,7 @@ export interface StoreUnderTest {
 }
 
 /** @param options as the stores have them */
-export type OpenStore = (options?: { readonly providerClockSkew?: number }) => Promise<StoreUnderTest>;
+export type OpenStore = () => Promise<StoreUnderTest>;
 
 export interface TestClock {
   nowMs(): number;

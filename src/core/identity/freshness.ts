@@ -5,10 +5,7 @@
  * able to revoke the sessions of all users with it.
  */
 
-/**
- * `auth_time` is whole seconds of the provider's clock, and the two clocks may differ by this much. The store allows
- * the same for a sign-in after a revocation.
- */
+/** `auth_time` is whole seconds of the provider's clock, and the two clocks may differ by this much. */
 export const FRESH_TOLERANCE_SECONDS = 60;
 
 export interface SignInProof {

@@ -11,12 +11,8 @@ export class FreshMarks implements FreshSignIns {
   readonly #marks = new Map<Account, number>();
   readonly #tidy: () => void;
 
-  readonly #skew: number;
-
-  /** @param skew largest error of a provider's clock, in seconds */
-  constructor(clock: Clock, skew = FRESH_TOLERANCE_SECONDS) {
+  constructor(clock: Clock) {
     this.#clock = clock;
-    this.#skew = skew;
     this.#tidy = createJanitor(
       this.#marks,
       (mark) => this.#isOver(mark),
@@ -32,7 +28,7 @@ export class FreshMarks implements FreshSignIns {
   /** @param authTime when the user last authenticated, epoch seconds */
   rejects(account: Account, authTime: number | undefined): boolean {
     const mark = this.#current(account);
-    return mark !== undefined && !(authTime !== undefined && authTime >= mark - this.#skew);
+    return mark !== undefined && !(authTime !== undefined && authTime >= mark - FRESH_TOLERANCE_SECONDS);
   }
 
   async find(account: Account): Promise<number | undefined> {

@@ -65,13 +65,9 @@ class MemoryAnchors implements AnchorStore {
  * @returns an empty store in a new epoch, which is settled immediately because no other process can know more than
  * this one
  */
-export function createMemoryStore({
-  clock,
-  providerClockSkew,
-  ...budget
-}: { readonly clock: Clock; readonly providerClockSkew?: number } & MemoryArtefactsOptions): Store {
+export function createMemoryStore({ clock, ...budget }: { readonly clock: Clock } & MemoryArtefactsOptions): Store {
   const artefacts = new MemoryArtefacts(clock, budget);
-  const fresh = new FreshMarks(clock, providerClockSkew);
+  const fresh = new FreshMarks(clock);
   const locks = new MemoryLocks((account) => log.notify({ kind: 'unlocked', key: accountKey(account) }));
   const sessions = new MemorySessions({
     clock,

@@ -20,8 +20,6 @@ export interface RedisParts {
    * own or a large one.
    */
   readonly pendingBytes: number;
-  /** As in `RedisStoreOptions`. */
-  readonly providerClockSkew: number;
   readonly reportDisplaced: (displaced: Displaced) => void;
 }
 

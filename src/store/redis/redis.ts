@@ -8,7 +8,7 @@
 import { performance } from 'node:perf_hooks';
 import { AppError } from '../../core/errors.ts';
 import type { Clock } from '../../contracts/clock.ts';
-import { CLOCK_SKEW_SECONDS, FRESH_TOLERANCE_SECONDS } from '../lifetimes.ts';
+import { CLOCK_SKEW_SECONDS } from '../lifetimes.ts';
 import { PENDING_BYTES, type Displaced } from '../pending.ts';
 import type { Store, AnchorStore, FreshSignIns, RecentRequest, RecentStore } from '../store.ts';
 import { RedisAccess } from './access.ts';
@@ -48,11 +48,6 @@ export interface RedisStoreOptions {
    * Default: a minute.
    */
   readonly clockSkewSeconds?: number;
-  /**
-   * Largest error of a provider's clock when `auth_time` is compared with a revocation (seconds). Default: a
-   * minute.
-   */
-  readonly providerClockSkew?: number;
   /** Whether a process that has never been in an epoch may begin one in a store that has none. Default: init. */
   readonly emptyStore?: 'init' | 'refuse';
   /**
@@ -93,9 +88,8 @@ export function createRedisStore(options: RedisStoreOptions): Store {
   });
   const reportTampered = (what: string): void => onError(tampered(what));
   const { pendingBytes = PENDING_BYTES, onDisplaced: reportDisplaced = (): void => {} } = options;
-  const { providerClockSkew = FRESH_TOLERANCE_SECONDS } = options;
   const shared = { clock, keys, sealer, runner, main };
-  const parts: RedisParts = { ...shared, reportTampered, pendingBytes, reportDisplaced, providerClockSkew };
+  const parts: RedisParts = { ...shared, reportTampered, pendingBytes, reportDisplaced };
   const knownLocks = new KnownLocks({ runner, main, writes, clock });
   const settlement = new Settlement(options.monotonicMs ?? (() => performance.now()));
 

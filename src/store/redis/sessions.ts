@@ -1,6 +1,6 @@
 /** Sessions in Redis. */
 import { sessionExists } from '../errors.ts';
-import { PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
+import { FRESH_TOLERANCE_SECONDS, PROVIDER_SESSION_CLOSED_SECONDS } from '../lifetimes.ts';
 import { isAscending, orderOf, MOST_TALLIED, Page } from '../pages.ts';
 import { isPossible, labelOf, withAncestors } from '../delegated.ts';
 import { changesBy } from '../session-change.ts';
@@ -98,7 +98,7 @@ export class RedisSessions implements SessionStore {
       viaDigest(session.via),
       session.authTime ?? '',
       providerSessionDigest(session.provider, session.providerSid),
-      this.#parts.providerClockSkew,
+      FRESH_TOLERANCE_SECONDS,
       session.thumbprint ?? '',
       ancestorDigests(delegation),
       delegation === undefined ? '' : await this.#sealLabel(hash, labelOf(session.id, delegation)),

@@ -141,7 +141,7 @@ end
 -- Opens a session. epoch, started: where the sign-in started. exp, idle, created: absolute end, idle time and beginning
 -- (s). ttl: for cleaning up (s). record, secret: sealed. user: username digest. via: digest of the session it was
 -- opened through or ''. proved: when the user authenticated (s) or ''. ps: digest of the provider's session or ''.
--- skew: largest error of the provider's clock (s). tp: thumbprint or ''.
+-- skew: by how much whole seconds may be wrong (s). tp: thumbprint or ''.
 --
 -- Then of a delegated session, each '' for any other: digests of the sessions above it, sealed label, how many its
 -- user's own session may have beneath it. UNSETTLED: locks of an earlier epoch may not have been written back yet.

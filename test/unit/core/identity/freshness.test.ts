@@ -5,7 +5,6 @@ import {
   freshnessOf,
   type Freshness,
 } from '../../../../src/core/identity/freshness.ts';
-import * as lifetimes from '../../../../src/store/lifetimes.ts';
 
 const NOW = 1_800_000_000;
 const WITHIN = 900;
@@ -27,10 +26,6 @@ describe('a sign-in', () => {
     ['of a provider that proves nothing and says nothing', false, undefined, 'unprovable'],
   ])('%s', (_name, provesFreshness, authTime, expected) => {
     expect(freshnessOf({ provesFreshness, authTime }, { now: NOW, withinSeconds: WITHIN })).toBe(expected);
-  });
-
-  test('is judged with the tolerance of the store, which judges the first one after a revocation', () => {
-    expect(FRESH_TOLERANCE_SECONDS).toBe(lifetimes.FRESH_TOLERANCE_SECONDS);
   });
 });
 
