@@ -53,7 +53,10 @@ function shareReading(server: Server): void {
     const reader = readerOf(socket);
     connections.set(socket, { open: 0, reading });
     reading.add(reader, siteOf(plainAddress(socket.remoteAddress ?? '')));
-    noteEachRead(socket, () => reading.pieceRead(false));
+    noteEachRead(socket, (bytes) => {
+      reading.pieceRead(false);
+      if (connections.get(socket)?.open === 0) reading.headRead(bytes);
+    });
     if (socket instanceof TLSSocket)
       limitKeyUpdates(
         socket,

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import { duplexPair } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -16,6 +16,7 @@ import { connectUpstream } from '../../src/proxy/upstream/connect.ts';
 import type { UpstreamConnectError } from '../../src/proxy/upstream/connect.ts';
 import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
 import { FEW_PIPELINED, limitUnreadResponses } from '../../src/server/unread-responses.ts';
+import { makeCertificates } from '../../demo/certificates.ts';
 import { HOST, rawConnection, signIn, startPlane, until } from '../support/data-plane.ts';
 import type { PlaneOptions, TestPlane, TestUser } from '../support/data-plane.ts';
 import { clientHello } from '../support/client-hello.ts';
@@ -355,6 +356,17 @@ describe('many clients that come at the same time', () => {
     expect(begun.most).toBeLessThanOrEqual(atMost(16));
     for (const { giveUp } of outcomes) giveUp();
     expect(await Promise.all(outcomes.map(({ promise }) => promise))).not.toContain(null);
+  });
+
+  it('an API server whose certificates are too long is not connected to, and nothing of them is checked', async () => {
+    const names = Array.from({ length: 2_000 }, (_, index) => `a-rather-long-name-${index}`);
+    const { cert, key } = await makeCertificates(names, Date.now());
+    const server = createTlsServer({ cert, key }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(() => server.close());
+    const address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port, ca: cert, connectMs: 20_000 };
+    const error = await new Promise<UpstreamConnectError | null>((resolve) => void connectUpstream(address, resolve));
+    expect(error).toMatchObject({ kind: 'tls', cause: { message: 'its certificates are too long' } });
   });
 
   it('16 handshakes of clients are processed in one turn, those of silent clients not before their first byte', async () => {

@@ -45,7 +45,7 @@ describe('bytes that no well-meant client sends', () => {
         received: '',
         statuses: attack.statuses,
         reached: attack.reached.map((reached, index) => wire.expected(reached, ids[index] ?? 'not recorded')),
-        reviews: (attack.reviews ?? []).map((question) => `may ${ALICE.username} impersonate ${question}`),
+        reviews: (attack.reviews ?? []).map((question) => `may ${ALICE.username} impersonate ${question}`).toSorted(),
         audited: attack.recorded ?? attack.reasons,
         reasons: attack.reasons,
       });

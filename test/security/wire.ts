@@ -14,7 +14,7 @@ export interface Outcome {
   readonly statuses: readonly number[];
   /** Every byte at the API server, one entry a request. */
   readonly reached: readonly string[];
-  /** The reviews that the proxy made for the user, as `resource name`. */
+  /** The reviews that the proxy made for the user, as `resource name`: in the order of their texts, because they are made at once. */
   readonly reviews: readonly string[];
   readonly audited: readonly AuditEvent[];
   readonly reasons: readonly string[];
@@ -147,7 +147,7 @@ export class Wire {
     const isReview = (bytes: string): boolean =>
       bytes.split(REVIEW).slice(1).every(isOneReview) && bytes.startsWith(REVIEW);
     const reviews = all.filter(isReview).flatMap((bytes) => bytes.split(REVIEW).slice(1));
-    return { reached: all.filter((bytes) => !isReview(bytes)), reviews: reviews.map(questionOf) };
+    return { reached: all.filter((bytes) => !isReview(bytes)), reviews: reviews.map(questionOf).toSorted() };
   }
 
   #newBytes(): string[] {

@@ -98,7 +98,7 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     );
     connection.begin(() => {
       if (socket.alpnProtocol === 'h2') return serveHttp2(socket, connection);
-      noteEachRead(socket, () => connection.pieceRead(false));
+      noteEachRead(socket, (bytes) => connection.read(bytes));
       serveHttp1(socket);
     });
   });

@@ -97,6 +97,8 @@ export interface ClientConnection {
    * @param isEnd nothing, behind the last piece
    */
   pieceRead(isEnd: boolean): void;
+  /** Counts a read of a connection over HTTP/1.1, and its bytes where they are of a head that is not whole. */
+  read(bytes: number): void;
   /** Counts a key update of TLS, likewise. */
   keyUpdated(): void;
   /**
@@ -347,6 +349,11 @@ class TlsConnection implements ClientConnection, SecuredConnection {
 
   pieceRead(isEnd: boolean): void {
     this.#reading.pieceRead(isEnd);
+  }
+
+  read(bytes: number): void {
+    this.#reading.pieceRead(false);
+    if (this.#open.length === 0) this.#reading.headRead(bytes);
   }
 
   keyUpdated(): void {

@@ -12,7 +12,7 @@ import type { Rejection } from '../status.ts';
  * More lines than any client sends, however short each is. The limit in bytes does not count the separators between
  * names and values.
  */
-const MAX_HEADERS = 1000;
+export const MAX_HEADERS = 1000;
 
 const hostConflict = (): Rejection => malformed('the Host of the request is not valid', 'host_conflict');
 

@@ -17,7 +17,7 @@ import { dropReporter } from './drops.ts';
 import { DataPlane } from '../data-plane.ts';
 import { DEFAULT_TIMING } from '../dependencies.ts';
 import type { ApiListenerDeps, ServerCertificate } from '../dependencies.ts';
-import { headersFlood, headersTooLarge, hostRejection, http2Rejection } from './framing.ts';
+import { headersFlood, headersTooLarge, hostRejection, http2Rejection, MAX_HEADERS } from './framing.ts';
 import { recordMalformed, routeHttp1 } from './http1-routes.ts';
 import type { Routes } from './http1-routes.ts';
 import { http2Client } from './http2-client.ts';
@@ -80,9 +80,9 @@ export function createApiListener(deps: ApiListenerDeps): ApiListener {
   });
   server.maxConnections = deps.limits.connections;
   server.timeout = 0;
-  // Node would silently drop every line after the thousandth, an `Impersonate-User` as well; framing.ts rejects so
-  // many.
-  server.maxHeadersCount = 0;
+  // Beyond so many Node ends the connection, or (20) drops each line, an `Impersonate-User` as well: framing.ts rejects each
+  // request that has as many. An attacker whose head never ends would have it keep 8,000, 650 kB on each connection.
+  server.maxHeadersCount = MAX_HEADERS + 1;
   const plane = new DataPlane(deps);
   const guard: Routes['guard'] = (work, reset) => {
     void orElse(work, (error) => {

@@ -90,14 +90,15 @@ export function readerOf(socket: Socket): ClientReader {
  * on five hundred connections, 80 MB, and the turn that reads them takes two seconds. Node has no public way to see it; it
  * refreshes the connection's idle time at each, and at each write, which costs no share: thousands of watches have an event.
  */
-export function noteEachRead(socket: Socket, note: () => void): void {
+export function noteEachRead(socket: Socket, note: (bytes: number) => void): void {
   const owner = socket as unknown as { _unrefTimer: () => void };
   const refresh = owner._unrefTimer.bind(socket);
   let { bytesRead } = socket;
   owner._unrefTimer = () => {
     refresh();
     if (socket.bytesRead === bytesRead) return;
+    const bytes = socket.bytesRead - bytesRead;
     ({ bytesRead } = socket);
-    note();
+    note(bytes);
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Reads the second flights of handshakes: the client's certificate, and the proof that it has the key.
+ * Reads what in a handshake has the other side's certificates: the second flight of a client, and that of an API server.
  *
  * OpenSSL checks the client's certificates against each other before anyone can say that no CA matters here. An attacker
  * without any credential sends a certificate beneath ninety CAs whose keys are dear to check (sect571r1; RSA with an
@@ -9,7 +9,7 @@
  *
  * So what each takes of the processor is counted for its client's site, and the site that has taken least is read next:
  * new users wait for one of forty a second, and not for all of them. Those that have taken much have half of the
- * processor at most.
+ * processor at most, and so have flights that are longer than nearly all users': two hundred attackers are new each, too.
  */
 import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -31,10 +31,10 @@ const EVERY_MS = 2;
 const MOST_MISSED = 16;
 /**
  * A user's handshake is over in a round trip or two. An attacker's thousand that are never gone on with cost a
- * ClientHello each: those that have begun longer ago have one turn in so many.
+ * ClientHello each: those that have begun longer ago have one turn in so many, and so have long ones.
  */
 const YOUNG_MS = 500;
-const TURNS_OF_THE_OLD = 4;
+const ROUND = 4;
 /** For each read, beside what it took: the system counts in steps that may be longer. Milliseconds. */
 const READ_MS = 0.02;
 /** A site that has taken so much is dear: a user's handshake takes one or two. Milliseconds. */
@@ -42,12 +42,16 @@ const DEAR_MS = 8;
 /** After so long, half of what a site has taken is forgotten. */
 const HALF_LIFE_MS = 10_000;
 
+/** A client's certificate of its own and the proof have 700 bytes, with RSA of 4096 bits 2 kB. */
+const USUAL_BYTES = 2048;
 /** With a ClientHello of 2 kB, a certificate of 4 kB, and as much of its CAs. */
 export const MOST_HANDSHAKE_BYTES = 12_288;
 
 export interface Flight {
-  /** Of its client (`siteOf`). */
+  /** Of its client (`siteOf`), or an API server. */
   readonly site: string;
+  /** More than is usual has been read of it. */
+  readonly isLong: boolean;
   /** Has it read by no one but `read`. */
   hold(): void;
   /**
@@ -63,9 +67,9 @@ export interface Flight {
 
 export interface FlightEvents {
   /** Called at each of its turns. */
-  readonly onTurn: () => void;
+  readonly onTurn?: () => void;
   /** Called with the bytes that were read for OpenSSL, which Node does not count. */
-  readonly onRead: (bytes: number) => void;
+  readonly onRead?: (bytes: number) => void;
   /** Called before the connection ends. */
   readonly onTooLarge: () => void;
 }
@@ -102,14 +106,14 @@ export function tlsBegunBy(begin: () => void): TLSSocket | undefined {
 }
 
 /** Of all connections, because what is read is given on at once. */
-const memory = Buffer.allocUnsafeSlow(MOST_HANDSHAKE_BYTES);
+const memory = Buffer.allocUnsafeSlow(16_384);
 
 /** @returns the bytes that have come, at most so many; undefined: none yet; 0 also where the connection is broken */
 function readFrom(fd: number, most: number): number | undefined {
   let read: number | undefined = 0;
   withoutStacks(() => {
     try {
-      read = readSync(fd, memory, 0, most, null);
+      read = readSync(fd, memory, 0, Math.min(most, memory.length), null);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EAGAIN') read = undefined;
     }
@@ -117,29 +121,47 @@ function readFrom(fd: number, most: number): number | undefined {
   return read;
 }
 
-/** @param socket of whose bytes so far Node has all that it has read */
+/**
+ * @param socket of whose bytes so far Node has all that it has read
+ * @param about.tls over it; the same where it has connected itself
+ * @param about.most bytes that the other side may send in its handshake. Default: those of a client
+ * @param about.usual bytes after which the flight is a long one. Default: those of a client
+ */
 export function flightOf(
   socket: Socket,
-  { tls, site, onTurn, onRead, onTooLarge }: FlightEvents & { readonly tls: TLSSocket; readonly site: string },
+  {
+    tls,
+    site,
+    most = MOST_HANDSHAKE_BYTES,
+    usual = USUAL_BYTES,
+    onTurn,
+    onRead,
+    onTooLarge,
+  }: FlightEvents & { readonly tls: TLSSocket; readonly site: string; readonly most?: number; readonly usual?: number },
 ): Flight {
   const reader = readerOf(socket);
-  let left = MOST_HANDSHAKE_BYTES - socket.bytesRead;
+  let left = most - socket.bytesRead;
+  let usualLeft = usual;
   return {
     site,
+    get isLong() {
+      return usualLeft === 0;
+    },
     hold: () => reader.stopReading(),
     release: () => reader.goOnReading(),
     read: () => {
-      onTurn();
+      onTurn?.();
       const tcp = handleOf(socket) as TcpHandle | null;
       const ssl = handleOf(tls) as TlsHandle | null;
       if (tcp === null || ssl === null) return 'left';
       // Its ClientHello has had as much already.
       if (left <= 0) return 'all';
-      const bytes = readFrom(tcp.fd, left);
+      const bytes = readFrom(tcp.fd, usualLeft === 0 ? left : Math.min(left, usualLeft));
       if (bytes === undefined) return 'nothing';
       if (bytes === 0) return 'left';
       left -= bytes;
-      onRead(bytes);
+      usualLeft = Math.max(0, usualLeft - bytes);
+      onRead?.(bytes);
       ssl.receive(memory.subarray(0, bytes));
       return left === 0 ? 'all' : 'some';
     },
@@ -161,14 +183,14 @@ class Spending {
     return this.#spent.get(site) ?? 0;
   }
 
-  mayRead(site: string): boolean {
-    return this.of(site) < DEAR_MS || performance.now() >= this.#nextDearMs;
+  mayRead({ site, isLong }: Flight): boolean {
+    return (!isLong && this.of(site) < DEAR_MS) || performance.now() >= this.#nextDearMs;
   }
 
-  add(site: string, ms: number): void {
+  add({ site }: Flight, ms: number, wasLong: boolean): void {
     this.#forget();
     const before = this.of(site);
-    if (before >= DEAR_MS) this.#nextDearMs = performance.now() + ms;
+    if (wasLong || before >= DEAR_MS) this.#nextDearMs = performance.now() + ms;
     this.#spent.set(site, before + READ_MS + ms);
   }
 
@@ -186,10 +208,6 @@ class Waiting {
 
   constructor(spending: Spending) {
     this.#spending = spending;
-  }
-
-  get isEmpty(): boolean {
-    return this.#sites.size === 0;
   }
 
   add(flight: Flight): void {
@@ -213,9 +231,9 @@ class Waiting {
       const spent = this.#spending.of(site);
       if (spent < least) [cheapest, least] = [site, spent];
     }
-    if (cheapest === undefined || !this.#spending.mayRead(cheapest)) return undefined;
-    const [flight] = this.#sites.get(cheapest) ?? [];
-    if (flight !== undefined) this.delete(flight);
+    const [flight] = (cheapest !== undefined && this.#sites.get(cheapest)) || [];
+    if (flight === undefined || !this.#spending.mayRead(flight)) return undefined;
+    this.delete(flight);
     return flight;
   }
 }
@@ -224,9 +242,10 @@ export class SecondFlights {
   /** When each has begun, of all of them. Monotonic milliseconds. */
   readonly #begun = new Map<Flight, number>();
   readonly #spending = new Spending();
-  /** Those that have begun a moment ago, and the others. */
+  /** Those that have begun a moment ago, the others, and long ones. */
   readonly #young = new Waiting(this.#spending);
   readonly #old = new Waiting(this.#spending);
+  readonly #long = new Waiting(this.#spending);
   #turns = 0;
   #missed = 0;
   /** When the last turn was over. */
@@ -236,7 +255,7 @@ export class SecondFlights {
   /** To be called when the handshake has begun. */
   add(flight: Flight): void {
     this.#begun.set(flight, performance.now());
-    this.#young.add(flight);
+    this.#await(flight);
     flight.hold();
     // Node begins to read it once its own work of this turn is done.
     process.nextTick(() => {
@@ -250,7 +269,7 @@ export class SecondFlights {
   /** To be called when the handshake is over, or the connection. */
   remove(flight: Flight): void {
     if (!this.#begun.delete(flight)) return;
-    if (!this.#young.delete(flight)) this.#old.delete(flight);
+    for (const waiting of [this.#young, this.#old, this.#long]) waiting.delete(flight);
     flight.release();
   }
 
@@ -273,15 +292,16 @@ export class SecondFlights {
       read.push(flight);
       if (!this.#read(flight)) empty += 1;
     }
-    for (const flight of read) this.#waitAgain(flight);
-    if (!this.#young.isEmpty || !this.#old.isEmpty) this.#wait();
+    for (const flight of read) this.#await(flight);
+    if (this.#begun.size > 0) this.#wait();
   };
 
   /** @returns whether it had anything to read */
   #read(flight: Flight): boolean {
     const before = process.threadCpuUsage();
+    const { isLong } = flight;
     const read = flight.read();
-    this.#spending.add(flight.site, msSince(before));
+    this.#spending.add(flight, msSince(before), isLong);
     if (read === 'left') this.remove(flight);
     if (read === 'all' && this.#begun.has(flight)) {
       flight.end();
@@ -290,15 +310,18 @@ export class SecondFlights {
     return read !== 'nothing';
   }
 
-  #waitAgain(flight: Flight): void {
+  #await(flight: Flight): void {
     const begunMs = this.#begun.get(flight);
-    if (begunMs !== undefined) (performance.now() - begunMs < YOUNG_MS ? this.#young : this.#old).add(flight);
+    if (begunMs === undefined) return;
+    if (flight.isLong) this.#long.add(flight);
+    else (performance.now() - begunMs < YOUNG_MS ? this.#young : this.#old).add(flight);
   }
 
   #take(): Flight | undefined {
     this.#turns += 1;
-    const [one, other] = this.#turns % TURNS_OF_THE_OLD === 0 ? [this.#old, this.#young] : [this.#young, this.#old];
-    return one.take() ?? other.take();
+    const turn = this.#turns % ROUND;
+    const first = turn === 0 ? this.#old : turn === ROUND / 2 ? this.#long : this.#young;
+    return first.take() ?? this.#young.take() ?? this.#old.take() ?? this.#long.take();
   }
 }
 

@@ -28,6 +28,8 @@ const TARGET_OF_A_REQUEST = 1024;
  * thousand to a connection, takes several turns.
  */
 const PIECES_OF_A_REQUEST = 64;
+/** Of the shortest lines there are, as many as `LINES_OF_A_REQUEST`. */
+const HEAD_BYTES_OF_A_REQUEST = 160;
 /** One takes five microseconds (`key-updates.ts`). */
 const KEY_UPDATES_OF_A_REQUEST = 16;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
@@ -128,6 +130,14 @@ export class SharedReading {
    */
   pieceRead(isEnd: boolean): void {
     this.#take(isEnd ? 1 : 1 / PIECES_OF_A_REQUEST);
+  }
+
+  /**
+   * Counts bytes that were read of a head whose end has not come. An attacker sends lines of three bytes and never the end, and
+   * Node calls no code of ours: 40 kB of them take a millisecond and more, on a thousand connections in one instant.
+   */
+  headRead(bytes: number): void {
+    this.#take(bytes / HEAD_BYTES_OF_A_REQUEST);
   }
 
   /** Counts a key update that came on one of these connections. */

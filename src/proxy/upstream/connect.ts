@@ -5,6 +5,7 @@ import type { ConnectionOptions, SecureContext, TLSSocket } from 'node:tls';
 import { resetConnection } from '../../core/http/connection-reset.ts';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
 import { KEEP_ALIVE_MS } from '../listener/connection.ts';
+import { flightOf, SecondFlights, type Flight } from '../listener/second-flights.ts';
 
 export interface UpstreamAddress {
   readonly host: string;
@@ -62,6 +63,14 @@ const HANDSHAKES_PER_TURN = 16;
 const handshakes = createTurns(HANDSHAKES_PER_TURN);
 
 /**
+ * An attacker answers in the place of one cluster's API server, with certificates whose keys are dear to check: 0.27 s for
+ * each of twenty requests, in one turn. So it is read as what a client sends is, and is no longer than this.
+ */
+const MOST_HANDSHAKE_BYTES = 32_768;
+const USUAL_HANDSHAKE_BYTES = 8_192;
+const flights = new SecondFlights();
+
+/**
  * Connects and verifies the server's certificate against its name. `done` is called exactly once, and not before this
  * has returned.
  * @param alpn the protocols that are offered (RFC 7301)
@@ -73,6 +82,7 @@ export function connectUpstream(
   { reader, alpn = ['http/1.1'] }: { readonly reader?: UpstreamReader; readonly alpn?: readonly string[] } = {},
 ): () => void {
   let tls: TLSSocket | undefined;
+  let flight: Flight | undefined;
   let stopTimer: (() => void) | undefined;
   let isSettled = false;
   const settle = (error: UpstreamConnectError | null): void => {
@@ -80,6 +90,7 @@ export function connectUpstream(
     isSettled = true;
     stopTimer?.();
     giveUpTurn();
+    if (flight !== undefined) flights.remove(flight);
     if (error === null && tls !== undefined) {
       const socket = tls;
       done(null, { tls: socket, reset: () => resetConnection(socket) });
@@ -94,13 +105,22 @@ export function connectUpstream(
   };
   const start = (): void => {
     let kind: 'connect' | 'tls' = 'connect';
-    tls = connectTls(tlsOptions(address, alpn, reader));
+    const socket = connectTls(tlsOptions(address, alpn, reader));
+    tls = socket;
     tls.setNoDelay(true);
     tls.setKeepAlive(true, KEEP_ALIVE_MS);
     startTimer();
     tls.once('connect', () => {
       kind = 'tls';
       startTimer();
+      flight = flightOf(socket, {
+        tls: socket,
+        site: `${address.host}:${address.port}`,
+        most: MOST_HANDSHAKE_BYTES,
+        usual: USUAL_HANDSHAKE_BYTES,
+        onTooLarge: () => settle(new UpstreamConnectError('tls', new Error('its certificates are too long'))),
+      });
+      flights.add(flight);
     });
     tls.on('error', (cause) => settle(new UpstreamConnectError(kind, cause)));
     // Every connection closes some day. An error for that would cost its stack each time, a thousand times over in a

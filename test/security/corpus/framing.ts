@@ -124,7 +124,7 @@ const HEADS: readonly Attack[] = [
     exact,
   ),
   tooLarge('headers beyond the limit', get(PODS, `X-Long: ${'a'.repeat(20_000)}\n`)),
-  refused('very many headers', get(PODS, 'A:b\n'.repeat(6000)), 431, 'headers_too_large'),
+  refused('very many headers', get(PODS, 'A:b\n'.repeat(2500)), 431, 'headers_too_large'),
   tooLarge('a value that is longer than the limit in one name', get(PODS, `${'a'.repeat(20_000)}: b\n`)),
   refused('a thousand headers', get(PODS, `${'a:\n'.repeat(1000)}Impersonate-User: root\n`), 431, 'headers_too_large'),
   refused(

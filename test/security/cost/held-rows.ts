@@ -81,6 +81,17 @@ export const HELD_ROWS: readonly HeldRow[] = [
     count: MANY,
     open: async (_stage, holding) => void (await holding.connect('http/1.1')),
   },
+  {
+    what: 'an unfinished head, HTTP/1.1',
+    worst: '999 lines, 16 kB; it ends after 20 s',
+    kB: 200,
+    most: 2_000,
+    whose: 'in all',
+    limiter: 'connections',
+    count: MANY,
+    open: async (_stage, holding) =>
+      void (await holding.connect('http/1.1')).write(`GET / HTTP/1.1\r\n${`a: ${'b'.repeat(14)}\r\n`.repeat(999)}`),
+  },
   ...both('a watch', {
     ...inFlight,
     worst: 'a query of 12 kB',

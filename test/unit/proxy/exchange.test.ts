@@ -25,6 +25,7 @@ function exchangeAt(
     openResponses: 0,
     requestBegun: () => undefined,
     pieceRead: () => undefined,
+    read: () => undefined,
     keyUpdated: () => undefined,
     begin: () => undefined,
     line: '',

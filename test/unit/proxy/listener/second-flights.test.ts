@@ -27,11 +27,13 @@ interface Like {
   readonly takes?: number;
   /** All that a handshake may have has come, and it is not over. */
   readonly isEndless?: boolean;
+  readonly isLong?: boolean;
 }
 
-function add(flights: SecondFlights, { site = 'a', takes, isEndless = false }: Like = {}) {
+function add(flights: SecondFlights, { site = 'a', takes, isEndless = false, isLong = false }: Like = {}) {
   const flight = {
     site,
+    isLong,
     turns: 0,
     holds: 0,
     releases: 0,
@@ -78,6 +80,16 @@ describe('second flights', () => {
     const cheap = Array.from({ length: 100 }, (_, index) => add(flights, { site: `user ${index}`, takes: 1 }));
     vi.advanceTimersByTime(30);
     expect(cheap.every(({ turns }) => turns === 1)).toBe(true);
+  });
+
+  it('that are long have half of the processor, too, however many sites they come from', () => {
+    const flights = new SecondFlights();
+    const long = Array.from({ length: 100 }, (_, index) => add(flights, { site: `${index}`, takes: 62, isLong: true }));
+    vi.advanceTimersByTime(1_000);
+    expect(long.filter(({ turns }) => turns > 0).length).toBeLessThan(20);
+    const user = add(flights, { site: 'user', takes: 1 });
+    vi.advanceTimersByTime(4);
+    expect(user.turns).toBe(1);
   });
 
   it('leave the turn to others once they have taken eight milliseconds of it', () => {
@@ -172,16 +184,20 @@ describe('one second flight', () => {
   }
 
   it('comes to OpenSSL whole where it is no longer than any user’s', async () => {
-    const { received, read, next } = await sent(MOST_HANDSHAKE_BYTES - 1);
+    const { received, read, flight, next } = await sent(MOST_HANDSHAKE_BYTES - 1);
     await expect.poll(next).toBe('some');
-    expect(next()).toBe('nothing');
-    expect([received, read]).toEqual([[MOST_HANDSHAKE_BYTES - 1], [MOST_HANDSHAKE_BYTES - 1]]);
+    // In two parts: whether it is a long one is known before OpenSSL has all of it.
+    expect(flight.isLong).toBe(true);
+    expect([next(), next()]).toEqual(['some', 'nothing']);
+    expect(received).toEqual([2048, MOST_HANDSHAKE_BYTES - 2049]);
+    expect(read).toEqual(received);
   });
 
   it('comes to OpenSSL no further than a user’s may be, and the rest stays where it is', async () => {
     const { received, isTooLarge, socket, flight, next } = await sent(47_000);
-    await expect.poll(next).toBe('all');
-    expect(received).toEqual([MOST_HANDSHAKE_BYTES]);
+    await expect.poll(next).toBe('some');
+    expect(next()).toBe('all');
+    expect(received).toEqual([2048, MOST_HANDSHAKE_BYTES - 2048]);
     expect(isTooLarge).not.toHaveBeenCalled();
     expect(next()).toBe('all');
     flight.end();

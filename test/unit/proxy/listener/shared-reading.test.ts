@@ -47,6 +47,15 @@ describe('the connections of one account', () => {
     expect(read()).toBe(0);
   });
 
+  it('are not read beyond 40 kB of heads whose ends have not come', () => {
+    const reading = sharedReading();
+    const { read } = connections(reading, 2);
+    reading.headRead(40_900);
+    expect(read()).toBe(2);
+    reading.headRead(100);
+    expect(read()).toBe(0);
+  });
+
   it('are not read while what others have sent is not worked off, and are afterwards', async () => {
     let isBehind = true;
     const reading = sharedReading(() => isBehind);
