@@ -15,7 +15,7 @@ import { createClusters, type Clusters, type UsableCluster } from '../../core/id
 import { freshSignInNeeded } from '../../services/admin/admin.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { proofNotice } from '../page/proof-notice.ts';
-import { latestRequests, requestsTable } from '../page/recent-requests.ts';
+import { latestRequests, ownRequests, requestsTable } from '../page/recent-requests.ts';
 import { signOut } from '../sign-in/sign-out.ts';
 import { auditFailures } from '../../http/audit-events.ts';
 import { impersonationCard } from './impersonation-headers.ts';
@@ -160,7 +160,8 @@ async function showPage({ deps, clusters }: MySessionsParts, res: Response, user
   const since = await freshSignInNeeded(deps, user.account);
   // A user who has authenticated since then is not asked again because of it.
   const freshSince = since !== undefined && (user.record.authTime ?? 0) >= since ? undefined : since;
-  const requests = requestsTable(deps, await latestRequests(deps, [...own.sessions, ...delegated.sessions]));
+  const latest = await latestRequests(deps, [...own.sessions, ...delegated.sessions]);
+  const requests = requestsTable(deps, latest, ownRequests(deps));
   user.assertValid();
   const usable = clusters.usableBy(user.identity);
   const headers = impersonationCard(

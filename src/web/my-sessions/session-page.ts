@@ -15,7 +15,7 @@ import { card, facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { csrfField, moment } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
-import { latestRequests, requestsTable, type LatestRequest } from '../page/recent-requests.ts';
+import { latestRequests, ownRequests, requestsTable, type LatestRequest } from '../page/recent-requests.ts';
 import { sendPage } from '../page/response.ts';
 import { ownSessionHref, ownSessionTable, sessionName } from './session-table.ts';
 
@@ -38,7 +38,7 @@ interface OwnSessionPage {
   readonly beneath: readonly SessionRecord[];
   readonly more: boolean;
   readonly requests: readonly LatestRequest[] | undefined;
-  readonly deps: Pick<WebDeps, 'clock'>;
+  readonly deps: Pick<WebDeps, 'clock' | 'config'>;
 }
 
 function factsCard({ deps, session }: OwnSessionPage): Html {
@@ -104,7 +104,7 @@ function pageBody(content: OwnSessionPage): Html {
     ${beneathCard(content)} ${delegation !== undefined && endCard(content)}
     <section class="card" aria-labelledby="requests">
       <h2 id="requests">Its latest requests</h2>
-      ${requestsTable(deps, requests)}
+      ${requestsTable(deps, requests, ownRequests(deps))}
     </section>`;
 }
 

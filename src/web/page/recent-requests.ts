@@ -72,20 +72,31 @@ function objectOf({ resource, namespace, name, uri }: RecentRequest): Html {
   ${namespace !== undefined && html`<span class="muted">in ${namespace}</span>`}`;
 }
 
+/** For a user who asks others why: they find the request by it. */
+const idOf = ({ auditId }: RecentRequest): Html =>
+  html`<span class="small muted">request id <code>${auditId}</code></span>`;
+
+/** An access grant gives its user more rights: not a delegated session beyond its limits, nor whom the user acts as. */
+const isOwnRight = ({ code, actor, impersonatedUser }: LatestRequest): boolean =>
+  code === 403 && actor === undefined && impersonatedUser === undefined;
+
 /**
  * Shows who rejected a request, because the user asks a different team then: the proxy gives a reason, the cluster
  * gives none.
  */
-function responseOf({ code, reason, open, resource }: RecentRequest): Html {
+function responseOf(request: LatestRequest, own: OwnRequests | undefined): Html {
+  const { code, reason, open, resource } = request;
   if (reason !== undefined) {
     return html`<span class="state bad">${code === 0 ? 'cut' : code}</span>
-      <span class="small muted">by Portcullis: ${reason.replaceAll('_', ' ')}</span>`;
+      <span class="small muted">by Portcullis: ${reason.replaceAll('_', ' ')}</span> ${own && idOf(request)}`;
   }
   if (code === 0) return html`<span class="state quiet">no response</span>`;
   // A pod or a service behind `…/proxy` writes any status, also where it has done what was asked.
   const isCluster = resource?.endsWith('/proxy') !== true;
   if (isCluster && (code === 401 || code === 403)) {
-    return html`<span class="state bad">${code}</span> <span class="small muted">denied by the cluster</span>`;
+    return html`<span class="state bad">${code}</span>
+      <span class="small muted">denied by the cluster</span> ${own && idOf(request)}
+      ${own?.mayAsk === true && isOwnRight(request) && html`<a class="small" href="/access">Ask for access</a>`}`;
   }
   return html`<span class="state ${code < 400 ? 'ok' : 'warn'}">${code}</span>${
       open === true && html` <span class="small muted">open</span>`
@@ -95,18 +106,30 @@ function responseOf({ code, reason, open, resource }: RecentRequest): Html {
 /** Returns the URL of the audit events of a request. */
 type HrefOf = (auditId: string) => string;
 
+/** A user's own: without links to the audit log, which they may not read. */
+interface OwnRequests {
+  /** There are roles that users may ask for. */
+  readonly mayAsk: boolean;
+}
+
+export const ownRequests = ({ config }: Pick<WebDeps, 'config'>): OwnRequests => ({
+  mayAsk: config.access.roles.length > 0,
+});
+
 /** Returns as much of an id as tells it from others on a page. */
 export const shortId = (id: string): string => id.slice(0, 8);
 
 /**
  * @param requests undefined where they could not be read
- * @param hrefOf absent: without links, for users who may not read the audit log
+ * @param shown to whom: to a reader of the audit log, to the user, or to others
  */
 export function requestsTable(
   deps: Pick<WebDeps, 'clock'>,
   requests: readonly LatestRequest[] | undefined,
-  hrefOf?: HrefOf,
+  shown?: HrefOf | OwnRequests,
 ): Html {
+  const hrefOf = typeof shown === 'function' ? shown : undefined;
+  const own = typeof shown === 'object' ? shown : undefined;
   if (requests === undefined)
     return html`<p class="empty">The requests cannot be read right now. Try again in a minute.</p>`;
   const epochSeconds = nowSeconds(deps);
@@ -122,7 +145,7 @@ export function requestsTable(
           <code class="verb">${request.verb}</code> ${objectOf(request)}</span
         >`,
     },
-    { heading: 'Response', kind: 'answer', cell: responseOf },
+    { heading: 'Response', kind: 'answer', cell: (request) => responseOf(request, own) },
     { heading: 'Address', cell: ({ address }) => (address === '' ? '–' : address) },
     hrefOf !== undefined && {
       heading: 'Request id',

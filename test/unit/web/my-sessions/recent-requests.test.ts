@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import type { RecentRequest } from '../../../../src/store/store.ts';
+import { BY_ADMINS, withAccess } from '../../../support/admin-access.ts';
 import { browserAt, closeStages, openStage, openSession, signIn, type Stage } from '../harness.ts';
 
 afterEach(closeStages);
@@ -27,7 +28,7 @@ const requestsOn = ({ text }: { readonly text: string }): readonly string[] =>
   );
 
 test('shows the latest requests of all my sessions and of no other user, newest first', async () => {
-  const stage = await openStage();
+  const stage = await openStage(withAccess({ roles: [BY_ADMINS] }));
   const browser = browserAt(stage);
   await signIn(browser, 'alice');
   await openSession(stage, 'laptop', 'alice');
@@ -36,17 +37,22 @@ test('shows the latest requests of all my sessions and of no other user, newest 
   const now = stage.clock.nowMs();
   await stage.store.recent.add('laptop', [
     request(stage, { at: now - 7_200_000, namespace: 'web', name: 'web-1', verb: 'get' }),
-    request(stage, { at: now - 60_000, code: 403 }),
+    request(stage, { at: now - 60_000, code: 403, auditId: 'c1' }),
+    request(stage, { at: now - 70_000, code: 403, auditId: 'c2', impersonatedUser: 'bob' }),
     request(stage, { at: now - 90_000, code: 403, resource: 'pods/proxy' }),
   ]);
   await stage.store.recent.add('bastion', [
-    request(stage, { at: now - 120_000, code: 429, reason: 'too_many_requests' }),
+    request(stage, { at: now - 120_000, code: 429, reason: 'too_many_requests', auditId: 'p1' }),
   ]);
   await stage.store.recent.add('of-root', [request(stage, { cluster: 'of-root' })]);
-  expect(requestsOn(await browser.get('/me').expect(200))).toEqual([
-    '25 Nov 2026, 11:59 prod list pods 403 denied by the cluster 203.0.113.7',
+  const page = await browser.get('/me').expect(200);
+  // For what the user may do themselves, and may be granted for a while.
+  expect(page.text.match(/<a class="small" href="\/access">/g)).toHaveLength(1);
+  expect(requestsOn(page)).toEqual([
+    '25 Nov 2026, 11:59 prod list pods 403 denied by the cluster request id c1 Ask for access 203.0.113.7',
+    '25 Nov 2026, 11:58 prod as bob : list pods 403 denied by the cluster request id c2 203.0.113.7',
     '25 Nov 2026, 11:58 prod list pods/proxy 403 203.0.113.7',
-    '25 Nov 2026, 11:58 prod list pods 429 by Portcullis: too many requests 203.0.113.7',
+    '25 Nov 2026, 11:58 prod list pods 429 by Portcullis: too many requests request id p1 203.0.113.7',
     '25 Nov 2026, 10:00 prod get pods web-1 in web 200 203.0.113.7',
   ]);
 });
