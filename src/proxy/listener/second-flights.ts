@@ -7,9 +7,11 @@
  * that has come, 64 kB at once. So each is read here, not more than a handshake may have, and whatever is not over then is
  * ended: OpenSSL checks nothing before it has all of the certificates. What is left is 62 ms for 11 kB.
  *
- * So what each takes of the processor is counted for its client's site, and the site that has taken least is read next:
- * new users wait for one of forty a second, and not for all of them. Those that have taken much have half of the
- * processor at most, and so have flights that are longer than nearly all users': two hundred attackers are new each, too.
+ * So what each takes of the processor is counted for its client's site, and of what has come, OpenSSL gets next what the site
+ * has sent that has taken least: new users wait for one of forty a second, and not for all of them. Those that have taken
+ * much have half of the processor at most, and so have flights that are longer than nearly all users': two hundred
+ * attackers are new each, too. Reading alone goes around: an attacker whose handshakes send nothing takes nothing, and would
+ * be read for ever before an office of users.
  */
 import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -17,11 +19,12 @@ import { TLSSocket } from 'node:tls';
 import { readerOf } from './reader.ts';
 import { withoutStacks } from './stackless.ts';
 
-/** Reads in a turn that bring nothing: whether one has something to read cannot be told without reading it. */
-const MOST_EMPTY = 4;
-/** Of the processor in a turn, before the last one that is read in it. Milliseconds. */
+/** Reads in a turn: whether one has something to read cannot be told without reading it. One takes ten microseconds. */
+const READS_PER_TURN = 16;
+const LONG_READS_PER_TURN = 4;
+/** Of the processor in a turn, before the last one that OpenSSL gets in it. Milliseconds. */
 const TURN_MS = 8;
-/** Of ten thousand that are silent, each is read every five seconds. */
+/** Of ten thousand that are silent, each is read every second or two. */
 const EVERY_MS = 2;
 /**
  * Turns of these that were missed while the process had no processor, or other work. They are made up for one after the
@@ -31,12 +34,12 @@ const EVERY_MS = 2;
 const MOST_MISSED = 16;
 /**
  * A user's handshake is over in a round trip or two. An attacker's thousand that are never gone on with cost a
- * ClientHello each: those that have begun longer ago have one turn in so many, and so have long ones.
+ * ClientHello each: those that have begun longer ago have one read in so many.
  */
 const YOUNG_MS = 500;
 const ROUND = 4;
-/** For each read, beside what it took: the system counts in steps that may be longer. Milliseconds. */
-const READ_MS = 0.02;
+/** Less is forgotten, and each has taken as much: the system may count in longer steps. Milliseconds. */
+const LEAST_MS = 0.1;
 /** A site that has taken so much is dear: a user's handshake takes one or two. Milliseconds. */
 const DEAR_MS = 8;
 /** After so long, half of what a site has taken is forgotten. */
@@ -55,10 +58,12 @@ export interface Flight {
   /** Has it read by no one but `read`. */
   hold(): void;
   /**
-   * Reads what has come, and gives it to OpenSSL: when this returns, the handshake may be over.
-   * @returns `all`: as much as a handshake may have; `left`: its client has closed it
+   * Reads what has come, and keeps it: of one that is not long yet, no more than is usual.
+   * @returns `left`: its client has closed it
    */
-  read(): 'nothing' | 'some' | 'all' | 'left';
+  read(): 'nothing' | 'some' | 'left';
+  /** Gives what was read to OpenSSL: when this returns, the handshake may be over. @returns false: it had as much as it may have */
+  check(): boolean;
   /** Ends the connection, because its handshake is too large. */
   end(): void;
   /** Has Node read it from now on. */
@@ -105,7 +110,7 @@ export function tlsBegunBy(begin: () => void): TLSSocket | undefined {
   return made;
 }
 
-/** Of all connections, because what is read is given on at once. */
+const NOTHING: Buffer = Buffer.alloc(0);
 const memory = Buffer.allocUnsafeSlow(16_384);
 
 /** @returns the bytes that have come, at most so many; undefined: none yet; 0 also where the connection is broken */
@@ -142,6 +147,7 @@ export function flightOf(
   const reader = readerOf(socket);
   let left = most - socket.bytesRead;
   let usualLeft = usual;
+  let kept = NOTHING;
   return {
     site,
     get isLong() {
@@ -152,18 +158,27 @@ export function flightOf(
     read: () => {
       onTurn?.();
       const tcp = handleOf(socket) as TcpHandle | null;
-      const ssl = handleOf(tls) as TlsHandle | null;
-      if (tcp === null || ssl === null) return 'left';
+      if (tcp === null) return 'left';
       // Its ClientHello has had as much already.
-      if (left <= 0) return 'all';
+      if (left <= 0) return 'some';
       const bytes = readFrom(tcp.fd, usualLeft === 0 ? left : Math.min(left, usualLeft));
       if (bytes === undefined) return 'nothing';
       if (bytes === 0) return 'left';
-      left -= bytes;
-      usualLeft = Math.max(0, usualLeft - bytes);
-      onRead?.(bytes);
-      ssl.receive(memory.subarray(0, bytes));
-      return left === 0 ? 'all' : 'some';
+      kept = Buffer.from(memory.subarray(0, bytes));
+      return 'some';
+    },
+    check: () => {
+      const { length } = kept;
+      left -= length;
+      usualLeft = Math.max(0, usualLeft - length);
+      const bytes = kept;
+      kept = NOTHING;
+      const ssl = handleOf(tls) as TlsHandle | null;
+      if (length > 0 && ssl !== null) {
+        onRead?.(length);
+        ssl.receive(bytes);
+      }
+      return left > 0;
     },
     end: () => {
       onTooLarge();
@@ -176,33 +191,38 @@ export function flightOf(
 class Spending {
   #spent = new Map<string, number>();
   #halvedMs = performance.now();
-  /** When the next one of a dear site may be read. */
+  /** When the next one of a dear site may be checked. */
   #nextDearMs = 0;
 
   of(site: string): number {
     return this.#spent.get(site) ?? 0;
   }
 
-  mayRead({ site, isLong }: Flight): boolean {
-    return (!isLong && this.of(site) < DEAR_MS) || performance.now() >= this.#nextDearMs;
+  /** Whether one that is long, or of a dear site, may be checked now. */
+  get isDearsTurn(): boolean {
+    return performance.now() >= this.#nextDearMs;
+  }
+
+  mayCheck(site: string): boolean {
+    return this.of(site) < DEAR_MS || this.isDearsTurn;
   }
 
   add({ site }: Flight, ms: number, wasLong: boolean): void {
     this.#forget();
     const before = this.of(site);
     if (wasLong || before >= DEAR_MS) this.#nextDearMs = performance.now() + ms;
-    this.#spent.set(site, before + READ_MS + ms);
+    this.#spent.set(site, before + Math.max(LEAST_MS, ms));
   }
 
   #forget(): void {
     if (performance.now() - this.#halvedMs < HALF_LIFE_MS) return;
     this.#halvedMs = performance.now();
-    this.#spent = new Map([...this.#spent].flatMap(([site, ms]) => (ms < READ_MS ? [] : [[site, ms / 2] as const])));
+    this.#spent = new Map([...this.#spent].flatMap(([site, ms]) => (ms < LEAST_MS ? [] : [[site, ms / 2] as const])));
   }
 }
 
-/** Flights that wait, by their sites. */
-class Waiting {
+/** Flights of which OpenSSL is to get what was read, by their sites. */
+class Ready {
   readonly #sites = new Map<string, Set<Flight>>();
   readonly #spending: Spending;
 
@@ -223,7 +243,7 @@ class Waiting {
     return wasIn;
   }
 
-  /** Removes and returns the one that has waited longest of the site that has taken least; undefined where none may be read. */
+  /** Removes and returns the one that has waited longest of the site that has taken least; undefined where none may be checked. */
   take(): Flight | undefined {
     let cheapest: string | undefined;
     let least = Infinity;
@@ -231,9 +251,9 @@ class Waiting {
       const spent = this.#spending.of(site);
       if (spent < least) [cheapest, least] = [site, spent];
     }
-    const [flight] = (cheapest !== undefined && this.#sites.get(cheapest)) || [];
-    if (flight === undefined || !this.#spending.mayRead(flight)) return undefined;
-    this.delete(flight);
+    if (cheapest === undefined || !this.#spending.mayCheck(cheapest)) return undefined;
+    const [flight] = this.#sites.get(cheapest) ?? [];
+    if (flight !== undefined) this.delete(flight);
     return flight;
   }
 }
@@ -242,10 +262,11 @@ export class SecondFlights {
   /** When each has begun, of all of them. Monotonic milliseconds. */
   readonly #begun = new Map<Flight, number>();
   readonly #spending = new Spending();
-  /** Those that have begun a moment ago, the others, and long ones. */
-  readonly #young = new Waiting(this.#spending);
-  readonly #old = new Waiting(this.#spending);
-  readonly #long = new Waiting(this.#spending);
+  /** To be read: those that have begun a moment ago, the others, and long ones. The one that has waited longest first. */
+  readonly #young = new Set<Flight>();
+  readonly #old = new Set<Flight>();
+  readonly #long = new Set<Flight>();
+  readonly #ready = new Ready(this.#spending);
   #turns = 0;
   #missed = 0;
   /** When the last turn was over. */
@@ -269,7 +290,7 @@ export class SecondFlights {
   /** To be called when the handshake is over, or the connection. */
   remove(flight: Flight): void {
     if (!this.#begun.delete(flight)) return;
-    for (const waiting of [this.#young, this.#old, this.#long]) waiting.delete(flight);
+    for (const waiting of [this.#young, this.#old, this.#long, this.#ready]) waiting.delete(flight);
     flight.release();
   }
 
@@ -284,30 +305,64 @@ export class SecondFlights {
     this.#isTurning = false;
     const missed = this.#missed + (performance.now() - this.#lastMs) / EVERY_MS - 1;
     this.#missed = Math.min(MOST_MISSED, missed);
-    const since = process.threadCpuUsage();
-    const read: Flight[] = [];
-    for (let empty = 0; empty < MOST_EMPTY && msSince(since) < TURN_MS;) {
-      const flight = this.#take();
-      if (flight === undefined) break;
-      read.push(flight);
-      if (!this.#read(flight)) empty += 1;
-    }
-    for (const flight of read) this.#await(flight);
+    this.#turns += 1;
+    this.#readSome();
+    const steps = [this.#checkSome, this.#checkLong];
+    for (const step of this.#turns % 2 === 0 ? steps : steps.toReversed()) step();
     if (this.#begun.size > 0) this.#wait();
   };
 
-  /** @returns whether it had anything to read */
+  #readSome(): void {
+    const silent: Flight[] = [];
+    for (let reads = 0; reads < READS_PER_TURN; reads += 1) {
+      const [first, second] = reads % ROUND === 0 ? [this.#old, this.#young] : [this.#young, this.#old];
+      const flight = takeFrom(first) ?? takeFrom(second);
+      if (flight === undefined) break;
+      if (this.#read(flight)) this.#ready.add(flight);
+      else silent.push(flight);
+    }
+    for (const flight of silent) this.#await(flight);
+  }
+
   #read(flight: Flight): boolean {
-    const before = process.threadCpuUsage();
-    const { isLong } = flight;
     const read = flight.read();
-    this.#spending.add(flight, msSince(before), isLong);
     if (read === 'left') this.remove(flight);
-    if (read === 'all' && this.#begun.has(flight)) {
+    return read === 'some';
+  }
+
+  readonly #checkSome = (): void => {
+    const since = process.threadCpuUsage();
+    while (msSince(since) < TURN_MS) {
+      const flight = this.#ready.take();
+      if (flight === undefined) return;
+      this.#check(flight);
+    }
+  };
+
+  /** A long one is read when OpenSSL may have it: ten thousand of them would have to be kept. */
+  readonly #checkLong = (): void => {
+    for (
+      let reads = Math.min(LONG_READS_PER_TURN, this.#long.size);
+      reads > 0 && this.#spending.isDearsTurn;
+      reads -= 1
+    ) {
+      const flight = takeFrom(this.#long);
+      if (flight === undefined) return;
+      if (this.#read(flight)) this.#check(flight);
+      else this.#await(flight);
+    }
+  };
+
+  #check(flight: Flight): void {
+    const { isLong } = flight;
+    const before = process.threadCpuUsage();
+    const mayGoOn = flight.check();
+    this.#spending.add(flight, msSince(before), isLong);
+    if (!mayGoOn && this.#begun.has(flight)) {
       flight.end();
       this.remove(flight);
     }
-    return read !== 'nothing';
+    this.#await(flight);
   }
 
   #await(flight: Flight): void {
@@ -316,13 +371,15 @@ export class SecondFlights {
     if (flight.isLong) this.#long.add(flight);
     else (performance.now() - begunMs < YOUNG_MS ? this.#young : this.#old).add(flight);
   }
+}
 
-  #take(): Flight | undefined {
-    this.#turns += 1;
-    const turn = this.#turns % ROUND;
-    const first = turn === 0 ? this.#old : turn === ROUND / 2 ? this.#long : this.#young;
-    return first.take() ?? this.#young.take() ?? this.#old.take() ?? this.#long.take();
+/** Removes and returns the first of them. */
+function takeFrom(flights: Set<Flight>): Flight | undefined {
+  for (const flight of flights) {
+    flights.delete(flight);
+    return flight;
   }
+  return undefined;
 }
 
 function msSince(before: NodeJS.CpuUsage): number {
