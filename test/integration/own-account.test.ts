@@ -182,6 +182,8 @@ describe('a 403 about the proxy’s own account', () => {
     ['keys in keys, whose message is good', `message: 'a'\nkind: Status\nx: ${'? '.repeat(500)}`],
     ['lists in lists', `kind: Status\nmessage: ${'['.repeat(60_000)}`],
     ['spaces', `kind: Status\nmessage: a${' '.repeat(60_000)}b`],
+    ['escapes that are none', `kind: Status\nmessage: "${'\\q'.repeat(2_000)}"`],
+    ['many of them', `kind: Status\nmessage: "${'\\q'.repeat(30_000)}"`],
     ['lines in quotes', `kind: Status\nmessage: "${'\n'.repeat(60_000)}"`],
   ])('costs little to look for in YAML of an attacker’s: %s', async (_what, body) => {
     plane.upstream.answer = answerBytes(body, { 'content-type': 'application/yaml' });
