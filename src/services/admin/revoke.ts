@@ -99,7 +99,7 @@ export const revocationStatus = (result: RevocationResult): 200 | 202 => (result
 const LOCKED =
   'Your account was locked by an administrator, which has ended your session. Ask your platform team to unlock it.';
 /** Sessions of a locked account whose users are told why they ended. */
-const MOST_TOLD = 50;
+const MOST_TOLD = 4;
 
 /** Returns the newest sessions of an account, as they were before the revocation, which does not wait for it. Never rejects. */
 const sessionsOf = async (
