@@ -57,8 +57,7 @@ const WORST: Readonly<Record<Name, AdminRow>> = {
     worst: `by the username of an account with ${OF_REVOKED} sessions, which is locked with it`,
     path: () => '/revocations',
     sent: (stage) => body({ username: `demo:revoked-${stage.next('revoked')}`, lock: true, reason }),
-    // Besides the revocation, the users of four of the sessions are told of the lock.
-    bound: { ...PAGE, redisMs: 16 },
+    bound: PAGE,
     times: 1,
   },
   getRevocation: { worst: 'unknown, with an id of 64 characters', path: () => `/revocations/${gone}`, status: 404 },

@@ -191,7 +191,7 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
   'POST /me/sessions/:id/end': {
     worst: 'a delegated session',
     as: 'alice',
-    path: ({ delegated }, index) => `/me/sessions/${delegated.at(-1 - index) ?? ''}/end`,
+    path: (stage) => `/me/sessions/${stage.delegated.at(-1 - stage.next('ended at /me')) ?? ''}/end`,
     form: () => ({}),
     bound: PAGE,
   },
