@@ -30,7 +30,7 @@ const MOST_OF_A_CONNECTION = 4;
 const UNREAD_MS = 60_000;
 
 interface Connection {
-  /** Responses that are pending. */
+  /** Responses that are pending; an upgrade is one for ever. */
   open: number;
   /** Of the connections of its server. */
   readonly reading: SharedReading;
@@ -106,9 +106,12 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
   server.on('checkExpectation', first([expectationFailed]));
 }
 
-/** Counts the request. What comes behind it is counted with each read. */
+/** Counts the request. What comes behind it is counted with each read, and is no head any more. */
 function countUpgrade({ socket, rawHeaders, url }: IncomingMessage, weight: number): void {
-  connections.get(socket)?.reading.begun(rawHeaders.length / 2, url?.length, weight);
+  const connection = connections.get(socket);
+  if (connection === undefined) return;
+  connection.open += 1;
+  connection.reading.begun(rawHeaders.length / 2, url?.length, weight);
 }
 
 /** RFC 9112 §6.3. */

@@ -4,7 +4,8 @@ import { createServer as createTlsServer } from 'node:https';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import express from 'express';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { SharedReading } from '../../../src/proxy/proxy.ts';
 import { FEW_PIPELINED, limitUnreadResponses, type ResponseLimits } from '../../../src/server/unread-responses.ts';
 import { tinyRecords } from '../../support/tiny-records.ts';
 import { makeCertificate } from '../../support/upstream.ts';
@@ -128,9 +129,24 @@ describe('requests that come at the same time', () => {
       await once(client.socket, 'data');
       sends.push(await client.prepare(3_000));
     }
+    const heads = vi.spyOn(SharedReading.prototype, 'headRead');
+    onTestFinished(() => heads.mockRestore());
     for (const send of sends) send();
     await expect.poll(() => pieces, { timeout: 20_000 }).toBe(12 * 3_000);
+    expect(heads).not.toHaveBeenCalled();
     expect(most).toBeLessThanOrEqual(256 * 64 + 65_536 / 23);
+  });
+
+  it('are counted by their bytes before their head is whole, and not after', async () => {
+    const heads = vi.spyOn(SharedReading.prototype, 'headRead');
+    onTestFinished(() => heads.mockRestore());
+    const server = await serverOf((_req, res) => void res.end('x'));
+    const socket = connectTo(server).resume();
+    socket.write('GET / HTTP/1.1\r\nA: b\r\n');
+    await expect.poll(() => heads.mock.calls).toEqual([[22]]);
+    socket.write('Host: a\r\n\r\n');
+    await once(socket, 'data');
+    expect(heads).toHaveBeenCalledOnce();
   });
 
   it('are few upgrades at a time, too', async () => {
