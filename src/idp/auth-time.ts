@@ -66,12 +66,12 @@ const ROUNDING_SECONDS = 2;
  * types a user's password forty seconds before the revocation, and signs in by single sign-on after it: where the two clocks
  * may differ by a minute, the moment alone would be no proof.
  *
- * A provider that issues tokens with an earlier `iat` (Entra ID, by five minutes) tells no such difference: then its clock
- * has to be ours.
+ * An `iat` that is earlier than clocks may differ by is not when the token came (Entra ID: five minutes before), and tells
+ * nothing of the provider's clock: then that has to be ours.
  */
 function byOurClock(authTime: number, { iat }: Claims, now: number, clockSkew: number): number {
-  if (typeof iat !== 'number' || iat < authTime) return Math.min(authTime, now);
-  return Math.min(authTime + clockSkew, now - Math.floor(iat - authTime));
+  if (typeof iat !== 'number' || iat < authTime || iat < now - clockSkew) return Math.min(authTime, now);
+  return now - Math.floor(iat - authTime);
 }
 
 /**
