@@ -2,6 +2,7 @@
 import type { BearerRejection } from '../core/credential/bearer-token.ts';
 import type { ClusterRejection } from '../core/request/cluster-selection.ts';
 import type { CredentialRejection } from '../core/credential/credential.ts';
+import { whomToAsk } from '../core/identity/whom-to-ask.ts';
 import type { AppError, ErrorCode } from '../core/errors.ts';
 import type { PendingLevel } from '../core/http/pending-requests.ts';
 import type { PathRejection } from '../core/request/request-path.ts';
@@ -83,15 +84,12 @@ const noValidCredential = (auditReason: string, context: MessageContext, holder:
 const asSentence = (next: string): string =>
   next.startsWith('sign in again') ? `S${next.slice(1)}` : `To sign in again, ${next}`;
 
-/** A message that says whom to ask: a locked user who is told to sign in would be rejected there as well. */
-const SAYS_WHOM_TO_ASK = /\bask your platform team\b[^.]*\.$/i;
-
 /**
  * Returns the message for a session that was ended because the provider or a rule rejected its user, or with its account.
  * @param why as it was kept: whole sentences, or a rule's message
  */
 export function sessionEndedMessage(why: string, context: MessageContext, holder: Holder = {}): string {
-  if (SAYS_WHOM_TO_ASK.test(why)) return why;
+  if (whomToAsk(why) !== undefined) return why;
   const sentence = why.replace(/\s*Sign in again\.$/, '');
   const { actor } = holder;
   const next = actor === undefined ? asSentence(signInStep(context, holder)) : `So ${delegatedOver(actor)}`;

@@ -4,6 +4,7 @@
  */
 import { PLUGIN_CLIENT_ID } from '../../core/core.ts';
 import { AppError } from '../../core/errors.ts';
+import { whomToAsk } from '../../core/identity/whom-to-ask.ts';
 import { clockFirst } from '../http/clock-skew.ts';
 import { cliError } from '../errors.ts';
 import type { DeviceNameParameter } from './device-name.ts';
@@ -247,14 +248,9 @@ function requestError(client: TokenClient, response: HttpResponse, sent: readonl
   const description = plainText(without(sent, stringAt(response.body, 'error_description') ?? ''));
   const login = clockFirst(response.clockSkewMs, `portcullis login --server ${client.server}`);
   if (error === 'invalid_grant') {
-    // Of a locked account: to sign in is rejected as well.
-    const asked = /^(.*[.!?]) (ask your platform team\b[^.]*)\.?$/i.exec(description);
-    if (asked !== null) {
-      return cliError('unauthenticated', asked[1] ?? '', `a${(asked[2] ?? '').slice(1)}`, { reason: 'session_over' });
-    }
-    return cliError('unauthenticated', sentence(description, 'Your session is over.'), login, {
-      reason: 'session_over',
-    });
+    const asked = whomToAsk(description);
+    const what = asked?.what ?? sentence(description, 'Your session is over.');
+    return cliError('unauthenticated', what, asked?.next ?? login, { reason: 'session_over' });
   }
   if (error === 'invalid_target' || error === 'access_denied') {
     const what = sentence(description, 'You may not use this, or it was added after you signed in.');

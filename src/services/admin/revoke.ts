@@ -159,9 +159,9 @@ export async function revoke(
     const action = { path, code: revocationStatus(result), reason, details: { ...facts, ...resultDetails(result) } };
     record(deps, context, { event: 'revocation', ...action });
     if (plan.lock) record(deps, context, { event: 'lock', ...action });
-    const ended = await locked;
-    await Promise.all(ended.map(async (session) => deps.endings?.keep(session, LOCKED)));
-    return ok(await results.keep(result));
+    const told = locked.then((ended) => Promise.all(ended.map(async (one) => deps.endings?.keep(one, LOCKED))));
+    const [receipt] = await Promise.all([results.keep(result), told]);
+    return ok(receipt);
   } catch (cause) {
     expected.value();
     const rejection = failureOf(cause);
