@@ -46,6 +46,14 @@ export function recentRequestsConform(open: OpenStore): void {
     expect(await recent.read('session-1')).toEqual([third, refused, aRequest()]);
     expect(await recent.read('session-1', 2)).toEqual([third, refused]);
     expect(await recent.read('session-1', 1)).toEqual([third]);
+    await openNow(subject, { id: 'session-2' });
+    await recent.add('session-2', [aRequest()]);
+    expect(await recent.readEach(['session-2', 'unknown', 'session-1'])).toEqual([
+      [aRequest()],
+      [],
+      [third, refused, aRequest()],
+    ]);
+    expect(await recent.readEach([])).toEqual([]);
   });
 
   it('keeps the newest 50, in whatever portions they came', async () => {

@@ -36,6 +36,10 @@ class MemoryRecent implements RecentStore {
     return structuredClone(newestOf(this.#added.get(session) ?? []).slice(0, most));
   }
 
+  readEach(sessions: readonly string[]): Promise<readonly (readonly RecentRequest[])[]> {
+    return Promise.all(sessions.map((session) => this.read(session)));
+  }
+
   /** Within the caller's tick. */
   drop(session: string): void {
     this.#added.delete(session);

@@ -161,6 +161,16 @@ function recentIn({ runner, main, sealer, keys, reportTampered }: RedisParts): R
     reportTampered('recent requests');
     return [];
   }
+  async function readEach(sessions: readonly string[], most?: number): Promise<readonly (readonly RecentRequest[])[]> {
+    const hashes = sessions.map((session) => sessionDigest(session));
+    const [, each] = await runner.run(main, scripts.readRecent, [hashes.join(' '), most ?? '']);
+    return await Promise.all(
+      list(each).map(async (blobs, index) => {
+        const opened = await Promise.all(list(blobs).map((sealed) => open(hashes[index] ?? '', text(sealed))));
+        return newestOf(opened.flat()).slice(0, most);
+      }),
+    );
+  }
   return {
     async add(session, requests) {
       const kept = requests.slice(-MOST_RECENT);
@@ -170,11 +180,7 @@ function recentIn({ runner, main, sealer, keys, reportTampered }: RedisParts): R
       const newest = newestSeconds(kept);
       await runner.run(main, scripts.addRecent, [hash, sealed, kept.length, MOST_RECENT, cleanUpAfter(0), newest]);
     },
-    async read(session, most) {
-      const hash = sessionDigest(session);
-      const [, blobs] = await runner.run(main, scripts.readRecent, [hash, most ?? '']);
-      const opened = await Promise.all(list(blobs).map((sealed) => open(hash, text(sealed))));
-      return newestOf(opened.flat()).slice(0, most);
-    },
+    read: async (session, most) => (await readEach([session], most))[0] ?? [],
+    readEach,
   };
 }

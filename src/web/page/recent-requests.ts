@@ -8,7 +8,7 @@ import { momentAgo, momentsCaption } from './layout.ts';
 import { table, type Column } from './table.ts';
 
 const MAX_REQUESTS = 50;
-/** Each one is a read in the store. The others have not been used for longer than all of these. */
+/** Each one is read in the store. The others have not been used for longer than all of these. */
 const MAX_SESSIONS = 20;
 
 /** A request, and in a delegated session who acted in it. */
@@ -28,9 +28,9 @@ export async function latestRequests(
 ): Promise<readonly LatestRequest[] | undefined> {
   const latest = sessions.toSorted((left, right) => lastUseOf(right) - lastUseOf(left)).slice(0, MAX_SESSIONS);
   try {
-    const read = await Promise.all(latest.map((session) => requestsOf(deps, session)));
-    return read
-      .flat()
+    const read = await deps.store.recent.readEach(latest.map(({ id }) => id));
+    return latest
+      .flatMap((session, index) => actedIn(session, read[index] ?? []))
       .toSorted((left, right) => right.at - left.at)
       .slice(0, MAX_REQUESTS);
   } catch (err) {
@@ -39,11 +39,7 @@ export async function latestRequests(
   }
 }
 
-async function requestsOf(
-  { store }: Pick<WebDeps, 'store'>,
-  { id, delegation }: SessionRecord,
-): Promise<readonly LatestRequest[]> {
-  const requests = await store.recent.read(id);
+function actedIn({ delegation }: SessionRecord, requests: readonly RecentRequest[]): readonly LatestRequest[] {
   if (delegation === undefined) return requests;
   const actor = actorText(delegation);
   return requests.map((request) => ({ ...request, actor }));

@@ -23,10 +23,9 @@ local function add_recent(hash, sealed, count, most, slack, newest)
   return {'OK'}
 end
 
--- least: of how many requests at least, or '' for all. Returns sealed entries, oldest first. An entry's id is the
--- number of its last request.
-local function read_recent(hash, least)
-  if not valid_session(hash) then return {'OK', {}} end
+-- Returns sealed entries of a session, oldest first. An entry's id is the number of its last request.
+local function recent_of(hash, least)
+  if not valid_session(hash) then return {} end
   local first = '-'
   if least ~= '' then
     local total = tonumber(redis.call('HGET', P .. 'session:' .. hash, 'rq') or 0)
@@ -35,5 +34,12 @@ local function read_recent(hash, least)
   local found = {}
   local stream = redis.call('XRANGE', P .. 'recent:' .. hash, first, '+', 'COUNT', 100)
   for _, entry in ipairs(stream) do found[#found + 1] = entry_fields(entry).e end
-  return {'OK', found}
+  return found
+end
+
+-- hashes: of sessions. least: of how many requests of each at least, or '' for all. Returns the entries of each.
+local function read_recent(hashes, least)
+  local each = {}
+  for hash in each_of(hashes) do each[#each + 1] = recent_of(hash, least) end
+  return {'OK', each}
 end

@@ -93,12 +93,13 @@ test('shows what a client wrote as text', async () => {
 });
 
 test('stays a page where the requests cannot be read, and says so', async () => {
+  const fails = () => Promise.reject(new Error('the store is unavailable'));
   const stage = await openStage({
     change: (deps) => ({
       ...deps,
       store: {
         ...deps.store,
-        recent: { add: async () => {}, read: () => Promise.reject(new Error('the store is unavailable')) },
+        recent: { add: async () => {}, read: fails, readEach: fails },
       },
     }),
   });
