@@ -25,8 +25,9 @@ of these requests to a server in a process of its own and measures it.
 Each entry has the CPU of the server (user and system, all threads), the number of commands and scripts that Redis is
 sent, the CPU of Redis, and the size of the response; then who holds the number of such requests down
 ([the limits](#who-holds-the-number-down)), and the input. The figures are bounds and no averages: a usual request
-costs a tenth of that ([sizing](sizing.md)). \`portcullis_event_loop_longest_turn_seconds\` shows the longest time in
-which a replica did nothing else ([monitoring](monitoring.md)).
+costs a tenth of that ([sizing](sizing.md)). The test allows more by as much as a fixed piece of work takes longer on
+the machine at hand, and subtracts what a replica does by itself. \`portcullis_event_loop_longest_turn_seconds\` shows
+the longest time in which a replica did nothing else ([monitoring](monitoring.md)).
 `;
 
 const boundOf = ({ bound: { cpuMs, calls, redisMs, kB } }: CostRow): string =>

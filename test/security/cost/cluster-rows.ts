@@ -179,8 +179,8 @@ export const CLUSTER_ROWS: readonly CostRow[] = [
     bound: { ...PAGE, cpuMs: 60 },
     limiter: 'changes',
     times: 1,
-    async request(stage): Promise<Request> {
-      const holder = stage.holders[FIRST_CUT + stage.next('cut')];
+    async request(stage, index): Promise<Request> {
+      const holder = stage.holders[FIRST_CUT + index];
       const { after } = await open(stage, holder, { count: 60, held: { path: HOSTILE, status: 200 } });
       return {
         method: 'DELETE',

@@ -78,7 +78,7 @@ const OWN: Readonly<Record<string, OwnRow>> = {
   },
   'DELETE /-/delegations/:id': {
     worst: 'one with limits of 8 kB',
-    path: (stage) => `/-/delegations/${stage.delegated[stage.next('ended')] ?? ''}`,
+    path: ({ delegated }, index) => `/-/delegations/${delegated[index] ?? ''}`,
     bound: PAGE,
   },
   'GET /-/access': {

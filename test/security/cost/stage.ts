@@ -55,16 +55,25 @@ export interface Sent {
   readonly leaveAfterMs?: number;
 }
 
-/** What one request has cost. */
-export interface Cost {
+export interface Answered {
   readonly status: number;
-  /** Of the server's process, all threads. */
-  readonly cpuMs: number;
   /** Of the response. */
   readonly bytes: number;
   readonly text: string;
   /** What it sets, as a `Cookie` header. */
   readonly cookie: string;
+}
+
+/** What the server and its store have done so far. */
+export interface Work {
+  /** When that was, in milliseconds. */
+  readonly atMs: number;
+  /** Of CPU of the server's process, all threads. */
+  readonly cpuMs: number;
+  /** Scripts and commands that Redis was sent, those within scripts not counted. */
+  readonly calls: number;
+  /** Of CPU of redis-server. */
+  readonly redisMs: number;
 }
 
 export interface CostStage extends Filled {
@@ -81,13 +90,8 @@ export interface CostStage extends Filled {
   readonly anonymous: Agent;
   readonly issuer: WorkloadIssuer;
   assertion(): Promise<string>;
-  /** How often it was called with this name: for what is there a few times, and is used up by each request. */
-  next(name: string): number;
-  send(sent: Sent): Promise<Cost>;
-  /** Scripts and commands that Redis was sent so far, those within scripts not counted. */
-  storeCalls(): Promise<number>;
-  /** Milliseconds of CPU of redis-server so far. */
-  storeMs(): number;
+  send(sent: Sent): Promise<Answered>;
+  work(): Promise<Work>;
   /** Of the server's heap and buffers, after garbage was collected. */
   heldBytes(): Promise<number>;
   /** Waits until the server does nothing but renew its lease, or for two seconds: on a busy machine one cannot tell. */
@@ -262,7 +266,6 @@ export async function startCostStage(): Promise<CostStage> {
   stops.defer(() => bare.disconnect());
   const anonymous = new Agent({ connect: { ca }, connections: 1 });
   for (const agent of [alice.agent, root.agent, anonymous]) stops.defer(() => agent.destroy());
-  const counts = new Map<string, number>();
   const kept = stops.move();
   return {
     ...filled,
@@ -274,15 +277,14 @@ export async function startCostStage(): Promise<CostStage> {
     root,
     anonymous,
     issuer,
-    next(name) {
-      const count = counts.get(name) ?? 0;
-      counts.set(name, count + 1);
-      return count;
-    },
     assertion: () => assertion(demo.urls.web, privateKey),
-    send: (sent) => measured(sent, { pid: server.pid, anonymous }),
-    storeCalls: () => callsOf(bare),
-    storeMs: () => cpuMicroseconds(redis.pid) / 1000,
+    send: (sent) => responseTo({ agent: anonymous, ...sent }),
+    work: async () => ({
+      calls: await callsOf(bare),
+      cpuMs: cpuMicroseconds(server.pid) / 1000,
+      redisMs: cpuMicroseconds(redis.pid) / 1000,
+      atMs: performance.now(),
+    }),
     heldBytes: () => server.heldBytes(),
     quiet: () => quiet(server.pid),
     stop: () => kept.disposeAsync(),
@@ -308,8 +310,6 @@ function assertion(audience: string, key: CryptoKey): Promise<string> {
   const claims = { iss: 'mcp', sub: 'mcp', aud: audience, jti: crypto.randomUUID(), iat: now, exp: now + 60 };
   return new SignJWT(claims).setProtectedHeader({ alg: 'ES256' }).sign(key);
 }
-
-type Answered = Omit<Cost, 'cpuMs'>;
 
 /** @returns once the server knows that it is over */
 async function upgraded({ url, agent, headers = {}, upgrade: protocol = '' }: Sent): Promise<Answered> {
@@ -341,16 +341,10 @@ async function left(sent: Sent, leave: AbortController): Promise<Answered> {
   }
 }
 
-async function measured(sent: Sent, { pid, anonymous }: { readonly pid: number; readonly anonymous: Agent }) {
-  const whole = { agent: anonymous, ...sent };
-  const before = cpuMicroseconds(pid);
+function responseTo(sent: Sent): Promise<Answered> {
+  if (sent.upgrade !== undefined) return upgraded(sent);
   const leave = new AbortController();
-  const send = (): Promise<Answered> => {
-    if (sent.upgrade !== undefined) return upgraded(whole);
-    return sent.leaveAfterMs === undefined ? answered(whole, leave) : left(whole, leave);
-  };
-  const answer = await send();
-  return { ...answer, cpuMs: (cpuMicroseconds(pid) - before) / 1000 };
+  return sent.leaveAfterMs === undefined ? answered(sent, leave) : left(sent, leave);
 }
 
 async function answered(sent: Sent, leave: AbortController): Promise<Answered> {

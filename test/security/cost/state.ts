@@ -25,10 +25,10 @@ const MOST_SESSIONS = 880;
 const CROWD = MOST_GRANTS / MOST_GRANTS_OF_SESSION;
 const AT_ONCE = 16;
 /** Accounts that sign out everywhere, with so many sessions each. */
-const LEAVERS = 14;
+const LEAVERS = 24;
 const OF_LEAVER = 20;
 /** Accounts that are revoked by their username, with so many sessions each. */
-const REVOKED = 7;
+const REVOKED = 13;
 /** The last of them, for what is shown of a revocation. */
 export const ENDED = `revoked-${REVOKED - 1}`;
 export const OF_REVOKED = 100;
