@@ -92,8 +92,7 @@ describe('a user at a real browser', () => {
     const watch = alice.open('kubectl', ['get', 'pods', '--watch']);
     await watch.until(/web-1/);
     await signInToPages('root');
-    await page.getByRole('link', { name: 'Admin' }).click();
-    await page.getByRole('navigation', { name: 'Admin' }).getByRole('link', { name: 'Sessions' }).click();
+    await page.getByRole('link', { name: 'Users', exact: true }).click();
     await page
       .getByRole('row', { name: /demo:alice.*kubectl/ })
       .first()

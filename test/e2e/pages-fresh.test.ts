@@ -104,7 +104,7 @@ describe('after a while', () => {
   });
 
   it('an administrator who only reads is not asked', async () => {
-    for (const path of ['/admin', '/admin/accounts/demo%2Fbob', '/admin/audit', '/admin/health']) {
+    for (const path of ['/admin', '/admin/accounts/demo%2Fbob', '/admin/audit', '/admin/overview']) {
       expect((await page.goto(instance.urls.web + path))?.status(), path).toBe(200);
       expect(page.url()).toBe(instance.urls.web + path);
     }

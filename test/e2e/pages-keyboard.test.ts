@@ -80,12 +80,10 @@ describe('by keyboard', () => {
   it('revokes a session, as far as the receipt', async () => {
     const { session } = await alice.signIn('alice');
     await signIn('root');
-    await tabTo(page, 'a', /^Admin$/);
+    await tabTo(page, 'input', /^Find$/);
+    await page.keyboard.type('alice');
     await page.keyboard.press('Enter');
-    await page.waitForURL('**/admin/overview');
-    await tabTo(page, 'a', /^Sessions$/);
-    await page.keyboard.press('Enter');
-    await page.waitForURL('**/admin');
+    await page.waitForURL('**/admin?search=alice');
     await tabTo(page, 'a', /^Revoke a session of demo:alice$/);
     await page.keyboard.press('Enter');
     await page.waitForURL('**/admin/revoke?*');

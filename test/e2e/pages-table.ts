@@ -191,7 +191,7 @@ const DELEGATED: readonly PageRow[] = [
     title: /^Delegated session ·/,
     heading: /^Delegated to "><script>/,
   },
-  { name: 'sessions-delegated', who: admins, at: '/admin?delegated=true&actor=claude', ...says('Sessions') },
+  { name: 'sessions-delegated', who: admins, at: '/admin?delegated=true&actor=claude', ...says('Users') },
   {
     name: 'session-delegated',
     who: admins,
@@ -260,10 +260,10 @@ const ACCESS: readonly PageRow[] = [
 const ADMIN: readonly PageRow[] = [
   { name: 'admin-access', who: admins, at: '/admin/access', ...says('Access') },
   { name: 'admin-access-none', who: ['vera'], at: '/admin/access?state=denied', ...says('Access') },
-  { name: 'overview', who: admins, at: '/admin/overview', ...says('Overview') },
-  { name: 'sessions', who: admins, at: '/admin', ...says('Sessions') },
-  { name: 'sessions-filtered', who: admins, at: '/admin?search=alice&sort=oldest&provider=demo', ...says('Sessions') },
-  { name: 'sessions-none', who: ['root'], at: '/admin?search=nobody-at-all', ...says('Sessions') },
+  { name: 'overview', who: admins, at: '/admin/overview', ...says('Now') },
+  { name: 'sessions', who: admins, at: '/admin', ...says('Users') },
+  { name: 'sessions-filtered', who: admins, at: '/admin?search=alice&sort=oldest&provider=demo', ...says('Users') },
+  { name: 'sessions-none', who: ['root'], at: '/admin?search=nobody-at-all', ...says('Users') },
   { name: 'person', who: admins, at: '/admin/accounts/demo%2Falice', title: /^User/, heading: /demo:alice/ },
   { name: 'person-locked', who: ['root'], at: '/admin/accounts/demo%2Fbob', title: /^User/, heading: /bob/ },
   { name: 'person-hard', who: ['root'], at: '/admin/accounts/demo%2Fhard-0', title: /^User/, heading: /demo:w/ },
@@ -333,7 +333,6 @@ const ADMIN: readonly PageRow[] = [
     heading: /was cut off at .* in \d+/,
   },
   { name: 'locks', who: admins, at: '/admin/locks', ...says('Locks') },
-  { name: 'replicas', who: admins, at: '/admin/replicas', ...says('Replicas') },
   { name: 'audit', who: admins, at: '/admin/audit', ...says('Audit log') },
   { name: 'audit-filtered', who: ['root'], at: '/admin/audit?account=demo%2Falice', ...says('Audit log') },
   { name: 'audit-past', who: ['root'], at: '/admin/audit?since=7d&until=2126-01-01', ...says('Audit log') },
@@ -351,7 +350,6 @@ const ADMIN: readonly PageRow[] = [
     },
     ...says('Audit log'),
   },
-  { name: 'health', who: admins, at: '/admin/health', ...says('Health') },
   { name: 'drill', who: admins, at: '/admin/drill', ...says('Drill') },
 ];
 

@@ -103,7 +103,7 @@ const PRINTED = `(() => {
   const all = [...document.body.querySelectorAll('*')].filter((one) => one.checkVisibility());
   const texts = all.filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== ''));
   return {
-    pressed: all.filter((one) => one.matches('nav, form, .button, .revoke')).map((one) => one.outerHTML.slice(0, 80)),
+    pressed: all.filter((one) => one.matches('nav, form, button, .button, .revoke')).map((one) => one.outerHTML.slice(0, 80)),
     ground: getComputedStyle(document.body).backgroundColor,
     colours: [...new Set(texts.map((one) => getComputedStyle(one).color))],
     cut: all

@@ -23,6 +23,7 @@ it('leads a real browser from our button through the provider’s sign-out and b
   const page = await browser.newPage();
   await page.goto(`${stage.web}/login/start?provider=demo&to=me`);
   await page.waitForURL(`${stage.web}/me`);
+  await page.locator('button.own').click();
   await page.getByRole('button', { name: 'Sign out', exact: true }).click();
   // By itself, although `form-action` of the page that the button stood on names our own origin only.
   await page.waitForURL(`${stage.provider.endSession}?**`);

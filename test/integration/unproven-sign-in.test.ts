@@ -210,13 +210,13 @@ describe('a whole server with such a provider', () => {
       ...(await Promise.all(['/admin', '/access'].map((path) => browser.visit(web + path)))),
     ];
     for (const page of pages) expect(textOf(page.html)).toContain('demo did not say when you signed in');
-    const health = textOf((await browser.visit(`${web}/admin/health`)).html);
+    const health = textOf((await browser.visit(`${web}/admin/overview`)).html);
     expect(health).toContain('fresh sign-in in doubt the latest ID token had auth_time 0');
 
     asRoot();
     expect(await machine.run('step-up')).toMatchObject({ code: 0 });
     expect((await machine.run('whoami')).stdout).not.toContain('warning');
-    expect(textOf((await browser.visit(`${web}/admin/health`)).html)).not.toContain('in doubt');
+    expect(textOf((await browser.visit(`${web}/admin/overview`)).html)).not.toContain('in doubt');
   });
 
   it('a user who is neither admin nor approver is warned of nothing', async () => {

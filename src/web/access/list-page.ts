@@ -11,7 +11,9 @@ import { accessHref, approvalText, clusterList, nameList } from '../page/access-
 import { minutesText } from '../../core/time.ts';
 import { html, type Html } from '../page/html.ts';
 import { parameter, seeOther } from '../page/response.ts';
+import { tabsBeneath } from '../page/navigation.ts';
 import { table, type Column } from '../page/table.ts';
+import { roleOf } from '../../services/admin/admin.ts';
 import { auditShown } from './actions.ts';
 import { callerAt, rejectedNotice, rejectedOf, sendAccessPage, type AccessContext, type Rejected } from './context.ts';
 import {
@@ -31,6 +33,8 @@ const MOST_MINE = 15;
 const QUEUE = 50;
 
 interface ListPage {
+  /** True for admins and auditors, who have a list of all requests. */
+  readonly seesAll: boolean;
   readonly roles: readonly OfferedRole[];
   readonly mine: readonly AccessRequest[];
   /** Where the older ones of one's own begin. */
@@ -123,8 +127,8 @@ function listBody(content: ListPage): Html {
       <h1>Access</h1>
       <p class="lead">A right for a while: it ends by itself, on every replica, with everything opened by it.</p>
     </div>
-    ${rejected !== undefined && rejectedNotice(rejected, back)} ${form !== undefined && requestCard(form)}
-    ${queueCards(content)} ${mineCard(content)} ${rolesCard(content)}`;
+    ${content.seesAll && tabsBeneath('Access', '/access')} ${rejected !== undefined && rejectedNotice(rejected, back)}
+    ${form !== undefined && requestCard(form)} ${queueCards(content)} ${mineCard(content)} ${rolesCard(content)}`;
 }
 
 async function show(
@@ -148,6 +152,7 @@ async function show(
     ...defined({ given, errors: rejected?.errors }),
   };
   const body = listBody({
+    seesAll: roleOf(user, deps.config) !== undefined,
     roles,
     mine: mine.requests,
     ...defined({ cursor: mine.cursor }),

@@ -9,6 +9,7 @@ import { AppError } from '../../core/errors.ts';
 import { requestTable } from '../access/request-table.ts';
 import { STATES } from '../page/access-text.ts';
 import { html, type Html } from '../page/html.ts';
+import { tabsBeneath } from '../page/navigation.ts';
 import { parameter } from '../page/response.ts';
 import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 import { searchField, selectField } from './form-fields.ts';
@@ -60,6 +61,7 @@ function accessBody(
   const { requests, cursor } = page;
   const at = (change: Shown): string => `/admin/access${queryString({ ...shown, cursor: '', ...change })}`;
   return html`<h1>Access</h1>
+    ${tabsBeneath('Access', '/admin/access')}
     <p class="lead">
       Rights for a while: who asked for which, who approved, and how each ended. The newest first, for thirty days; the
       audit log has them for as long as it is kept.

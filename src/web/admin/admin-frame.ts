@@ -13,6 +13,7 @@ import type { Clusters } from '../../core/identity/cluster-access.ts';
 import { sendPage } from '../page/response.ts';
 import { appErrorOf } from '../../http/error-status.ts';
 import { html, type Html } from '../page/html.ts';
+import type { Tab } from '../page/layout.ts';
 import { navigationFor } from '../page/navigation.ts';
 import { proofNotice } from '../page/proof-notice.ts';
 import { record } from '../../http/audit-events.ts';
@@ -33,14 +34,8 @@ export interface AdminPageService extends AdminService {
   readonly clusters: Clusters;
 }
 
-/** Where a page is in the frame: the tabs that there are, and the path of its own. */
-export interface AdminPlace {
-  readonly tabs: readonly { readonly path: string; readonly label: string }[];
-  readonly tab: string;
-}
-
 /** One request of an admin or auditor for one page. */
-export interface AdminPageContext extends AdminPlace {
+export interface AdminPageContext {
   readonly service: AdminPageService;
   readonly deps: WebDeps;
   readonly req: Request;
@@ -48,6 +43,7 @@ export interface AdminPageContext extends AdminPlace {
   readonly user: SignedIn;
   /** False for an auditor, who may only read. */
   readonly mayAct: boolean;
+  readonly tab: Tab;
 }
 
 export type AdminHandler = (context: AdminPageContext) => Promise<void> | void;
@@ -56,11 +52,15 @@ export type AdminHandler = (context: AdminPageContext) => Promise<void> | void;
  * Returns a handler that runs only for users whose role allows it.
  * @throws AppError `forbidden`
  */
-export function withRole(service: AdminPageService & AdminPlace, need: Need, handler: AdminHandler): PageHandler {
-  const { deps, tabs, tab } = service;
+export function withRole(
+  service: AdminPageService,
+  { tab, need }: { readonly tab: Tab; readonly need: Need },
+  handler: AdminHandler,
+): PageHandler {
+  const { deps } = service;
   return async (req, res, user) => {
     const mayAct = passed(ADMIN, judgeRole(user, deps.config, need)) === 'admin';
-    await handler({ service, deps, tabs, tab, req, res, user, mayAct });
+    await handler({ service, deps, tab, req, res, user, mayAct });
   };
 }
 
@@ -101,12 +101,6 @@ export function auditRejections(
   };
 }
 
-function tabLinks({ tabs, tab }: AdminPlace): Html {
-  const link = ({ path, label }: AdminPlace['tabs'][number]): Html =>
-    path === tab ? html`<a href="${path}" aria-current="page">${label}</a>` : html`<a href="${path}">${label}</a>`;
-  return html`<nav class="tabs" aria-label="Admin">${tabs.map(link)}</nav>`;
-}
-
 const auditorNote = (): Html =>
   html`<p class="notice">You are signed in as an auditor: you can read everything, but change nothing.</p>`;
 
@@ -134,14 +128,14 @@ export interface AdminPage {
  * is checked again after everything was read, before a byte is sent.
  */
 export function sendAdminPage(context: Omit<AdminPageContext, 'service'>, page: AdminPage): void {
-  const { deps, req, res, user, mayAct } = context;
+  const { deps, req, res, user, mayAct, tab } = context;
   const { title, body, status = 200, read, scripts, refreshSeconds } = page;
   user.assertValid();
   if (read !== undefined) record(deps, contextOf(req), { event: 'admin-read', path: req.path, code: status, ...read });
   sendPage(res, status, {
     title,
-    body: html`${tabLinks(context)} ${!mayAct && auditorNote()} ${proofNotice(deps, user)} ${body}`,
-    navigation: navigationFor(deps, user, 'admin'),
+    body: html`${!mayAct && auditorNote()} ${proofNotice(deps, user)} ${body}`,
+    navigation: navigationFor(deps, user, tab),
     styles: ['admin.css'],
     scripts: scripts ?? [],
     ...defined({ refreshSeconds }),

@@ -1,6 +1,6 @@
 /**
- * The admin pages. Admins read and change, auditors only read, and every read and change is audited. This is their table: routes,
- * tabs and audit events are made from its rows. The handler and the markup of a page are in one file; the scripts are in
+ * The admin pages. Admins read and change, auditors only read, and every read and change is audited. This is their table: routes
+ * and audit events are made from its rows. The handler and the markup of a page are in one file; the scripts are in
  * src/web/assets.
  */
 import { Router, type RequestHandler, type Request, type Response } from 'express';
@@ -10,26 +10,17 @@ import type { WebDeps } from '../dependencies.ts';
 import { createClusters } from '../../core/identity/cluster-access.ts';
 import { type Need, createSessionList, roleOf } from '../../services/admin/admin.ts';
 import { showAccess } from './access-page.ts';
-import {
-  withRole,
-  auditRejections,
-  type AdminHandler,
-  type AdminPageService,
-  type AdminPlace,
-  sendAdminPage,
-} from './admin-frame.ts';
+import { withRole, auditRejections, type AdminHandler, type AdminPageService, sendAdminPage } from './admin-frame.ts';
 import { showAudit } from './audit-page.ts';
 import { createRevocationStarter } from './begin-revocation.ts';
 import { handleDrill, showDrill } from './drill-page.ts';
 import { REVOCATIONS_HREF } from './links.ts';
 import { seeOther } from '../page/response.ts';
-import { showHealth } from './health-page.ts';
 import { showLocks, handleLiftFreshSignIn, handleUnlock } from './locks-page.ts';
 import { handleCutStream } from './open-now.ts';
-import { showOverview } from './overview-page.ts';
+import { showNow } from './now-page.ts';
 import { showUser } from './user-page.ts';
 import { showReceipt } from './receipt-page.ts';
-import { showReplicas } from './replicas-page.ts';
 import { showConfirmation, handleRevoke } from './revoke-page.ts';
 import { showSession } from './session-page.ts';
 import { showSessions } from './sessions-page.ts';
@@ -41,14 +32,13 @@ import { errorMessageOf } from '../page/error-page.ts';
 import { facts } from '../page/card.ts';
 import { KEPT, keptCard } from '../page/kept-form.ts';
 import { html } from '../page/html.ts';
+import type { Tab } from '../page/layout.ts';
 import { logServerError } from '../page/server-error-log.ts';
 
 interface AdminRoute {
   readonly path: string;
-  /** The text of its tab. Absent: it has none. */
-  readonly tab?: string;
-  /** The path of the tab that it is under. Default: its own, or the first of sessions. */
-  readonly under?: string;
+  /** The tab that it is under. Default: users. */
+  readonly tab?: Tab;
   readonly show?: AdminHandler;
   /** What is needed to see it. Default: to read. */
   readonly need?: Need;
@@ -58,30 +48,32 @@ interface AdminRoute {
   readonly change?: { readonly event: PortcullisEventName; readonly handle: AdminHandler };
 }
 
-/** Every page, in the order of the tabs. */
+/** Leads from the address that a page once had. */
+const moved =
+  (to: string): AdminHandler =>
+  ({ res }) =>
+    seeOther(res, to);
+
 function routesOf(service: Omit<AdminPageService, 'clusters'>): readonly AdminRoute[] {
-  const { deps } = service;
-  const list = createSessionList(deps);
+  const list = createSessionList(service.deps);
   const begin = handleRevoke(createRevocationStarter(service));
-  // Where no roles are configured a tab would lead to nothing.
-  const access = deps.config.access.roles.length > 0 ? { tab: 'Access' } : {};
   return [
-    { path: '/admin/overview', tab: 'Overview', show: showOverview, behind: 'nothing' },
-    { path: '/admin', tab: 'Sessions', show: showSessions(list) },
+    { path: '/admin/overview', tab: 'now', show: showNow, behind: 'nothing' },
+    { path: '/admin/replicas', tab: 'now', show: moved('/admin/overview#replicas') },
+    { path: '/admin/health', tab: 'now', show: moved('/admin/overview#clusters') },
+    { path: '/admin/drill', tab: 'now', show: showDrill, change: { event: 'drill', handle: handleDrill } },
+    { path: '/admin', show: showSessions(list) },
     { path: '/admin/accounts/:account', show: showUser(list), behind: 'searches' },
     { path: '/admin/sessions/:id', show: showSession, behind: 'searches' },
     { path: '/admin/revoke', show: showConfirmation, need: 'act', change: { event: 'revocation', handle: begin } },
-    { path: '/admin/revocations', show: ({ res }) => seeOther(res, REVOCATIONS_HREF) },
+    { path: '/admin/revocations', show: moved(REVOCATIONS_HREF) },
     { path: '/admin/revocations/:id', show: showReceipt, behind: 'searches' },
-    { path: '/admin/access', ...access, under: '/admin/access', show: showAccess },
-    { path: '/admin/locks', tab: 'Locks', show: showLocks },
-    { path: '/admin/unlock', under: '/admin/locks', change: { event: 'unlock', handle: handleUnlock } },
+    { path: '/admin/locks', show: showLocks },
+    { path: '/admin/unlock', change: { event: 'unlock', handle: handleUnlock } },
     { path: '/admin/cut-stream', change: { event: 'stream-cut', handle: handleCutStream } },
     { path: '/admin/lift-fresh-sign-in', change: { event: 'fresh-sign-in-lifted', handle: handleLiftFreshSignIn } },
-    { path: '/admin/replicas', tab: 'Replicas', show: showReplicas },
-    { path: '/admin/audit', tab: 'Audit log', show: showAudit, behind: 'nothing' },
-    { path: '/admin/health', tab: 'Health', show: showHealth, behind: 'nothing' },
-    { path: '/admin/drill', tab: 'Drill', show: showDrill, change: { event: 'drill', handle: handleDrill } },
+    { path: '/admin/access', tab: 'access', show: showAccess },
+    { path: '/admin/audit', tab: 'audit', show: showAudit, behind: 'nothing' },
   ];
 }
 
@@ -92,34 +84,29 @@ function routesOf(service: Omit<AdminPageService, 'clusters'>): readonly AdminRo
 export function adminPages(service: Omit<AdminPageService, 'clusters'>, guards: Guards): Router {
   const { deps } = service;
   const pages = { ...service, clusters: createClusters(deps.config) };
-  const routes = routesOf(service);
-  const tabs = routes.flatMap(({ path, tab }) => (tab === undefined ? [] : [{ path, label: tab }]));
   const router = Router({ caseSensitive: true, strict: true });
-  for (const {
-    path,
-    tab,
-    under = tab === undefined ? '/admin' : path,
-    show,
-    need = 'read',
-    behind = 'pages',
-    change,
-  } of routes) {
-    const place = { tabs, tab: under };
+  for (const { path, tab = 'users', show, need = 'read', behind = 'pages', change } of routesOf(service)) {
     const served = (event: PortcullisEventName, handler: RequestHandler): RequestHandler =>
-      errorsInFrame({ ...place, deps }, auditRejections(deps, event, handler));
+      errorsInFrame({ tab, deps }, auditRejections(deps, event, handler));
     if (show !== undefined) {
-      const page = withRole({ ...pages, ...place }, need, show);
+      const page = withRole(pages, { tab, need }, show);
       router.get(path, served('admin-read', guards.page('admin', page, { behind })));
     }
     if (change !== undefined) {
-      router.post(path, served(change.event, guards.action(withRole({ ...pages, ...place }, 'act', change.handle))));
+      const action = withRole(pages, { tab, need: 'act' }, change.handle);
+      router.post(path, served(change.event, guards.action(action)));
     }
   }
   return router;
 }
 
+interface AdminPlace {
+  readonly deps: WebDeps;
+  readonly tab: Tab;
+}
+
 /** Shows an admin an error in the frame of these pages, so that they can go on. */
-function errorsInFrame(at: AdminPlace & { readonly deps: WebDeps }, handler: RequestHandler): RequestHandler {
+function errorsInFrame(at: AdminPlace, handler: RequestHandler): RequestHandler {
   return async (req, res, next) => {
     try {
       await handler(req, res, next);
@@ -138,7 +125,7 @@ function errorsInFrame(at: AdminPlace & { readonly deps: WebDeps }, handler: Req
 const NEXT: Readonly<Partial<Record<ErrorCode, string>>> = {
   forbidden: 'Nothing was changed.',
   audit_unavailable: 'Nothing is done until it can be written. The server’s log says why.',
-  provider_unavailable: 'Try again in a minute. The page Health shows which provider does not respond.',
+  provider_unavailable: 'Try again in a minute. The page Now shows which provider does not respond.',
   internal: 'Try again. The server’s log has the error under the request id.',
 };
 
@@ -155,12 +142,7 @@ const isSignedIn = (actor: Actor | undefined): actor is SignedIn => actor !== un
  * Sends the page for an error of an admin or auditor on an admin page.
  * @returns false for any other user, and where a response has begun; nothing was sent then
  */
-function sendAdminError(
-  { deps, ...place }: AdminPlace & { readonly deps: WebDeps },
-  req: Request,
-  res: Response,
-  thrown: unknown,
-): boolean {
+function sendAdminError({ deps, tab }: AdminPlace, req: Request, res: Response, thrown: unknown): boolean {
   const { actor: user, requestId } = contextOf(req);
   if (res.headersSent || !isSignedIn(user)) return false;
   const role = roleOf(user, deps.config);
@@ -181,6 +163,6 @@ function sendAdminError(
       <a class="button ${kept !== undefined && 'quiet'}" href="/admin">Back to all sessions</a>
     </div>
     ${kept}`;
-  sendAdminPage({ ...place, deps, req, res, user, mayAct: role === 'admin' }, { title, status, body });
+  sendAdminPage({ tab, deps, req, res, user, mayAct: role === 'admin' }, { title, status, body });
   return true;
 }

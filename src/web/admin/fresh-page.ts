@@ -34,7 +34,7 @@ export async function whenFresh(context: AdminPageContext, back: string, change:
     const body = html`<h1>Sign in again</h1>
       <div class="notice bad"><p role="alert">${message}</p></div>
       ${keptCard(req, { error, status, signIn: freshHref(back) })}`;
-    return sendAdminPage({ ...context, tab: '/admin' }, { title: 'Sign in again', status, body });
+    return sendAdminPage(context, { title: 'Sign in again', status, body });
   }
   await change();
 }

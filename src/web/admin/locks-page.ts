@@ -4,6 +4,7 @@
  */
 import { html, type Html } from '../page/html.ts';
 import { moment, momentsCaption } from '../page/layout.ts';
+import { tabsBeneath } from '../page/navigation.ts';
 import { type LockView, liftFreshSignIn, lockViews, unlock } from '../../services/admin/admin.ts';
 import { accountHref } from './links.ts';
 import { countOf } from './format.ts';
@@ -59,6 +60,7 @@ interface LocksPage {
 
 function locksBody({ locks, count, pager, mayAct, csrf }: LocksPage): Html {
   return html`<h1>Locks</h1>
+    ${tabsBeneath('Users', '/admin/locks')}
     <p class="lead">
       ${count === 0 ? 'No account is locked.' : `${countOf(count, 'account is', 'accounts are')} locked. Newest first.`}
     </p>

@@ -21,11 +21,13 @@ interface SessionTable {
 }
 
 /** Of a delegated session with a link to the session that it is beneath, which may be on another page of the list. */
-function userCell({ account, identity, delegation }: SessionRecord): Html {
+function userCell({ account, identity, delegation }: SessionRecord, isFirst: boolean): Html {
   const parent = delegation?.ancestors.at(-1);
-  return html`<span title="${identity.username} (${account})"
-    ><a class="strong" href="${accountHref(account)}"><bdi>${identity.username}</bdi></a>
-    <span>${parent === undefined ? account : html`<a href="${sessionHref(parent)}">delegated</a>`}</span></span
+  return html`<span ${isFirst && html`title="${identity.username} (${account})"`}
+    ><a ${isFirst && html`class="strong"`} href="${accountHref(account)}"><bdi>${identity.username}</bdi></a>
+    <span
+      >${parent === undefined ? isFirst && account : html`<a href="${sessionHref(parent)}">delegated</a>`}</span
+    ></span
   >`;
 }
 
@@ -53,8 +55,21 @@ const revokeLink = ({ id, identity, delegation }: SessionRecord): Html =>
 
 /** Returns the table of all the sessions that it is given, delegated ones beneath the session that they are from. */
 export function sessionTable({ sessions, now, mayAct, singleUser = false }: SessionTable): Html {
+  const rows = nested(sessions);
+  const firsts = new Map(
+    rows
+      .map(({ session }) => session)
+      .toReversed()
+      .map(({ account, id }) => [account, id]),
+  );
+  const isFirst = ({ account, id }: SessionRecord): boolean => firsts.get(account) === id;
   const columns: readonly (Column<NestedSession> | false)[] = [
-    !singleUser && { heading: 'User', kind: 'main', width: 'col-user', cell: ({ session }) => userCell(session) },
+    !singleUser && {
+      heading: 'User',
+      kind: 'main',
+      width: 'col-user',
+      cell: ({ session }) => userCell(session, isFirst(session)),
+    },
     {
       heading: 'Client',
       label: ({ session }) => (session.delegation === undefined ? 'Client' : 'Actor'),
@@ -72,5 +87,5 @@ export function sessionTable({ sessions, now, mayAct, singleUser = false }: Sess
     mayAct && { heading: 'Revoke', kind: 'action', width: 'col-action', cell: ({ session }) => revokeLink(session) },
   ];
   const rowClass = ({ level }: NestedSession): string | undefined => beneathClass(level);
-  return table({ columns, rows: nested(sessions), style: 'sessions', rowClass, caption: momentsCaption() });
+  return table({ columns, rows, style: 'sessions', rowClass, caption: momentsCaption() });
 }

@@ -7,8 +7,10 @@ import { ADMIN } from '../../core/api/rejections.ts';
 import { passed } from '../../http/problem.ts';
 import { parameter } from '../page/response.ts';
 import { type ListSessions, type SessionQuery, listQuery } from '../../services/admin/admin.ts';
-import { queryString, revokeHref } from './links.ts';
-import type { SessionPage } from '../../store/store.ts';
+import { accountHref, queryString, revokeHref } from './links.ts';
+import { accountSchema } from '../../core/api/fields.ts';
+import { tabsBeneath } from '../page/navigation.ts';
+import type { SessionPage, SessionRecord } from '../../store/store.ts';
 import { textField } from '../page/field.ts';
 import { html, type Html } from '../page/html.ts';
 import { cursorPager } from './pager.ts';
@@ -141,6 +143,18 @@ function countText({ shown, page, total }: SessionsPage): string {
   return `${here} on this page; ${whole}.`;
 }
 
+/** Someone whose sessions have ended is not in this list, and is looked for all the same. */
+function elsewhere(search: string): Html {
+  const link = (query: Readonly<Record<string, string>>, text: string): Html =>
+    html`<li><a href="/admin/audit${queryString({ since: '7d', ...query })}">${text}</a></li>`;
+  const account = accountSchema.safeParse(search);
+  return html`<ul>
+    ${account.success && html`<li><a href="${accountHref(account.data)}">The page of the account ${search}</a></li>`}
+    ${link({ user: search }, `What a user ${search} did in the last seven days`)}
+    ${/^[A-Za-z0-9_-]{16,64}$/.test(search) && link({ auditId: search }, `The events of the request ${search}`)}
+  </ul>`;
+}
+
 function emptyText({ shown, page, total }: SessionsPage): Html {
   if (page.cursor !== undefined) {
     return html`<p class="empty">No match among the sessions that were searched so far. There are more.</p>`;
@@ -148,9 +162,10 @@ function emptyText({ shown, page, total }: SessionsPage): Html {
   if (shown.cursor !== undefined) return html`<p class="empty">No more sessions match.</p>`;
   if (total === 0) return html`<p class="empty">No user is signed in: there is no live session.</p>`;
   return html`<p class="empty">
-    None of the ${countOf(total, 'live session')} matches. Remove a filter, or change the search.
-    <a href="${listHref({}, {})}">Show all sessions</a>
-  </p>`;
+      None of the ${countOf(total, 'live session')} matches. Remove a filter, or change the search.
+      <a href="${listHref({}, {})}">Show all sessions</a>
+    </p>
+    ${shown.search !== undefined && elsewhere(shown.search)}`;
 }
 
 function list(content: SessionsPage): Html {
@@ -159,10 +174,14 @@ function list(content: SessionsPage): Html {
   const first = shown.cursor === undefined ? undefined : listHref(shown, {});
   const next = cursor === undefined ? undefined : listHref(shown, { cursor });
   const short = cursor !== undefined && sessions.length > 0 && sessions.length < PAGE_SIZE;
-  return html`${sessions.length === 0 ? emptyText(content) : sessionTable({ sessions, now, mayAct })}
+  return html`${sessions.length === 0 ? emptyText(content) : sessionTable({ sessions: shown.sort === undefined ? byUser(sessions) : sessions, now, mayAct })}
   ${short && html`<p class="small muted">This page is short because each search reads a limited number of sessions. There may be more.</p>`}
   ${cursorPager(first, next, sessions.length === 0 ? 'Continue' : 'More')}`;
 }
+
+/** The sessions of a user beneath one another, where no order was chosen. */
+const byUser = (sessions: readonly SessionRecord[]): readonly SessionRecord[] =>
+  [...Map.groupBy(sessions, ({ account }) => account).values()].flat();
 
 const TARGETS = [
   ['username', 'A user, by username'],
@@ -171,35 +190,33 @@ const TARGETS = [
   ['provider', 'All users of one identity provider'],
 ] as const;
 
+/** All users have a link without any field: an empty field never means all users. */
 const revokeCard = (): Html =>
-  html`<section class="card" aria-labelledby="revoke">
-    <h2 id="revoke">Revoke a user who is not in the list, or a whole provider</h2>
+  html`<details class="card">
+    <summary>Revoke a user who is not in the list, a whole provider, or all users</summary>
     <form class="filters" method="get" action="/admin/revoke">
       ${selectField({ name: 'kind', label: 'Target', options: TARGETS, chosen: undefined })}
       ${textField({ name: 'value', label: 'Name or id', required: true, wide: true })}
       <button class="button danger">Continue</button>
     </form>
-  </section>`;
-
-/** Its own link without any field: an empty field never means all users. */
-const revokeAllCard = (): Html =>
-  html`<section class="card" aria-labelledby="revoke-all">
-    <h2 id="revoke-all">Revoke all users</h2>
-    <p class="muted">Every session of all users ends, your own too. You see how many they are before you confirm.</p>
-    <a class="button danger" href="${revokeHref({ kind: 'all' })}">Continue</a>
-  </section>`;
+    <p>
+      <a class="button danger" href="${revokeHref({ kind: 'all' })}">Revoke all users…</a>
+      <span class="muted">Your own sessions end too. You see how many they are before you confirm.</span>
+    </p>
+  </details>`;
 
 function sessionsBody(content: SessionsPage): Html {
   return html`<div class="title">
-      <h1>Sessions</h1>
-      <p class="lead">The users who are signed in, and their devices. What you read and change here is audited.</p>
+      <h1>Users</h1>
+      <p class="lead">Who is signed in, and on which devices. What you read and change here is audited.</p>
     </div>
+    ${tabsBeneath('Users', '/admin')}
     <section class="card dense" aria-label="Sessions">
       ${filters(content)} ${chips(content.shown)}
-      <p class="small muted count">${countText(content)}</p>
+      <p class="small muted ${content.page.sessions.length > 0 && 'count'}">${countText(content)}</p>
       ${list(content)}
     </section>
-    ${content.mayAct && html`${revokeCard()} ${revokeAllCard()}`}`;
+    ${content.mayAct && revokeCard()}`;
 }
 
 /** Returns the search and filters for the audit event. */
@@ -228,6 +245,6 @@ export function showSessions(list: ListSessions): AdminHandler {
       mayAct,
     });
     const read = { reason: 'sessions', details: filterDetails(shown) };
-    sendAdminPage(context, { title: 'Sessions', read, body });
+    sendAdminPage(context, { title: 'Users', read, body });
   };
 }

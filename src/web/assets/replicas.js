@@ -22,7 +22,15 @@ function rowOf({ id, state, self, seenMsAgo, number, streamsCut }) {
   return row;
 }
 
+/** Elsewhere on the page, what is no longer so goes as well. */
+function showWhole(replicas) {
+  const states = replicas.map(({ state }) => state);
+  const whole = states.includes('unknown') ? 'unknown' : states.every((state) => state === 'live') ? 'live' : 'lapsed';
+  for (const text of document.querySelectorAll('[data-replicas]')) text.hidden = text.dataset.replicas !== whole;
+}
+
 function draw(replicas) {
+  showWhole(replicas);
   fill(element, { count: String(replicas.length) });
   element.querySelector('[data-rows]').replaceChildren(...sortedById(replicas).map(rowOf));
 }

@@ -5,14 +5,18 @@ import { rfc3339 } from '../../core/time.ts';
 import { assetUrl } from './assets.ts';
 import { html, type Html } from './html.ts';
 
+/** Where a page is in the main navigation. */
+export type Tab = 'now' | 'users' | 'access' | 'audit';
+
 /** The main navigation of a signed-in user; the current page is marked. */
 export interface Navigation {
   readonly username: string;
   readonly csrf: string;
+  /** Of an admin or auditor. */
   readonly mayAdmin: boolean;
   /** Where roles are configured. */
   readonly mayAsk: boolean;
-  readonly current: 'me' | 'access' | 'admin' | undefined;
+  readonly current: Tab | 'me' | undefined;
 }
 
 export interface Page {
@@ -32,21 +36,43 @@ export interface Page {
   readonly refreshSeconds?: number;
 }
 
-const current = (yes: boolean): Html => (yes ? html` aria-current="page"` : html``);
+/** The mark of the page that is shown, among links. */
+export const current = (yes: boolean): Html => (yes ? html`aria-current="page"` : html``);
+
+const TABS: readonly { readonly tab: Tab; readonly path: string; readonly text: string }[] = [
+  { tab: 'now', path: '/admin/overview', text: 'Now' },
+  { tab: 'users', path: '/admin', text: 'Users' },
+  { tab: 'access', path: '/access', text: 'Access' },
+  { tab: 'audit', path: '/admin/audit', text: 'Audit' },
+];
+
+const searchBox = (): Html =>
+  html`<form class="find" action="/admin" role="search">
+    <input type="search" name="search" maxlength="200" aria-label="Find" placeholder="User, device, id" />
+    <button class="button quiet compact">Find</button>
+  </form>`;
+
+/** What is one's own, beneath one's name. The browser opens and closes it. */
+const ownMenu = ({ username, csrf, current: here }: Navigation): Html =>
+  html`<button type="button" class="own" popovertarget="own">
+      <bdi>${username}</bdi>
+    </button>
+    <div popover id="own" class="menu">
+      <bdi>${username}</bdi>
+      <a href="/me" ${current(here === 'me')}>My sessions</a>
+      <form method="post" action="/logout">${csrfField(csrf)}<button>Sign out</button></form>
+    </div>`;
 
 function navigationBar(navigation: Navigation): Html {
-  return html`<nav aria-label="Main">
-      <a href="/me" ${current(navigation.current === 'me')}>My sessions</a>
-      ${navigation.mayAsk && html`<a href="/access" ${current(navigation.current === 'access')}>Access</a>`}
-      ${navigation.mayAdmin && html`<a href="/admin/overview" ${current(navigation.current === 'admin')}>Admin</a>`}
-    </nav>
-    <form class="signed-in" method="post" action="/logout">
-      ${csrfField(navigation.csrf)}
-      <span class="signed-in-name" title="${navigation.username}"
-        ><span class="visually-hidden">Signed in as </span>${navigation.username}</span
-      >
-      <button class="button quiet compact">Sign out</button>
-    </form>`;
+  const { mayAdmin, mayAsk } = navigation;
+  const tabs = TABS.filter(({ tab }) => (tab === 'access' ? mayAsk : mayAdmin));
+  return html`${
+    tabs.length > 0 &&
+    html`<nav aria-label="Main">
+      ${tabs.map(({ tab, path, text }) => html`<a href="${path}" ${current(tab === navigation.current)}>${text}</a>`)}
+    </nav>`
+  }
+  ${mayAdmin && searchBox()} ${ownMenu(navigation)}`;
 }
 
 /** The hidden field that proves that a form comes from our own page. */
@@ -66,7 +92,7 @@ function head(page: Page): Html {
     ${page.refreshSeconds !== undefined && html`<noscript><meta http-equiv="refresh" content="${page.refreshSeconds}" /></noscript>`}
     <title>${page.title} · Portcullis</title>
     ${styles.map((name) => html`<link rel="stylesheet" href="${assetUrl(name)}" />`)}
-    <link rel="icon" type="image/svg+xml" href="${assetUrl('icon.svg')}" />
+    <link rel="icon" href="${assetUrl('icon.svg')}" />
     ${scriptsOf(page).map((name) => html`<script type="module" src="${assetUrl(name)}"></script>`)}
   </head>`;
 }
@@ -80,7 +106,11 @@ export function renderPage(page: Page): string {
         <a class="skip" href="#content">Skip to content</a>
         <header class="top">
           <div class="top-inner">
-            <a class="brand" href="/"><img src="${assetUrl('icon.svg')}" alt="" width="28" height="28" />Portcullis</a>
+            <a class="brand" href="/"
+              ><img src="${assetUrl('icon.svg')}" alt="" width="28" height="28" /><span class="brand-name"
+                >Portcullis</span
+              ></a
+            >
             ${page.navigation && navigationBar(page.navigation)}
           </div>
         </header>

@@ -303,13 +303,13 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
     form: () => ({ account: 'demo/no-user', reason: 'r'.repeat(500), since: '9999999999' }),
     status: 404,
   },
-  'GET /admin/replicas': { worst: NOTHING },
+  'GET /admin/replicas': { worst: NOTHING, status: 303 },
   'GET /admin/audit': {
     worst: 'a search that finds nothing; of 256 MiB it takes 4 s',
     path: () => '/admin/audit?since=7d&verb=never',
     bound: { ...PAGE, cpuMs: 40 },
   },
-  'GET /admin/health': { worst: 'each component is checked, once in ten seconds' },
+  'GET /admin/health': { worst: NOTHING, status: 303 },
   'GET /admin/drill': { worst: NOTHING },
   'POST /admin/drill': {
     worst: 'a whole one, with a path of 512 characters',

@@ -39,6 +39,26 @@ test('the page of a session names its grants, to its user and to admins', async 
   }
 });
 
+test('Now says to an admin which break-glass role is in use and what waits for them, and Access leads to all', async () => {
+  const alice = await granted();
+  await askedByAlice(alice.stage, 'laptop', { id: 'W'.repeat(22) });
+  const root = await alsoAt(alice.stage, 'root');
+  const now = async (): Promise<string> => {
+    const page = await pageAt(root, '/admin/overview');
+    return textOf(page.slice(page.indexOf('Needs attention'), page.indexOf('class="figures"')));
+  };
+  const waits = 'For you 1 access request waits for you to decide.';
+  expect(await now()).toContain(`${waits} Break-glass corp:alice@example.com has shop-admins now, without approval.`);
+  const auditor = textOf(await pageAt(await alsoAt(alice.stage, 'auditor'), '/admin/overview'));
+  expect(auditor).toContain('Break-glass corp:alice@example.com');
+  expect(auditor).not.toContain('For you 1');
+  alice.stage.clock.advance(1801);
+  expect(await now()).toContain(waits);
+  expect(await now()).not.toContain('Break-glass');
+  expect(await pageAt(root, '/access')).toContain('href="/admin/access"');
+  expect(await pageAt(alice, '/access')).not.toContain('href="/admin/access"');
+});
+
 test('another user’s session has no grant, and so says nothing of any', async () => {
   const alice = await granted();
   const root = await alsoAt(alice.stage, 'root');

@@ -6,7 +6,7 @@ import { postForm, sendRevocation } from './admin-pages-at.ts';
 
 afterEach(closeStages);
 
-const FRAME = 'aria-label="Admin"';
+const FRAME = '<a href="/admin/overview"';
 
 describe('an error on an admin page', () => {
   test.each([
@@ -32,7 +32,7 @@ describe('an error on an admin page', () => {
     const drill = await postForm(at, '/admin/drill', { path: '/x', reason: 'x' }).expect(400);
     expect(drill.text).toMatch(/id="path"\s[^>]*aria-describedby="path-error path-hint" aria-invalid="true" autofocus/);
     expect(drill.text).toMatch(/name="path"\s+value="\/x"[^]*name="reason"\s+value="x"/);
-    expect(drill.text).toMatch(/href="\/admin\/drill" aria-current="page"/);
+    expect(drill.text).toMatch(/href="\/admin\/overview" aria-current="page"/);
     const forged = await postForm(at, '/admin/revoke', { csrf: 'x', requestId: randomUUID() }).expect(403);
     for (const { text } of [sent, drill, forged]) {
       expect(text).toContain(FRAME);

@@ -17,9 +17,7 @@ const PAGES = [
   ['/admin/accounts/corp%2Fsub-alice', 'account', '/admin/revoke'],
   ['/admin/sessions/alice-1', 'session', '/admin/revoke'],
   ['/admin/locks', 'locks', '/admin/unlock'],
-  ['/admin/replicas', 'replicas', 'this replica'],
   ['/admin/audit', 'audit_events', '<h1>Audit log</h1>'],
-  ['/admin/health', 'health', 'not checked'],
   ['/admin/drill', undefined, 'action="/admin/drill"'],
 ] as const;
 
@@ -62,6 +60,16 @@ describe.each(PAGES)('%s', (path, reason, found) => {
     const reads = at.stage.named('admin-read').map((event) => annotation(event, 'reason'));
     expect(reads).toEqual(reason === undefined ? [] : [reason]);
   });
+});
+
+test.each([
+  ['/admin/replicas', '/admin/overview#replicas'],
+  ['/admin/health', '/admin/overview#clusters'],
+])('%s, where a page once was, leads to %s', async (path, to) => {
+  const at = await signedInAs('auditor');
+  const { headers } = await at.browser.get(path).expect(303);
+  expect(headers['location']).toBe(to);
+  expect((await at.browser.get('/admin/overview')).text).toContain(`id="${to.split('#')[1]}"`);
 });
 
 test('a read that fails is audited with the status of its response, once', async () => {

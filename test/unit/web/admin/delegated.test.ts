@@ -84,10 +84,10 @@ test.each([
   [{ groups: [] }, /class="state quiet">off<[^]*Who may delegate<\/dt>\s*<dd>no one</],
   [{ most: 'read-only', lifetime: 5400 }, /class="state ok">on<[^]*read-only, without Secrets[^]*90 min at most/],
   [{ groups: ['<b>'], clusters: ['prod'] }, /class="state ok">on<[^]*&lt;b&gt;[^]*badge">prod</],
-] as const)('the health page shows %j', async (change, shown) => {
+] as const)('the page Now shows %j', async (change, shown) => {
   const delegation = { ...DELEGATION, ...change };
   const at = await startDelegations({ config: { delegation } });
-  expect(/<h2 id="delegation">[^]*?<\/section>/.exec(await textAt(at, '/admin/health'))?.[0]).toMatch(shown);
+  expect(/<h2 id="delegation">[^]*?<\/section>/.exec(await textAt(at, '/admin/overview'))?.[0]).toMatch(shown);
 });
 
 test.each([

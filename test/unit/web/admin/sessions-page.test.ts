@@ -146,13 +146,46 @@ describe('a user’s page', () => {
   });
 });
 
+test('the sessions of a user are beneath one another, their name is said once, and an order that was chosen is kept', async () => {
+  const at = await signedInAs('root');
+  for (const [id, user] of [
+    ['alice-1', 'alice'],
+    ['root-1', 'root'],
+    ['alice-2', 'alice'],
+  ] as const) {
+    at.stage.clock.advance(1);
+    await openSession(at.stage, id, user);
+  }
+  const order = async (path: string): Promise<readonly string[]> =>
+    [...(await textAt(at, path)).matchAll(/href="\/admin\/sessions\/((?:alice|root)-\d)"/g)].map(([, id = '']) => id);
+  expect(await order('/admin')).toEqual(['alice-2', 'alice-1', 'root-1']);
+  expect(await order('/admin?sort=oldest')).toEqual(['alice-1', 'root-1', 'alice-2']);
+  expect((await textAt(at, '/admin')).match(/class="strong" href="\/admin\/accounts\/corp%2Fsub-alice"/g)).toHaveLength(
+    1,
+  );
+});
+
+test('the search is on every page, and leads on where no session matches', async () => {
+  const at = await signedInAs('auditor');
+  for (const path of ['/me', '/admin/audit', '/admin/sessions/unknown']) {
+    expect(await at.browser.get(path).then(({ text }) => text)).toMatch(/class="find" action="\/admin" role="search"/);
+  }
+  const none = await textAt(at, '/admin?search=corp%2Fsub-mallory');
+  expect(none).toContain('href="/admin/accounts/corp%2Fsub-mallory"');
+  expect(none).toContain('href="/admin/audit?since=7d&amp;user=corp%2Fsub-mallory"');
+  const id = '3f2504e0-4f89-41d3-9a0c-0305e82c3301';
+  expect(await textAt(at, `/admin?search=${id}`)).toContain(`href="/admin/audit?since=7d&amp;auditId=${id}"`);
+  const alice = await signedInAs('alice');
+  expect((await alice.browser.get('/me')).text).not.toContain('role="search"');
+});
+
 test('revoking all users is a link of its own, and an empty field never means all of them', async () => {
   const at = await signedInAs('root');
   const text = await textAt(at, '/admin');
   const form = /<form[^>]*action="\/admin\/revoke"[^]*?<\/form>/.exec(text)?.[0] ?? '';
   expect(form).toMatch(/<input[^>]*name="value"[^>]*required/);
   expect(form).not.toContain('value="all"');
-  const confirm = await textAt(at, linkNamed(text, 'Continue'));
+  const confirm = await textAt(at, linkNamed(text, 'Revoke all users…'));
   expect(confirm).toContain('You are about to end every session of all users, including your own. All open');
   for (const kind of ['account', 'username', 'provider', 'session']) {
     await at.browser.get(`/admin/revoke?kind=${kind}&value=`).expect(400);

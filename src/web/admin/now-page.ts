@@ -1,20 +1,28 @@
 /**
- * `/admin/overview`: what an admin looks at first: what needs attention, how much is going on, and the last revocations
- * and rejections.
+ * `/admin/overview`: what an admin looks at first: what needs attention, how much is going on, the replicas, the last
+ * revocations and rejections, and the health of clusters and identity providers.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { History } from '../../audit/query/history.ts';
+import { isActive, type AccessRequest } from '../../core/access/request.ts';
+import { ACCESS } from '../../core/api/rejections.ts';
+import { nowSeconds } from '../../contracts/clock.ts';
+import { passed } from '../../http/problem.ts';
 import { pastQuery, searchHistory } from '../../services/admin/admin.ts';
 import { waiterOf } from '../../http/request-context.ts';
-import type { ComponentHealth } from '../../contracts/health.ts';
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import type { WebDeps } from '../dependencies.ts';
 import { html, type Html } from '../page/html.ts';
+import { momentSeconds } from '../page/layout.ts';
 import { eventLine, isReadBackTo, searchedText } from './audit-lines.ts';
+import type { ComponentHealth } from '../../contracts/health.ts';
 import { countOf } from './format.ts';
 import type { AuditEvent } from '../../core/audit/event.ts';
-import { queryString, REVOKED } from './links.ts';
-import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
+import { auditHref, queryString, REVOKED } from './links.ts';
+import { accessHref } from '../page/access-text.ts';
+import { healthCards, type Health } from './health-cards.ts';
+import { replicasCard } from './replicas-card.ts';
+import { adminContextAt, sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 const SHOWN = 5;
 const MOST_COUNTED = 100;
@@ -24,6 +32,9 @@ const REVOKED_READ = 50;
 const SEARCH_MS = 1000;
 const HEALTH_MS = 1500;
 
+/** Of access requests that wait, and of grants, so many are looked at. */
+const ACCESS_READ = 50;
+
 const REJECTED = { refused: 'true', since: '1h' } as const;
 
 interface Overview {
@@ -32,8 +43,10 @@ interface Overview {
   /** Requests and streams in flight on this replica. */
   readonly open: number;
   readonly replicas: readonly ReplicaView[];
-  /** Clusters and identity providers that were found unhealthy; undefined while they are still being checked. */
-  readonly down: readonly ComponentHealth[] | undefined;
+  /** Undefined while they are still being checked. */
+  readonly health: Health | undefined;
+  /** Access requests that wait for this admin, and active grants that needed no approval. */
+  readonly access: { readonly waiting: readonly AccessRequest[]; readonly breakGlass: readonly AccessRequest[] };
   /** Undefined: there is no file, or it cannot be searched now. */
   readonly rejected: History | undefined;
   readonly revoked: History | undefined;
@@ -54,7 +67,7 @@ function figures({ sessions, locks, open, replicas, rejected }: Overview): Html 
     ${figure('Sessions', String(sessions), '/admin')}
     ${figure('Open on this replica', String(open), auditLink({ since: '1h' }))}
     ${figure('Rejected in the last hour', rejected === undefined ? '–' : `${rejected.hits.length}${more}`, auditLink(REJECTED))}
-    ${figure('Replicas serving', `${serving} of ${replicas.length}`, '/admin/replicas')}
+    ${figure('Replicas serving', `${serving} of ${replicas.length}`, '#replicas')}
     ${figure('Locked accounts', String(locks), '/admin/locks')}
   </dl>`;
 }
@@ -64,32 +77,75 @@ const LEASES: Readonly<Record<Exclude<ReplicaView['state'], 'live'>, string>> = 
   fenced: 'is fenced: it has lost its lease and rejects every request',
 };
 
-function attentionOf({ replicas, down }: Overview): readonly Html[] {
+const down = ({ clusters = [], providers = [] }: Partial<Health> = {}): readonly Html[] => {
+  const items = (href: string, components: readonly ComponentHealth[]): readonly Html[] =>
+    components
+      .filter(({ state }) => state === 'down')
+      .map(
+        ({ name, problem }) =>
+          html`<span class="state bad">Unhealthy</span>
+            <a href="${href}">${name}</a>${problem !== undefined && `: ${problem}`}`,
+      );
+  return [...items('#clusters', clusters), ...items('#providers', providers)];
+};
+
+/** A revocation that was not written, or that was not proven at its replica when it was audited. */
+const unproven = ({ hits = [] }: Partial<History> = {}): readonly Html[] =>
+  hits
+    .map(({ event }) => event)
+    .filter(({ responseStatus }) => (responseStatus?.code ?? 500) >= 500)
+    .slice(0, SHOWN)
+    .map(
+      (event) =>
+        html`<span class="state bad">Not revoked</span> <a href="${auditHref(event.auditID)}">a revocation failed</a> at
+          ${momentSeconds(event.stageTimestamp)}.`,
+    );
+
+function accessItems({ waiting, breakGlass }: Overview['access']): readonly Html[] {
+  const used = breakGlass.map(
+    ({ id, username, terms }) =>
+      html`<span class="state warn">Break-glass</span> <bdi>${username}</bdi> has
+        <a href="${accessHref(id)}">${terms.name}</a> now, without approval.`,
+  );
+  if (waiting.length === 0) return used;
+  const count = countOf(waiting.length, 'access request waits', 'access requests wait');
+  return [html`<span class="state warn">For you</span> <a href="/access">${count}</a> for you to decide.`, ...used];
+}
+
+function attentionOf({ replicas, health, access, revoked }: Overview): readonly Html[] {
   const lapsed = replicas.flatMap(({ id, state }) =>
     state === 'live'
       ? []
-      : [html`<span class="state bad">Replica</span> <a href="/admin/replicas">${id}</a> ${LEASES[state]}.`],
+      : [html`<span class="state bad">Replica</span> <a href="#replicas">${id}</a> ${LEASES[state]}.`],
   );
-  const unhealthy = (down ?? []).map(
-    ({ name, problem }) =>
-      html`<span class="state bad">Unhealthy</span>
-        <a href="/admin/health">${name}</a>${problem !== undefined && `: ${problem}`}`,
-  );
-  return [...lapsed, ...unhealthy];
+  return [...lapsed, ...unproven(revoked), ...down(health), ...accessItems(access)];
 }
+
+/** What the script shows in place of *Nothing* once the card of the replicas knows better. */
+const nothing = (checked: boolean): Html =>
+  html`<p data-replicas="live">
+      ${
+        checked
+          ? html`<span class="state ok">Nothing</span>: every replica has a valid lease, and clusters and identity
+              providers respond.`
+          : 'Clusters and identity providers are still being checked: load the page again.'
+      }
+    </p>
+    <p data-replicas="lapsed" hidden>
+      <span class="state bad">Replica</span> <a href="#replicas">One of them</a> does not serve any more.
+    </p>
+    <p data-replicas="unknown" hidden>
+      <span class="state quiet">unknown</span> The server has sent nothing for some seconds. What is below was so
+      before.
+    </p>`;
 
 function attentionCard(content: Overview): Html {
   const items = attentionOf(content);
-  const checked = content.down !== undefined;
-  const none = checked
-    ? html`<span class="state ok">Nothing</span>: every replica has a valid lease, and clusters and identity providers
-        respond.`
-    : html`Clusters and identity providers are still being checked: load the page again.`;
   return html`<section class="card" aria-labelledby="attention">
     <h2 id="attention">Needs attention</h2>
     ${
       items.length === 0
-        ? html`<p>${none}</p>`
+        ? nothing(content.health !== undefined)
         : html`<ul class="stack">
             ${items.map((item) => html`<li>${item}</li>`)}
           </ul>`
@@ -142,15 +198,16 @@ function searchedIn({ revoked, rejected }: Overview): Html | false {
   return worst !== undefined && html`Events are from the audit files of ${searchedText(worst)}`;
 }
 
-function overviewBody(content: Overview): Html {
-  const { revoked, rejected } = content;
+function nowBody(content: Overview, { deps, mayAct }: AdminPageContext): Html {
+  const { revoked, rejected, replicas, health } = content;
   return html`<div class="title">
-      <h1>Overview</h1>
+      <h1>Now</h1>
       <p class="lead">${countOf(content.sessions, 'session')} on all replicas. ${searchedIn(content)}</p>
     </div>
-    ${attentionCard(content)} ${figures(content)}
+    ${attentionCard(content)} ${figures(content)} ${replicasCard(replicas, { live: '/admin/api/v1/replicas', mayAct })}
     ${eventsCard({ id: 'revoked', title: 'Last revocations', none: 'No revocation in 30 days.', query: REVOKED, found: revoked })}
-    ${eventsCard({ id: 'rejected', title: 'Last rejections', none: 'No rejection in the last hour.', query: REJECTED, found: rejected })}`;
+    ${eventsCard({ id: 'rejected', title: 'Last rejections', none: 'No rejection in the last hour.', query: REJECTED, found: rejected })}
+    ${healthCards(deps, health, nowSeconds(deps))}`;
 }
 
 /** The page is useful without the past, so a search that cannot run is not an error of the page. */
@@ -171,25 +228,46 @@ function withoutDrills(found: History | undefined): History | undefined {
 }
 
 /** A cluster that does not respond takes as long as its time limit, and the page must not. */
-async function downOf({ health }: WebDeps): Promise<readonly ComponentHealth[] | undefined> {
-  if (health === undefined) return [];
+async function healthOf({ health }: WebDeps): Promise<Health | undefined> {
+  if (health === undefined) return { clusters: [], providers: [] };
   const checked = Promise.all([health.clusters(), health.providers()]);
   const all = await Promise.race([checked, delay(HEALTH_MS, undefined, { ref: false })]);
-  return all?.flat().filter(({ state }) => state === 'down');
+  return all && { clusters: all[0], providers: all[1] };
+}
+
+async function accessOf(context: AdminPageContext): Promise<Overview['access']> {
+  const { access, clock } = context.deps;
+  if (access === undefined) return { waiting: [], breakGlass: [] };
+  const caller = adminContextAt(context);
+  const [queue, granted] = await Promise.all([
+    access.queue(caller, { limit: ACCESS_READ }),
+    access.history(caller, { state: 'granted', limit: ACCESS_READ }),
+  ]);
+  return {
+    waiting: queue.requests.filter(({ state }) => state === 'open'),
+    breakGlass: passed(ACCESS, granted).requests.filter(
+      (one) => one.terms.approval === 'none' && isActive(one, clock.nowMs()),
+    ),
+  };
 }
 
 async function overviewOf(context: AdminPageContext): Promise<Overview> {
   const { deps } = context;
   const { store, guard } = deps;
-  const [sessions, locks, down] = await Promise.all([store.sessions.count(), store.locks.list(), downOf(deps)]);
+  const [sessions, locks, health, access] = await Promise.all([
+    store.sessions.count(),
+    store.locks.list(),
+    healthOf(deps),
+    accessOf(context),
+  ]);
   // One after the other, because each admin has one search at a time.
   const revoked = withoutDrills(await pastOf(context, REVOKED, REVOKED_READ));
   const rejected = await pastOf(context, REJECTED, MOST_COUNTED);
   const open = guard.sessionsInFlight().reduce((sum, { flights }) => sum + flights, 0);
-  return { sessions, locks: locks.length, down, revoked, rejected, open, replicas: guard.replicas };
+  return { sessions, locks: locks.length, health, access, revoked, rejected, open, replicas: guard.replicas };
 }
 
-export async function showOverview(context: AdminPageContext): Promise<void> {
-  const body = overviewBody(await overviewOf(context));
-  sendAdminPage(context, { title: 'Overview', read: { reason: 'overview' }, body });
+export async function showNow(context: AdminPageContext): Promise<void> {
+  const body = nowBody(await overviewOf(context), context);
+  sendAdminPage(context, { title: 'Now', read: { reason: 'overview' }, body, scripts: ['replicas.js'] });
 }

@@ -95,6 +95,14 @@ test('says what needs attention', async () => {
   expect(text).toMatch(/>gone<\/a> is fenced/);
   expect(text).toMatch(/>prod<\/a>: it does not respond/);
   expect(figureOf(text, 'Replicas serving')).toBe('0 of 1');
+  expect(text).toMatch(/state bad">unhealthy<[^]*it does not respond[^]*Identity providers/);
+});
+
+test('says which revocations failed', async () => {
+  const event = { ...minutesAgo(5, 'revocation'), responseStatus: { code: 503 } };
+  const found = { hits: [{ event, text: '', time: event.stageTimestamp }], reached: undefined, unreadable: 0 };
+  const text = await textWith(() => ({ history: { search: async () => found as unknown as History } }));
+  expect(text).toMatch(/Not revoked<[^]*href="\/admin\/audit\?auditId=revocation-5">a revocation failed</);
 });
 
 test('is a page while a cluster does not respond, and where there is no audit file', async () => {

@@ -1,12 +1,8 @@
-/**
- * `/admin/replicas`: the replicas and their leases. `replicas.js` keeps the rows up to date; all texts are on this
- * page.
- */
+/** The card of the replicas and their leases. `replicas.js` keeps the rows up to date; all texts are in this card. */
 import type { ReplicaView } from '../../revocation/revocation.ts';
 import { html, type Html } from '../page/html.ts';
 import { table, tableRow, type Column } from '../page/table.ts';
 import { sortedById, formatMs } from './format.ts';
-import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 /** `unknown`: nothing has come from the server for some seconds, so what a row said before may not be so any more. */
 type State = ReplicaView['state'] | 'unknown';
@@ -60,36 +56,36 @@ const REPLICAS: readonly Column<ReplicaRow>[] = [
 const template = (state: State): Html =>
   html`<template data-row="${state}">${tableRow({ columns: REPLICAS }, { state })}</template>`;
 
-/**
- * Returns the page of the replicas.
- * @param live the URL of their server-sent events
- */
-function replicasBody(replicas: readonly ReplicaView[], live: string): Html {
-  return html`<h1>Replicas</h1>
-    <p class="lead">
+interface Shown {
+  /** The URL of their server-sent events. */
+  readonly live: string;
+  /** True: with the button that leads to a drill. */
+  readonly mayAct: boolean;
+}
+
+export function replicasCard(replicas: readonly ReplicaView[], { live, mayAct }: Shown): Html {
+  return html`<section
+    class="card"
+    id="replicas"
+    aria-labelledby="replicas-title"
+    data-live="${live}"
+    data-known="${JSON.stringify(replicas)}"
+  >
+    <div class="card-head">
+      <h2 id="replicas-title">Replicas: <span data-text="count">${replicas.length}</span></h2>
+      <span class="live" data-connection role="status" hidden></span>
+      ${mayAct && html`<a class="button quiet compact" href="/admin/drill">Practise a revocation</a>`}
+    </div>
+    <p class="small muted">
       A replica serves requests while its lease is valid, and it renews the lease only after it has read every entry of
       the revocation log.
     </p>
-    <section class="card" aria-labelledby="replicas" data-live="${live}" data-known="${JSON.stringify(replicas)}">
-      <div class="card-head">
-        <h2 id="replicas">Replicas: <span data-text="count">${replicas.length}</span></h2>
-        <span class="live" data-connection role="status" hidden></span>
-      </div>
-      ${table({
-        columns: REPLICAS,
-        rows: sortedById(replicas).map((replica) => ({ state: replica.state, replica })),
-        live: true,
-      })}
-      ${(['live', 'silent', 'fenced', 'unknown'] as const).map(template)}
-      <noscript><p class="small muted">Load the page again to see the current state.</p></noscript>
-    </section>`;
-}
-
-export function showReplicas(context: AdminPageContext): void {
-  sendAdminPage(context, {
-    title: 'Replicas',
-    read: { reason: 'replicas' },
-    body: replicasBody(context.deps.guard.replicas, '/admin/api/v1/replicas'),
-    scripts: ['replicas.js'],
-  });
+    ${table({
+      columns: REPLICAS,
+      rows: sortedById(replicas).map((replica) => ({ state: replica.state, replica })),
+      live: true,
+    })}
+    ${(['live', 'silent', 'fenced', 'unknown'] as const).map(template)}
+    <noscript><p class="small muted">Load the page again to see the current state.</p></noscript>
+  </section>`;
 }

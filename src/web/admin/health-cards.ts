@@ -1,15 +1,11 @@
-/**
- * `/admin/health`: the health of clusters and identity providers, and what is configured for delegated sessions.
- */
+/** The cards of clusters and identity providers with their health, and of what is configured for delegated sessions. */
 import type { ComponentHealth } from '../../contracts/health.ts';
-import type { WebConfig } from '../dependencies.ts';
+import type { WebDeps, WebConfig } from '../dependencies.ts';
 import { facts } from '../page/card.ts';
 import { html, type Html } from '../page/html.ts';
 import { momentAgo } from '../page/layout.ts';
 import { table, type Column } from '../page/table.ts';
 import { formatMs } from './format.ts';
-import { nowSeconds } from '../../contracts/clock.ts';
-import { sendAdminPage, type AdminPageContext } from './admin-frame.ts';
 
 const STATES = {
   up: { style: 'ok', text: 'healthy' },
@@ -106,41 +102,32 @@ function delegationCard({ enabled, most, groups, clusters, lifetime, perSession,
   </section>`;
 }
 
-interface HealthPage {
-  readonly delegation: Delegation;
-  readonly clusters: readonly Component[];
-  readonly providers: readonly Component[];
-  /** Epoch seconds. */
-  readonly now: number;
-}
-
-function healthBody({ clusters, providers, delegation, now }: HealthPage): Html {
-  return html`<h1>Health</h1>
-    <p class="lead">As this replica finds them. Each check is cached for 10 s.</p>
-    ${card({ id: 'clusters', title: 'Clusters', none: 'No cluster is configured.' }, clusters, now)}
-    ${card({ id: 'providers', title: 'Identity providers', none: 'No identity provider is configured.' }, providers, now)}
-    ${delegationCard(delegation)}`;
+/** The clusters and identity providers, as this replica found them. */
+export interface Health {
+  readonly clusters: readonly ComponentHealth[];
+  readonly providers: readonly ComponentHealth[];
 }
 
 /** Returns every configured component, whether it was checked or not. */
-function components(names: readonly string[], known: readonly ComponentHealth[] = []): readonly Component[] {
-  return names.map((name) => ({ name, health: known.find((one) => one.name === name) }));
-}
+const components = (names: readonly string[], known: readonly ComponentHealth[] = []): readonly Component[] =>
+  names.map((name) => ({ name, health: known.find((one) => one.name === name) }));
 
-export async function showHealth(context: AdminPageContext): Promise<void> {
-  const { deps } = context;
-  const [clusters, providers] = await Promise.all([deps.health?.clusters(), deps.health?.providers()]);
-  const body = healthBody({
-    clusters: components(
-      deps.config.clusters.map(({ name }) => name),
-      clusters,
-    ),
-    providers: components([...deps.providers.keys()], providers).map((one) => ({
-      ...one,
-      doubt: deps.providers.get(one.name)?.freshSignInDoubt?.(),
-    })),
-    delegation: deps.config.delegation,
-    now: nowSeconds(deps),
-  });
-  sendAdminPage(context, { title: 'Health', read: { reason: 'health' }, body });
+/**
+ * @param health undefined while they are being checked
+ * @param now epoch seconds
+ */
+export function healthCards({ config, providers }: WebDeps, health: Health | undefined, now: number): Html {
+  const clusters = components(
+    config.clusters.map(({ name }) => name),
+    health?.clusters,
+  );
+  const signIns = components([...providers.keys()], health?.providers).map((one) => ({
+    ...one,
+    doubt: providers.get(one.name)?.freshSignInDoubt?.(),
+  }));
+  return html`<div class="grid">
+      ${card({ id: 'clusters', title: 'Clusters', none: 'No cluster is configured.' }, clusters, now)}
+      ${card({ id: 'providers', title: 'Identity providers', none: 'No identity provider is configured.' }, signIns, now)}
+    </div>
+    ${delegationCard(config.delegation)}`;
 }
