@@ -14,8 +14,9 @@ export interface OpenRequest {
    * Counts a connection to a console, until that has closed, with the one of the request.
    * @param socket of the connection, connected or not
    * @param reset resets both
+   * @returns to be called with the bytes of each piece that was read from it
    */
-  join(socket: Socket, reset: () => void): void;
+  join(socket: Socket, reset: () => void): (bytes: number) => void;
 }
 
 const requests = new WeakMap<IncomingMessage, OpenRequest>();

@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import { Agent, buildConnector } from 'undici';
 import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import { ProxyError } from '../core/http/proxy-error.ts';
+import { TLS_12 } from '../core/http/tls-options.ts';
 import { timeoutSignal } from '../timing/timing.ts';
 import { isProxied } from './no-proxy.ts';
 import { openTunnel } from './tunnel.ts';
@@ -51,7 +52,8 @@ export interface Egress {
 }
 
 /** @param proxy absent: every host is reached directly */
-export function createEgress({ connect, ...options }: EgressOptions, proxy: EgressProxy | undefined): Egress {
+export function createEgress({ connect: given, ...options }: EgressOptions, proxy: EgressProxy | undefined): Egress {
+  const connect = { ...TLS_12, ...given };
   if (proxy === undefined) return { dispatcher: new Agent({ ...options, connect }), timedOut: () => undefined };
   /** Destinations whose tunnels are being opened. */
   const opening = new Set<URL>();

@@ -13,14 +13,22 @@ import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'nod
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { fetch } from 'undici';
 import { plainAddress } from '../core/http/address.ts';
+import { hasMoreValues } from '../core/http/json-values.ts';
 import { createEgress, type Egress, type EgressOptions, type EgressProxy } from '../egress/egress.ts';
-import { timeoutSignal } from '../timing/timing.ts';
+import { createTurns, timeoutSignal } from '../timing/timing.ts';
 import { defined } from '../core/defined.ts';
 
 /** Of one request. A provider that has sent nothing for so long hangs. */
 const TIMEOUT_MS = 5_000;
 /** Discovery, JWKS and token responses are a few kB; a page of this size is none of them. */
 const MAX_BODY_BYTES = 1024 * 1024;
+/**
+ * A hundred teams of GitHub's have 6,000 values. An attacker's provider answers sixty sign-ins that no one will finish, and the
+ * process had no memory left.
+ */
+const MAX_VALUES = 50_000;
+/** What is read of a body, and made of it, in one turn of the event loop. */
+const bodies = createTurns(1);
 
 /** How a provider is reached. */
 export interface Reach {
@@ -234,5 +242,7 @@ async function boundedBody(stream: ReadableStream<Uint8Array> | null): Promise<U
     body.set(chunk, offset);
     offset += chunk.length;
   }
+  if (hasMoreValues(body, MAX_VALUES)) throw new Error(`the provider's answer has more than ${MAX_VALUES} values`);
+  await bodies.reserve();
   return body;
 }

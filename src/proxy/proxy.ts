@@ -24,5 +24,6 @@ export { limitKeyUpdates } from './listener/key-updates.ts';
 export { limitPipelining, noteEachPiece } from './listener/pipelining.ts';
 export { noteEachRead, readerOf } from './listener/reader.ts';
 export { SharedReading } from './listener/shared-reading.ts';
+export { upstreamReading } from './upstream/upstream-reading.ts';
 export { createApiListener } from './listener/listener.ts';
 export type { ApiListener } from './listener/listener.ts';

@@ -13,15 +13,19 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { resetConnection } from '../core/http/connection-reset.ts';
 import { countOpenRequest, type OpenRequest } from '../contracts/open-request.ts';
 import {
   CONNECTION_BYTES,
   ConnectionLimit,
   endpointsOf,
+  limitKeyUpdates,
   LingeringClose,
   memoryInUse as memoryOfContainer,
   ProcNetTcp,
+  readerOf,
+  upstreamReading,
   type Occupant,
   type SystemBuffers,
 } from '../proxy/proxy.ts';
@@ -101,15 +105,19 @@ class Connection implements Occupant {
   }
 
   #request(): OpenRequest {
+    let account: string | undefined;
     return {
-      admit: (account) => this.#limit.note(this, true, account),
-      assign: (account) => this.#limit.assign(this, account),
-      join: (socket, reset) => this.#join(socket, reset),
+      admit: (admitted) => this.#limit.note(this, true, (account = admitted)),
+      assign: (assigned) => this.#limit.assign(this, (account = assigned)),
+      join: (socket, reset) => {
+        if (socket.destroyed) return () => undefined;
+        this.#join(socket, reset);
+        return readInTurns(socket, { account, reset });
+      },
     };
   }
 
   #join(socket: Socket, reset: () => void): void {
-    if (socket.destroyed) return;
     const console: ConsoleSide = { side: new StreamSide(socket, this.#buffers), reset };
     this.#consoles.add(console);
     this.#looks ??= setInterval(() => this.#resetIfStill(), LOOK_MS).unref();
@@ -161,6 +169,23 @@ class Connection implements Occupant {
     if (isUnderWay && this.#carrier !== undefined) resetConnection(this.#carrier);
     else this.#socket.destroy();
   }
+}
+
+/** A piece has an event, a look at the session and a write of its own: as much as so many chunks of an API server. */
+const CHUNKS_OF_A_PIECE = 64;
+
+/**
+ * A console that was taken over sends a body in chunks of one byte, a million of them in one instant, on the requests of one
+ * visitor: the turn took three seconds. So what consoles send is read among what API servers send.
+ */
+function readInTurns(
+  socket: Socket,
+  { account, reset }: { readonly account: string | undefined; readonly reset: () => void },
+): (bytes: number) => void {
+  const shared = upstreamReading.join(account, readerOf(socket));
+  socket.once('close', () => shared.leave());
+  if (socket instanceof TLSSocket) limitKeyUpdates(socket, () => shared.keyUpdated(), reset);
+  return (bytes) => shared.took(bytes, CHUNKS_OF_A_PIECE);
 }
 
 /** To be called before the server listens, and when it has all its listeners. Uses its `maxConnections`. */

@@ -86,7 +86,7 @@ export function limitUnreadResponses(server: Server, { weight, unreadMs = UNREAD
       // It was there before the server was given its limits.
       if (connection === undefined) return void socket.destroy();
       connection.open += 1;
-      connection.reading.begun(req.rawHeaders.length / 2, req.url?.length, weight);
+      connection.reading.begun(req.rawHeaders.length / 2, { target: req.url?.length ?? 0 }, weight);
       if (hasBody(req)) noteEachPiece(req, (isEnd) => connection.reading.pieceRead(isEnd));
       res.once('close', () => (connection.open -= 1));
       // It is this response's turn, and all of it has been written.
@@ -111,7 +111,7 @@ function countUpgrade({ socket, rawHeaders, url }: IncomingMessage, weight: numb
   const connection = connections.get(socket);
   if (connection === undefined) return;
   connection.open += 1;
-  connection.reading.begun(rawHeaders.length / 2, url?.length, weight);
+  connection.reading.begun(rawHeaders.length / 2, { target: url?.length ?? 0 }, weight);
 }
 
 /** RFC 9112 §6.3. */

@@ -4,6 +4,7 @@ import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Address, Config } from '../config/config.ts';
+import { TLS_12 } from '../core/http/tls-options.ts';
 import { shareHandshakes } from '../proxy/proxy.ts';
 import type { Metrics } from '../telemetry/telemetry.ts';
 import { FEW_PIPELINED } from './unread-responses.ts';
@@ -39,7 +40,7 @@ function webServerOf(config: Config, reloading: Reloading, metrics: Metrics): Se
   if (tls === undefined) return createHttpServer(WEB_OPTIONS);
   const certificate = reloading.certificate(tls);
   metrics.observeCertificate('web', () => certificate.current().cert);
-  const context = (pair: CertificatePair) => ({ ...pair, minVersion: 'TLSv1.2' }) as const;
+  const context = (pair: CertificatePair) => ({ ...pair, ...TLS_12 });
   const server = createHttpsServer({ ...WEB_OPTIONS, ...context(certificate.current()) });
   shareHandshakes(server, WEB_HEAD_MS);
   certificate.onChange((pair) => renewContext(server, context(pair)));

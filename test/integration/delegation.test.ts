@@ -172,6 +172,11 @@ describe('kubectl --as', () => {
     ['a redirect', (_review, res) => void res.writeHead(307, { location: '/elsewhere' }).end()],
     ['no JSON', (_review, res) => void res.writeHead(201).end('allowed')],
     ['no status', (_review, res) => void res.writeHead(201).end('{"allowed":true}')],
+    // 31 reviews of one request may end in one turn.
+    [
+      'thousands of values',
+      (_review, res) => void res.writeHead(201).end(`{"status":{"allowed":true},"x":[${'{},'.repeat(3_000)}1]}`),
+    ],
     ['half a response', (_review, res) => void (res.write('{"status":{"allowed":tr'), res.destroy())],
     ['a reset', (_review, res) => void res.socket?.destroy()],
   ])('is not allowed by %s: it responds with 503 and forwards nothing', async (_what, status) => {

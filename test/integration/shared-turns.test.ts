@@ -13,7 +13,8 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { shareHandshakes } from '../../src/proxy/proxy.ts';
 import { connectUpstream } from '../../src/proxy/upstream/connect.ts';
-import type { UpstreamConnectError } from '../../src/proxy/upstream/connect.ts';
+import type { UpstreamConnectError, UpstreamLink } from '../../src/proxy/upstream/connect.ts';
+import { handshakesInTurns } from '../../src/proxy/listener/handshakes.ts';
 import { SharedReading } from '../../src/proxy/listener/shared-reading.ts';
 import { FEW_PIPELINED, limitUnreadResponses } from '../../src/server/unread-responses.ts';
 import { makeCertificates } from '../../demo/certificates.ts';
@@ -367,6 +368,49 @@ describe('many clients that come at the same time', () => {
     const address = { host: '127.0.0.1', port: (server.address() as AddressInfo).port, ca: cert, connectMs: 20_000 };
     const error = await new Promise<UpstreamConnectError | null>((resolve) => void connectUpstream(address, resolve));
     expect(error).toMatchObject({ kind: 'tls', cause: { message: 'its certificates are too long' } });
+  });
+
+  it('an API server that asks for a second handshake gets none', async () => {
+    const { ca, cert, key } = await makeCertificates(['localhost'], Date.now());
+    const server = createTlsServer({ cert, key, maxVersion: 'TLSv1.2' }).listen(0);
+    await once(server, 'listening');
+    ends.push(() => server.close());
+    const asked = new Promise<unknown>((resolve) => {
+      server.on('secureConnection', (socket: TLSSocket) => {
+        socket.on('error', resolve).once('data', () => void socket.renegotiate({}, resolve));
+      });
+    });
+    const address = { host: 'localhost', port: (server.address() as AddressInfo).port, ca, connectMs: 20_000 };
+    const link = await new Promise<UpstreamLink | undefined>(
+      (resolve) => void connectUpstream(address, (_error, connected) => resolve(connected)),
+    );
+    link?.tls.on('error', () => undefined).resume();
+    link?.tls.write('GET');
+    expect(await asked).toMatchObject({ code: 'ERR_SSL_NO_RENEGOTIATION' });
+    link?.reset();
+  });
+
+  it('of ClientHellos that wait each site has its turn, however many come from one', async () => {
+    const sites = new WeakMap<Socket, string>();
+    const order: string[] = [];
+    const begin = handshakesInTurns((socket) => void order.push(sites.get(socket) ?? ''), {
+      helloMs: 60_000,
+      siteOf: (socket) => sites.get(socket) ?? '',
+    });
+    const hello = await clientHello();
+    const from = (site: string): void => {
+      const [ours, theirs] = duplexPair();
+      // What Node has beneath a socket.
+      const handle = { readStop: () => undefined, readStart: () => undefined, reading: true, writeQueueSize: 0 };
+      const socket = Object.assign(ours, { _handle: handle }) as unknown as Socket;
+      sites.set(socket, site);
+      theirs.write(hello);
+      begin(socket);
+    };
+    for (let each = 0; each < CROWD; each += 1) from('attacker');
+    from('user');
+    await until(() => order.length === CROWD + 1, 'every handshake', LATE_MS);
+    expect(order.indexOf('user')).toBeLessThanOrEqual(atMost(16));
   });
 
   it('16 handshakes of clients are processed in one turn, those of silent clients not before their first byte', async () => {

@@ -1,5 +1,6 @@
 /** A user who leaves what a console sends unread, or sends what it does not take, uses up no memory of a replica. */
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, expect, it, onTestFinished, vi } from 'vitest';
 import { endpointsOf, ProcNetTcp, type SystemBuffers } from '../../src/proxy/listener/system-buffers.ts';
@@ -134,6 +135,44 @@ it.each(attacks)(
     expect((await root.send(`${HEADLAMP}/x`, OWN_FETCH)).text).toBe('ended');
   },
 );
+
+/** Milliseconds of CPU; each answer was read and written on by itself, one byte at a time: 700 and more. */
+const LONGEST_TURN = 200;
+
+it('twenty answers of a console in chunks of one byte, sent at once, are read in short turns', async () => {
+  await start(new ProcNetTcp());
+  const alice = await signedIn('alice');
+  const chunks = Buffer.from('1\r\na\r\n'.repeat(10_000));
+  const turns: number[] = [];
+  while (turns.length < 4 && Math.min(...turns) > LONGEST_TURN) {
+    const held: Socket[] = [];
+    stage.headlamp.answer = (_req, { socket }) => {
+      if (socket === null) return;
+      socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+      held.push(socket);
+    };
+    const browsers = await Promise.all(Array.from({ length: 20 }, () => begun(get(alice, '/tiny'))));
+    let read = 0;
+    for (const browser of browsers) browser.on('data', ({ length }: Buffer) => (read += length));
+    let last = process.threadCpuUsage();
+    let [most, isOver] = [0, false];
+    const next = (): void => {
+      const { user, system } = process.threadCpuUsage(last);
+      last = process.threadCpuUsage();
+      most = Math.max(most, (user + system) / 1000);
+      if (!isOver) setImmediate(next);
+    };
+    for (const socket of held) socket.write(chunks);
+    setImmediate(next);
+    await until(() => read >= 20 * 10_000, 'every byte');
+    isOver = true;
+    turns.push(most);
+    for (const socket of [...browsers, ...held]) socket.destroy();
+  }
+  if (process.env['COSTS'] !== undefined)
+    process.stderr.write(`console\t${turns.map((ms) => ms.toFixed(1)).join(' ')}\n`);
+  expect(Math.min(...turns)).toBeLessThanOrEqual(LONGEST_TURN);
+});
 
 const atBrowser = ({ localPort }: TLSSocket): string =>
   endpointsOf({ remoteAddress: '127.0.0.1', remotePort: localPort, localAddress: '127.0.0.1', localPort: stage.port });

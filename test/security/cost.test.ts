@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Bound, CostRow } from './cost/row.ts';
-import { slowness } from './cost/slowness.ts';
+import { slowness } from '../support/slowness.ts';
 import { startCostStage, type Answered, type CostStage, type Work } from './cost/stage.ts';
 import { Holding, Unavailable } from './cost/held.ts';
 import { HELD_ROWS, type HeldRow } from './cost/held-rows.ts';

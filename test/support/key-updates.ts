@@ -1,4 +1,4 @@
-/** A client that updates the keys of TLS 1.3 as often as it likes, and writes the records itself (RFC 8446 §4.6.3, §7). */
+/** A side that updates the keys of TLS 1.3 as often as it likes, and writes the records itself (RFC 8446 §4.6.3, §7). */
 import { createCipheriv, createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -9,20 +9,28 @@ const HANDSHAKE = 22;
 const APPLICATION_DATA = 23;
 const KEY_UPDATE = Buffer.from([24, 0, 0, 1, 0]);
 
-export interface KeyUpdates {
+/** What is written to TCP by a side that nothing else writes for. */
+export interface Records {
+  /** @returns so many key updates */
+  updates(count: number): Buffer;
+  /** @returns a record with data */
+  data(text: string | Buffer): Buffer;
+}
+
+export interface KeyUpdates extends Records {
   /** Reads responses. Nothing may be written to it. */
   readonly tls: TLSSocket;
   readonly tcp: Socket;
-  /** @returns so many key updates, to be written to `tcp` */
-  updates(count: number): Buffer;
-  /** @returns a record with data, to be written to `tcp` */
-  data(text: string | Buffer): Buffer;
 }
+
+/** Those of a server at the end of its handshake, each in a record. */
+export const TICKETS = 2;
+export const CIPHER = { ciphers: 'TLS_AES_128_GCM_SHA256', minVersion: 'TLSv1.3' } as const;
 
 /** @param options of the handshake, without an address */
 export async function keyUpdates(port: number, options: ConnectionOptions): Promise<KeyUpdates> {
   const tcp = connect(port, '127.0.0.1').on('error', () => undefined);
-  const tls = connectTls({ ...options, socket: tcp, ciphers: 'TLS_AES_128_GCM_SHA256', minVersion: 'TLSv1.3' });
+  const tls = connectTls({ ...options, socket: tcp, ...CIPHER });
   let before = 0;
   let secret: Buffer = Buffer.alloc(0);
   tls.on('keylog', (line: Buffer) => {
@@ -35,7 +43,12 @@ export async function keyUpdates(port: number, options: ConnectionOptions): Prom
   await once(tls, 'secureConnect');
   // Node writes the end of the handshake behind this event.
   while (tcp.bytesWritten === before) await turn();
-  let sequence = 0;
+  return { tls, tcp, ...recordsOf(secret) };
+}
+
+/** @param sent records that were sent with this secret already */
+export function recordsOf(first: Buffer, sent = 0): Records {
+  let [secret, sequence] = [first, sent];
   const record = (type: number, content: Buffer): Buffer => {
     const inner = Buffer.concat([content, Buffer.from([type])]);
     const head = Buffer.from([APPLICATION_DATA, 3, 3, 0, 0]);
@@ -47,8 +60,6 @@ export async function keyUpdates(port: number, options: ConnectionOptions): Prom
     return Buffer.concat([head, cipher.update(inner), cipher.final(), cipher.getAuthTag()]);
   };
   return {
-    tls,
-    tcp,
     updates: (count) =>
       Buffer.concat(
         Array.from({ length: count }, () => {

@@ -6,7 +6,8 @@
  * request is admitted because of it.
  */
 import { AppError } from '../../core/errors.ts';
-import { timeLimit } from '../../timing/timing.ts';
+import { hasMoreValues } from '../../core/http/json-values.ts';
+import { createTurns, timeLimit } from '../../timing/timing.ts';
 import type { ApiListenerDeps, ProxyTiming, UpstreamCluster } from '../dependencies.ts';
 import { createPools } from '../upstream/pool.ts';
 import type { ClusterPools } from '../upstream/pool.ts';
@@ -16,6 +17,10 @@ import { isConnectionLoss, UpstreamError, upstreamFailure } from '../upstream/up
 
 /** A review with a thousand groups is a few hundred kilobytes at most. */
 const MAX_RESPONSE_BYTES = 1_048_576;
+/** It repeats the groups, and has little else. */
+const MAX_VALUES = 4_096;
+/** One request has 31 reviews with `--as`, and the last bytes of all of their responses may come at once. */
+const parsing = createTurns(4);
 const REPORT_EVERY_MS = 60_000;
 
 export type ReviewPath =
@@ -51,11 +56,12 @@ export function createClusterReviews(
       const body = JSON.stringify({ apiVersion, kind, spec });
       try {
         const token = await cluster.token();
-        const send = (): Promise<string> => post(pools, { path, body, token, timeoutMs: timing.reviewMs });
+        const send = (): Promise<Buffer> => post(pools, { path, body, token, timeoutMs: timing.reviewMs });
         const responseBody = await send().catch((error: unknown) => {
           if (error instanceof Error && isConnectionLoss(error)) return send();
           throw error;
         });
+        await parsing.reserve();
         return statusOf(responseBody);
       } catch (cause) {
         report(cause);
@@ -102,7 +108,7 @@ interface Posted {
   readonly timeoutMs: number;
 }
 
-function post(pools: ClusterPools, { path, body, token, timeoutMs }: Posted): Promise<string> {
+function post(pools: ClusterPools, { path, body, token, timeoutMs }: Posted): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const bytes = Buffer.from(body);
     const own = ['Authorization', `Bearer ${token}`, 'User-Agent', 'portcullis'];
@@ -121,14 +127,14 @@ async function* onePiece(bytes: Buffer): AsyncGenerator<Buffer, void> {
 /** One response, whole, within its time limit. The wait for a connection is part of it. */
 class ReviewResponse implements UpstreamHandler {
   stream: UpstreamStream | undefined;
-  readonly #resolve: (body: string) => void;
+  readonly #resolve: (body: Buffer) => void;
   readonly #reject: (error: Error) => void;
   readonly #stopTimer: () => void;
   readonly #chunks: Buffer[] = [];
   #length = 0;
   #over = false;
 
-  constructor(timeoutMs: number, resolve: (body: string) => void, reject: (error: Error) => void) {
+  constructor(timeoutMs: number, resolve: (body: Buffer) => void, reject: (error: Error) => void) {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#stopTimer = timeLimit(timeoutMs, () => this.#giveUp(noResponse('timeout')));
@@ -152,7 +158,7 @@ class ReviewResponse implements UpstreamHandler {
   }
 
   onEnd(): void {
-    if (this.#end()) this.#resolve(Buffer.concat(this.#chunks).toString('utf8'));
+    if (this.#end()) this.#resolve(Buffer.concat(this.#chunks));
   }
 
   onError(error: Error): void {
@@ -177,8 +183,8 @@ class ReviewResponse implements UpstreamHandler {
 const noResponse = (kind: 'timeout' | 'protocol'): UpstreamError =>
   new UpstreamError(kind, 'the API server did not respond to a review');
 
-function statusOf(body: string): Members {
-  const review = parsed(body);
+function statusOf(body: Buffer): Members {
+  const review = hasMoreValues(body, MAX_VALUES) ? undefined : parsed(body.toString('utf8'));
   const status = isMembers(review) ? review['status'] : undefined;
   if (isMembers(status)) return status;
   throw new UpstreamError('protocol', 'the response to a review has no status');

@@ -49,7 +49,7 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     }
     const flight = flightOf(socket, {
       tls: made,
-      site: siteOf(connections.clientAddress(socket)),
+      site: siteOfClient(socket),
       onTurn: () => connections.clientAwaited(socket),
       onRead: (bytes) => connections.handshakeRead(socket, bytes),
       onTooLarge: () => dropped('handshake_too_large', socket),
@@ -58,7 +58,12 @@ export function acceptOn(server: Server, options: AcceptOptions): void {
     flights.add(flight);
     socket.once('close', () => handshakeOver(socket));
   };
-  const startTls = handshakesInTurns(beginHandshake, options.handshakeMs, dropped);
+  const siteOfClient = (socket: Socket): string => siteOf(connections.clientAddress(socket));
+  const startTls = handshakesInTurns(beginHandshake, {
+    helloMs: options.handshakeMs,
+    onDropped: dropped,
+    siteOf: siteOfClient,
+  });
   const serveHttp1 = takeOver(server, 'secureConnection');
   const proxied = proxiesFrom && { isTrusted: addressSet(proxiesFrom), timeoutMs: options.proxyHeaderMs };
   server.on('connection', (socket: Socket) => {

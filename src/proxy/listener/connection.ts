@@ -88,10 +88,10 @@ export interface ClientConnection {
   readonly ended: boolean;
   /**
    * Counts a request that is begun, before anything is known of its credential (`shared-reading.ts`).
-   * @param lines of its head
+   * @param raw its header lines, flat
    * @param target characters of its target
    */
-  requestBegun(lines: number, target: number): void;
+  requestBegun(raw: readonly string[], target: number): void;
   /**
    * Counts a piece of a request's body that has arrived, likewise.
    * @param isEnd nothing, behind the last piece
@@ -343,8 +343,9 @@ class TlsConnection implements ClientConnection, SecuredConnection {
     return this.#serve !== undefined;
   }
 
-  requestBegun(lines: number, target: number): void {
-    this.#reading.begun(lines, target);
+  requestBegun(raw: readonly string[], target: number): void {
+    const head = raw.reduce((sum, { length }) => sum + length, 0);
+    this.#reading.begun(raw.length / 2, { target, head });
   }
 
   pieceRead(isEnd: boolean): void {

@@ -14,6 +14,7 @@
  * users waited three seconds or were reset.
  */
 import type { Server, Socket } from 'node:net';
+import { plainAddress, siteOf } from '../../core/http/address.ts';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
 import { judgeClientHello } from './client-hello.ts';
 import { readerOf } from './reader.ts';
@@ -24,17 +25,26 @@ const MOST_PIECES = 32;
 
 type HandshakeDrop = 'connection_silent' | 'handshake_late' | 'handshake_failed' | 'handshake_too_large';
 
+interface HandshakeOptions {
+  /** How long a client may take for its ClientHello; after that the server's own limit applies. */
+  readonly helloMs: number;
+  /** Called with a connection before it is closed. */
+  readonly onDropped?: (reason: HandshakeDrop, socket: Socket) => void;
+  /**
+   * Of its client. Of those that wait each site has its turn: one address that began 700 a second and went on with none
+   * kept all new users waiting for seconds.
+   */
+  readonly siteOf: (socket: Socket) => string;
+}
+
 /**
  * @param startTls Node's own listener for new connections of a TLS server
- * @param helloMs how long a client may take for its ClientHello; after that the server's own limit applies
- * @param onDropped called with a connection before it is closed
  * @returns a function for a connection that nothing has read from yet; the handshake starts in a turn after its
  *   ClientHello. Until then nothing of that is in the socket's buffer, and all of it is once it waits for its turn
  */
 export function handshakesInTurns(
   startTls: (socket: Socket) => void,
-  helloMs: number,
-  onDropped: (reason: HandshakeDrop, socket: Socket) => void = () => undefined,
+  { helloMs, onDropped = () => undefined, siteOf: siteOfClient }: HandshakeOptions,
 ): (socket: Socket) => void {
   const turns = createTurns(HANDSHAKES_PER_TURN);
   const begin = (socket: Socket): void => {
@@ -44,7 +54,7 @@ export function handshakesInTurns(
       if (socket.destroyed) return;
       reader.goOnReading();
       startTls(socket);
-    });
+    }, siteOfClient(socket));
   };
   return (socket) => {
     let hello: Buffer = Buffer.alloc(0);
@@ -85,7 +95,8 @@ export function handshakesInTurns(
 
 /** Shares out the handshakes of a TLS server that has no other listener for its connections than Node's own. */
 export function shareHandshakes(server: Server, helloMs: number): void {
-  server.on('connection', handshakesInTurns(takeOver(server, 'connection'), helloMs));
+  const client = (socket: Socket): string => siteOf(plainAddress(socket.remoteAddress ?? ''));
+  server.on('connection', handshakesInTurns(takeOver(server, 'connection'), { helloMs, siteOf: client }));
 }
 
 /** Removes and returns the one listener that Node itself has added. */

@@ -39,7 +39,7 @@ export function routeHttp1(server: Server, { deps, plane, connections, onDropped
       drop(req.socket);
       return;
     }
-    connection.requestBegun(req.rawHeaders.length / 2, req.url?.length ?? 0);
+    connection.requestBegun(req.rawHeaders, req.url?.length ?? 0);
     const client = http1Client(req, res, connection);
     if (client.request.hasBody) noteEachPiece(req, (isEnd) => connection.pieceRead(isEnd));
     if (rejection === undefined && isMachinePath(req.url)) {

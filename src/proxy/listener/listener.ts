@@ -146,7 +146,7 @@ function serveStream({ deps, plane, guard }: Pick<Routes, 'deps' | 'plane' | 'gu
   const toMachine = createMachineBridge(deps.machineHandler, headerBytes);
   return ({ stream, raw, isTooLarge, connection, socket, shared }) => {
     const client = http2Client(stream, raw, shared);
-    connection.requestBegun(raw.length / 2, client.request.target.length);
+    connection.requestBegun(raw, client.request.target.length);
     if (client.request.hasBody) noteEachPiece(stream, (isEnd) => connection.pieceRead(isEnd));
     const machine = isMachinePath(client.request.target);
     const rejection = isTooLarge

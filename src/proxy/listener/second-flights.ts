@@ -24,6 +24,13 @@ const READS_PER_TURN = 16;
 const LONG_READS_PER_TURN = 4;
 /** Of the processor in a turn, before the last one that OpenSSL gets in it. Milliseconds. */
 const TURN_MS = 8;
+/**
+ * Where other work makes the turns long there is more in each, up to so many times the reads and so many milliseconds: what was
+ * rejected for one attacker made turns of 0.1 s, and another's handshakes took the sixteen reads of each.
+ */
+const MOST_LONGER = 8;
+const MOST_TURN_MS = 32;
+const SHARE = 1 / 4;
 /** Of ten thousand that are silent, each is read every second or two. */
 const EVERY_MS = 2;
 /**
@@ -272,6 +279,7 @@ export class SecondFlights {
   /** When the last turn was over. */
   #lastMs = 0;
   #isTurning = false;
+  #turnMs = TURN_MS;
 
   /** To be called when the handshake has begun. */
   add(flight: Flight): void {
@@ -303,18 +311,21 @@ export class SecondFlights {
 
   readonly #next = (): void => {
     this.#isTurning = false;
-    const missed = this.#missed + (performance.now() - this.#lastMs) / EVERY_MS - 1;
+    const sinceMs = performance.now() - this.#lastMs;
+    const missed = this.#missed + sinceMs / EVERY_MS - 1;
     this.#missed = Math.min(MOST_MISSED, missed);
     this.#turns += 1;
-    this.#readSome();
+    this.#turnMs = Math.min(MOST_TURN_MS, Math.max(TURN_MS, sinceMs * SHARE));
+    // So many times as long as what is made up for.
+    this.#readSome(READS_PER_TURN * Math.min(MOST_LONGER, Math.max(1, sinceMs / (MOST_MISSED * EVERY_MS))));
     const steps = [this.#checkSome, this.#checkLong];
     for (const step of this.#turns % 2 === 0 ? steps : steps.toReversed()) step();
     if (this.#begun.size > 0) this.#wait();
   };
 
-  #readSome(): void {
+  #readSome(most: number): void {
     const silent: Flight[] = [];
-    for (let reads = 0; reads < READS_PER_TURN; reads += 1) {
+    for (let reads = 0; reads < most; reads += 1) {
       const [first, second] = reads % ROUND === 0 ? [this.#old, this.#young] : [this.#young, this.#old];
       const flight = takeFrom(first) ?? takeFrom(second);
       if (flight === undefined) break;
@@ -332,7 +343,7 @@ export class SecondFlights {
 
   readonly #checkSome = (): void => {
     const since = process.threadCpuUsage();
-    while (msSince(since) < TURN_MS) {
+    while (msSince(since) < this.#turnMs) {
       const flight = this.#ready.take();
       if (flight === undefined) return;
       this.#check(flight);

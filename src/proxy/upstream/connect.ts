@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import type { ConnectionOptions, SecureContext, TLSSocket } from 'node:tls';
 import { resetConnection } from '../../core/http/connection-reset.ts';
+import { TLS_12 } from '../../core/http/tls-options.ts';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
 import { KEEP_ALIVE_MS } from '../listener/connection.ts';
 import { flightOf, SecondFlights, type Flight } from '../listener/second-flights.ts';
@@ -47,7 +48,7 @@ function contextOf(address: UpstreamAddress): SecureContext {
   const { ca } = address;
   const known = contexts.get(address);
   if (known !== undefined && known.ca === ca) return known.context;
-  const context = createSecureContext({ minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) });
+  const context = createSecureContext({ ...TLS_12, ...(ca === undefined ? {} : { ca }) });
   contexts.set(address, { ca, context });
   return context;
 }

@@ -14,6 +14,7 @@ import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
 import { isWritable, MOST_INTERIM } from './transport.ts';
 import type { RequestClient, UpstreamHandler, UpstreamRequest } from './transport.ts';
+import { limitKeyUpdates } from '../listener/key-updates.ts';
 import { upstreamReading } from './upstream-reading.ts';
 import type { SharedReader } from './upstream-reading.ts';
 import { tooManyInterim, UpstreamError } from './upstream-error.ts';
@@ -111,6 +112,11 @@ export class Http1Connection {
     this.endpoints = endpointsOf(link.tls);
     this.#hostHeader = hostHeader;
     this.#owner = owner;
+    limitKeyUpdates(
+      link.tls,
+      () => this.#shared?.keyUpdated(),
+      () => this.#attempt(() => this.close()),
+    );
     for (const event of ['end', 'close', 'error']) link.tls.on(event, () => this.#attempt(() => this.#ended()));
   }
 

@@ -4,6 +4,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { holdsBytes } from '../../core/http/connection-reset.ts';
 import { keepPinging } from '../http2-pings.ts';
+import { limitKeyUpdates } from '../listener/key-updates.ts';
 import { readerOf } from '../listener/reader.ts';
 import type { UpstreamLink } from './connect.ts';
 import { UpstreamError } from './upstream-error.ts';
@@ -27,6 +28,11 @@ const MAX_SESSION_MEMORY = 32;
  * lie in this process behind bytes that the server does not read. Some ten heads of watches.
  */
 const MAX_HANDED = 16_384;
+/**
+ * A frame costs as much as so many chunks of HTTP/1.1: it has an event and a write for the client of its own. An attacker's
+ * API server sends them with one byte each, on a connection for each of one account's watches.
+ */
+const CHUNKS_OF_A_FRAME = 128;
 /** Between two looks at whether the system has taken what was written to a connection, while requests wait for that. */
 const LOOK_MS = 5;
 
@@ -71,6 +77,11 @@ export class Http2Connection {
     });
     // Its streams are of many accounts, and no one of them can be read alone.
     this.#shared = upstreamReading.join(undefined, readerOf(tls));
+    limitKeyUpdates(
+      tls,
+      () => this.#shared.keyUpdated(),
+      () => this.close(),
+    );
     this.#session.on('remoteSettings', ({ maxConcurrentStreams = MAX_STREAMS }) => {
       this.#most = Math.min(MAX_STREAMS, maxConcurrentStreams);
       if (this.#most === 0) return events.onUseless();
@@ -130,7 +141,7 @@ export class Http2Connection {
 
   /** Counts a piece of a response, or a head of one, that was read on it. */
   took(bytes: number): void {
-    this.#shared.took(bytes, 0);
+    this.#shared.took(bytes, CHUNKS_OF_A_FRAME);
   }
 
   /** Ends it and what is open on it. With an error, because Node would otherwise report each stream as whole. */

@@ -23,6 +23,8 @@ const CONNECTION_UNITS = 16;
 const BYTES_OF_A_UNIT = 1_024;
 /** The payloads of the chunks of a piece are joined (`response-parser.ts`). */
 const CHUNKS_OF_A_UNIT = 16;
+/** 27 bytes of TLS, of which there is no data. */
+const KEY_UPDATE_UNITS = 16;
 /**
  * Connections that go on in a turn after one in which too much was read. Twice as many in each further turn: most of
  * those that wait have nothing to read.
@@ -71,6 +73,7 @@ export class UpstreamReading {
         if (isFirst) this.#noteRead(share, reader);
         this.#take(share, (isFirst ? CONNECTION_UNITS : 1) + bytes / BYTES_OF_A_UNIT + chunks / CHUNKS_OF_A_UNIT);
       },
+      keyUpdated: () => this.#take(share, KEY_UPDATE_UNITS),
       leave: () => this.#leave(share, reader),
     };
   }
@@ -176,6 +179,8 @@ export interface SharedReader {
    * @param chunks of HTTP/1.1 that the piece came in
    */
   readonly took: (bytes: number, chunks: number) => void;
+  /** Counts a key update of its TLS (`listener/key-updates.ts`). */
+  readonly keyUpdated: () => void;
   /** To be called when nothing more is to be read for the account. A connection that waits goes on. */
   readonly leave: () => void;
 }

@@ -8,6 +8,7 @@ import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { resetConnection } from '../../core/http/connection-reset.ts';
+import { TLS_12 } from '../../core/http/tls-options.ts';
 import type { Console } from './dependencies.ts';
 
 export interface ConsoleConnections {
@@ -55,7 +56,7 @@ class TlsAgent extends HttpsAgent {
       port,
       // An IP address is no server name (RFC 6066 §3); the certificate is then verified against `host`.
       servername: isIP(host) === 0 ? host : '',
-      minVersion: 'TLSv1.2',
+      ...TLS_12,
       // Set explicitly, because an environment variable of Node could turn the default off for the whole process.
       rejectUnauthorized: true,
       ...(ca === undefined ? {} : { ca: ca() }),

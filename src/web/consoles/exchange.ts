@@ -7,6 +7,8 @@ import type { CutReason, Flight, Registration } from '../../revocation/revocatio
 import type { ConsoleParts, ConsoleToken } from './dependencies.ts';
 
 export class ConsoleExchange implements Flight {
+  /** To be called with the bytes of each piece that comes from the console. */
+  took: (bytes: number) => void = () => undefined;
   readonly #guard: ConsoleParts['guard'];
   readonly #resetClient: () => void;
   readonly #registration: Registration;

@@ -158,8 +158,19 @@ export class ConsoleForwarding {
     }
     res.writeHead(status, head.value);
     res.flushHeaders();
+    // Pieces of one read are one write: there may be ten thousand of one byte each.
+    let isCorked = false;
     response.on('data', (chunk: Buffer) => {
       if (!exchange.mayPass()) return;
+      exchange.took(chunk.length);
+      if (!isCorked) {
+        isCorked = true;
+        res.cork();
+        process.nextTick(() => {
+          isCorked = false;
+          res.uncork();
+        });
+      }
       if (res.write(chunk)) return;
       response.pause();
       res.once('drain', () => response.resume());
@@ -180,7 +191,7 @@ export class ConsoleForwarding {
     outgoing.on('upgrade', (response: IncomingMessage, upstream: Duplex) => {
       response.headers = upgradeHeadersFromConsole(response.headers);
       if (!exchange.mayPass()) return;
-      upstream.on('data', () => exchange.mayPass());
+      upstream.on('data', ({ length }: Buffer) => exchange.mayPass() && exchange.took(length));
       socket.on('data', () => exchange.mayPass());
       req.socket.setKeepAlive(true, KEEP_ALIVE_MS);
       closeTogether([socket, upstream], () => exchange.reset());
@@ -199,7 +210,10 @@ export class ConsoleForwarding {
   #attach(outgoing: ClientRequest, req: IncomingMessage): ConsoleExchange {
     const { exchange } = this.#contextOf(req);
     exchange.attach(() => this.#connections.reset(outgoing));
-    const join = (socket: Socket): void => openRequest(req)?.join(socket, () => exchange.reset());
+    const join = (socket: Socket): void => {
+      const took = openRequest(req)?.join(socket, () => exchange.reset());
+      if (took !== undefined) exchange.took = took;
+    };
     if (outgoing.socket === null) outgoing.once('socket', join);
     else join(outgoing.socket);
     // The session may have ended while the connection was made.

@@ -45,8 +45,13 @@ const digestOf = (...parts: readonly (string | Buffer)[]): string => {
   return hash.digest('base64url').slice(0, 16);
 };
 
+/** Without its comments, which are for those who write it. */
 const styleSheet = (): Buffer =>
-  Buffer.from(COMPONENTS.map((name) => readFileSync(`${FOLDER}portcullis/${name}.css`, 'utf8')).join('\n'));
+  Buffer.from(
+    COMPONENTS.map((name) => readFileSync(`${FOLDER}portcullis/${name}.css`, 'utf8'))
+      .join('\n')
+      .replaceAll(/\/\*[^]*?\*\//g, ''),
+  );
 
 function readAssets(): ReadonlyMap<string, Asset> {
   const bodies: [string, Buffer][] = [

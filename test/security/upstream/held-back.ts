@@ -6,12 +6,14 @@ import { createSecureServer } from 'node:http2';
 import type { ServerHttp2Stream } from 'node:http2';
 import { createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { CIPHER, recordsOf, TICKETS } from '../../support/key-updates.ts';
 import { makeCertificate } from '../../support/upstream.ts';
 
-export type HowHeldBack = 'chunks' | 'records' | 'frames';
+/** `lonely frames`: of streams that have a connection each. `key updates`: of TLS, and no part of a response. */
+export type HowHeldBack = 'chunks' | 'records' | 'frames' | 'lonely frames' | 'key updates';
 
 export interface HeldBack {
   readonly how: HowHeldBack;
@@ -28,19 +30,32 @@ const heads = {
   chunks: 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n',
   records: 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
 };
-const waiting: (TLSSocket | ServerHttp2Stream)[] = [];
+type Waiting = TLSSocket | ServerHttp2Stream;
+const waiting: Waiting[] = [];
+const secrets = new Map<TLSSocket, Buffer>();
+/** By the port of the client. */
+const connections = new Map<number | undefined, Socket>();
 
-function arrived(one: TLSSocket | ServerHttp2Stream): void {
+function arrived(one: Waiting): void {
   one.on('error', () => undefined);
   waiting.push(one);
   if (waiting.length === requests) parentPort?.postMessage('all', []);
 }
 
-const server = how === 'frames' ? createSecureServer(certificate) : createServer(certificate);
+const isHttp2 = how === 'frames' || how === 'lonely frames';
+const settings = how === 'lonely frames' ? { settings: { maxConcurrentStreams: 1 } } : {};
+const server = isHttp2
+  ? createSecureServer({ ...certificate, ...settings })
+  : createServer({ ...certificate, ...(how === 'key updates' && CIPHER) });
+server.on('connection', (socket: Socket) => void connections.set(socket.remotePort, socket));
+server.on('keylog', (line: Buffer, socket: TLSSocket) => {
+  const [label, , value = ''] = String(line).trim().split(' ');
+  if (label === 'SERVER_TRAFFIC_SECRET_0') secrets.set(socket, Buffer.from(value, 'hex'));
+});
 server.on('secureConnection', (socket: TLSSocket) => {
-  if (how === 'frames') return;
+  if (isHttp2) return;
   socket.setNoDelay(true).once('data', () => {
-    socket.write(heads[how]);
+    if (how !== 'key updates') socket.write(heads[how]);
     arrived(socket);
   });
 });
@@ -50,13 +65,19 @@ server.on('stream', (stream: ServerHttp2Stream) => {
 });
 
 /** Writes that are made while another one is under way are joined by Node. */
-async function sendParts(one: TLSSocket | ServerHttp2Stream): Promise<void> {
+async function sendParts(one: Waiting, prepared: Buffer | undefined): Promise<void> {
+  if (prepared !== undefined) return void connections.get((one as TLSSocket).remotePort)?.write(prepared);
   if (how === 'chunks') return void one.write('1\r\na\r\n'.repeat(parts));
   for (let part = 0; part < parts; part += 1) await new Promise((done) => void one.write('a', done));
 }
 
 async function sendAll(): Promise<void> {
-  await Promise.all(waiting.map((one) => sendParts(one)));
+  // To prepare updates takes seconds.
+  const prepared = waiting.map((one) => {
+    const secret = secrets.get(one as TLSSocket);
+    return how === 'key updates' && secret !== undefined ? recordsOf(secret, TICKETS).updates(parts) : undefined;
+  });
+  await Promise.all(waiting.map((one, index) => sendParts(one, prepared[index])));
   // What was written last leaves with the next turn.
   await turn();
   Atomics.store(sent, 0, 1);

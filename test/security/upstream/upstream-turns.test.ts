@@ -10,6 +10,7 @@ import { Http1Pool } from '../../../src/proxy/upstream/http1-pool.ts';
 import { Http2Transport } from '../../../src/proxy/upstream/http2-transport.ts';
 import type { UpstreamAddress } from '../../../src/proxy/upstream/connect.ts';
 import type { UpstreamHandler, UpstreamRequest } from '../../../src/proxy/upstream/transport.ts';
+import { slowness } from '../../support/slowness.ts';
 import type { HeldBack, HowHeldBack } from './held-back.ts';
 
 /** Milliseconds of CPU. Without a bound: 120 to 800. */
@@ -28,8 +29,8 @@ function sender(how: HowHeldBack, address: UpstreamAddress): Send {
   const hostHeader = 'api';
   const pool = new Http1Pool({ address, hostHeader });
   ends.push(() => pool.close());
-  if (how === 'chunks') return (request, handler) => void pool.send(request, handler);
-  if (how === 'frames') {
+  if (how === 'chunks' || how === 'key updates') return (request, handler) => void pool.send(request, handler);
+  if (how !== 'records') {
     const origin = `https://${address.host}:${address.port}`;
     const transport = new Http2Transport({ address, origin, pingMs: 60_000, fallback: pool });
     ends.push(() => transport.close());
@@ -52,8 +53,9 @@ async function longestTurn(held: Omit<HeldBack, 'sent'>): Promise<number> {
   const [{ port, ca }] = (await once(worker, 'message')) as [{ port: number; ca: string }];
   const send = sender(held.how, { host: '127.0.0.1', port, ca, connectMs: 60_000 });
   const all = Promise.withResolvers<void>();
+  const isWithoutParts = held.how === 'key updates';
   const total = held.requests * held.parts;
-  let [parts, most] = [0, 0];
+  let [parts, lost, most] = [0, 0, 0];
   const handler: UpstreamHandler = {
     maySend: () => true,
     onHead: () => undefined,
@@ -63,7 +65,11 @@ async function longestTurn(held: Omit<HeldBack, 'sent'>): Promise<number> {
       if (parts === total) all.resolve();
     },
     onEnd: () => undefined,
-    onError: (error) => all.reject(error),
+    onError: (error) => {
+      if (!isWithoutParts) return all.reject(error);
+      lost += 1;
+      if (lost === held.requests) all.resolve();
+    },
   };
   const request = { method: 'GET', target: '/', headers: { repeated: [], own: [] }, body: undefined };
   const arrived = once(worker, 'message');
@@ -86,7 +92,7 @@ async function longestTurn(held: Omit<HeldBack, 'sent'>): Promise<number> {
   await all.promise;
   isOver = true;
   nextTurn();
-  expect(parts).toBe(total);
+  expect(parts).toBe(isWithoutParts ? 0 : total);
   return most;
 }
 
@@ -95,13 +101,17 @@ it.each<Omit<HeldBack, 'sent'>>([
   { how: 'records', requests: 40, parts: 3_000 },
   // As many as the window of a connection takes.
   { how: 'frames', requests: 500, parts: 600 },
+  { how: 'lonely frames', requests: 300, parts: 1_500 },
+  { how: 'key updates', requests: 60, parts: 2_400 },
 ])('$requests responses in $parts $how of one byte each, sent at once, are read in short turns', async (held) => {
   const turns: number[] = [];
+  let most = LONGEST_TURN;
   while (turns.length < ATTEMPTS) {
     turns.push(await longestTurn(held));
-    if (Math.min(...turns) <= LONGEST_TURN) break;
+    most = LONGEST_TURN * slowness();
+    if (Math.min(...turns) <= most) break;
   }
   if (process.env['COSTS'] !== undefined)
     process.stderr.write(`${held.how}\t${turns.map((ms) => ms.toFixed(1)).join(' ')}\n`);
-  expect(Math.min(...turns)).toBeLessThanOrEqual(LONGEST_TURN);
+  expect(Math.min(...turns)).toBeLessThanOrEqual(most);
 });

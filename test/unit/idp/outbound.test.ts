@@ -7,6 +7,12 @@ import { assertProviderUrl, createOutbound, guardMessage } from '../../../src/id
 
 const CORP = { issuer: new URL('https://login.example.com/tenant'), hosts: ['keys.example.com'] };
 
+/** A page of GitHub's: 100 teams, each with its organisation. */
+const TEAM = Object.fromEntries(
+  Array.from({ length: 30 }, (_, index) => [`url_${index}`, `https://api.github.com/${'t'.repeat(60)}`]),
+);
+const LARGE = JSON.stringify(Array.from({ length: 100 }, () => ({ ...TEAM, organization: TEAM })));
+
 describe('a URL that discovery names', () => {
   it.each(['https://login.example.com/token', 'https://login.example.com:8443/token', 'https://keys.example.com/jwks'])(
     'is followed to the provider: %s',
@@ -58,6 +64,8 @@ describe('a request to a provider', () => {
       reached.push(req.url ?? '');
       if (req.url === '/redirect') res.writeHead(302, { location: '/elsewhere' }).end();
       else if (req.url === '/long') res.end('x'.repeat(1024 * 1024 + 1));
+      else if (req.url === '/many') res.end(`[${'{},'.repeat(30_000)}{}]`);
+      else if (req.url === '/large') res.end(LARGE);
       else res.end('{}');
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -76,6 +84,25 @@ describe('a request to a provider', () => {
   it('follows no redirect', async () => {
     expect((await outbound()(`http://localhost:${port}/redirect`, get)).status).toBe(302);
     expect(reached).not.toContain('/elsewhere');
+  });
+
+  it('takes no answer that is cheap to send and dear to hold, and as many teams as GitHub lists', async () => {
+    await expect(outbound()(`http://localhost:${port}/many`, get)).rejects.toThrow(/more than 50000 values/);
+    expect(await (await outbound()(`http://localhost:${port}/large`, get)).text()).toBe(LARGE);
+  });
+
+  it('are given to those who parse them one in a turn of the event loop', async () => {
+    let [now, most] = [0, 0];
+    await Promise.all(
+      Array.from({ length: 40 }, async () => {
+        await outbound()(`http://localhost:${port}/ok`, get);
+        if (now === 0) setImmediate(() => (now = 0));
+        now += 1;
+        most = Math.max(most, now);
+      }),
+    );
+    // Behind the one that came with a poll of the sockets another one has its turn before the next poll.
+    expect(most).toBeLessThanOrEqual(2);
   });
 
   it('takes no answer without an end', async () => {

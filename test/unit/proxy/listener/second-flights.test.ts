@@ -143,6 +143,18 @@ describe('second flights', () => {
     expect(made).toBe(19);
   });
 
+  it('have more of a turn where other work makes the turns long', () => {
+    const flights = new SecondFlights();
+    const each = Array.from({ length: 200 }, () => add(flights));
+    const now = performance.now.bind(performance);
+    const late = vi.spyOn(performance, 'now').mockImplementation(() => now() + 160);
+    onTestFinished(() => late.mockRestore());
+    vi.advanceTimersToNextTimer();
+    const reads = each.reduce((sum, flight) => sum + flight.reads, 0);
+    expect(reads).toBeGreaterThanOrEqual(5 * 16);
+    expect(reads).toBeLessThanOrEqual(8 * 16);
+  });
+
   it('are ended where all that a handshake may have has come, and it is not over', () => {
     const flights = new SecondFlights();
     const each = [add(flights, { takes: 1, isEndless: true }), add(flights, { takes: 1 })];

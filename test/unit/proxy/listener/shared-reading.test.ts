@@ -41,10 +41,23 @@ describe('the connections of one account', () => {
   it('are not read beyond 51 requests with a target of 4 kB, which costs as much as five', () => {
     const reading = sharedReading();
     const { read } = connections(reading, 2);
-    for (let begun = 0; begun < 51; begun += 1) reading.begun(0, 4096);
+    for (let begun = 0; begun < 51; begun += 1) reading.begun(0, { target: 4096 });
     expect(read()).toBe(2);
-    reading.begun(0, 4096);
+    reading.begun(0, { target: 4096 });
     expect(read()).toBe(0);
+  });
+
+  it('are not read beyond 28 requests with a head of 3.6 kB, and beyond 256 with one of 3 kB', () => {
+    const long = sharedReading();
+    const { read } = connections(long, 2);
+    for (let begun = 0; begun < 27; begun += 1) long.begun(0, { head: 3600 });
+    expect(read()).toBe(2);
+    long.begun(0, { head: 3600 });
+    expect(read()).toBe(0);
+    const usual = sharedReading();
+    const other = connections(usual, 2);
+    for (let begun = 0; begun < 255; begun += 1) usual.begun(0, { head: 3000 });
+    expect(other.read()).toBe(2);
   });
 
   it('are not read beyond 40 kB of heads whose ends have not come', () => {

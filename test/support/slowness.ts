@@ -1,6 +1,6 @@
 /** The bounds are milliseconds of CPU of one machine. Another is slower, and this one is while others share it. */
 import { createHash } from 'node:crypto';
-import { cpuMs } from '../../support/cpu-time.ts';
+import { cpuMs } from './cpu-time.ts';
 
 const TEXT = JSON.stringify(Array.from({ length: 200 }, (_, at) => ({ name: `n${at}`, groups: ['a', 'b'], at })));
 /** Of `work`, on the machine that the bounds are for. */
