@@ -158,19 +158,9 @@ export class ConsoleForwarding {
     }
     res.writeHead(status, head.value);
     res.flushHeaders();
-    // Pieces of one read are one write: there may be ten thousand of one byte each.
-    let isCorked = false;
     response.on('data', (chunk: Buffer) => {
       if (!exchange.mayPass()) return;
       exchange.took(chunk.length);
-      if (!isCorked) {
-        isCorked = true;
-        res.cork();
-        process.nextTick(() => {
-          isCorked = false;
-          res.uncork();
-        });
-      }
       if (res.write(chunk)) return;
       response.pause();
       res.once('drain', () => response.resume());

@@ -50,11 +50,12 @@ export async function startClientPair(): Promise<ClientPair> {
   const certificate = await makeCertificate('api.cluster.test');
   const scripts = new Map<string, Script>();
   const settled = new Set<string>();
+  const played = new Set<string>();
   /** By target: the connections it has come on. */
   const seen = new Map<string, number>();
   const server = createServer({ ...certificate, ALPNProtocols: ['http/1.1'] });
   let connections = 0;
-  server.on('secureConnection', (socket) => serve(socket, (connections += 1), { scripts, seen, settled }));
+  server.on('secureConnection', (socket) => serve(socket, (connections += 1), { scripts, seen, settled, played }));
   server.on('tlsClientError', () => undefined);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -67,13 +68,15 @@ export async function startClientPair(): Promise<ClientPair> {
     try {
       const response = await client.send(script.method, target);
       settled.add(target);
-      // Bytes that follow a response arrive by now.
+      // What follows a response, bytes or the end, has been sent, and arrives by now.
+      while (seen.has(target) && !played.has(target)) await turn();
       await turns();
       await client.send('GET', `${target}/after`);
       const first = seen.get(target);
       return first === undefined ? undefined : { response, kept: first === seen.get(`${target}/after`) };
     } finally {
       for (const each of [target, `${target}/after`]) seen.delete(each);
+      played.delete(target);
       settled.delete(target);
       scripts.delete(target);
       client.close();
@@ -105,13 +108,15 @@ interface Stage {
   readonly seen: Map<string, number>;
   /** Targets whose response is whole, or has failed. */
   readonly settled: ReadonlySet<string>;
+  /** Targets whose script is over. */
+  readonly played: Set<string>;
 }
 
 async function turns(): Promise<void> {
   for (let left = TURNS; left > 0; left -= 1) await turn();
 }
 
-function serve(socket: TLSSocket, connection: number, { scripts, seen, settled }: Stage): void {
+function serve(socket: TLSSocket, connection: number, { scripts, seen, settled, played }: Stage): void {
   let request = '';
   socket.setNoDelay(true);
   socket.on('error', () => undefined);
@@ -123,7 +128,7 @@ function serve(socket: TLSSocket, connection: number, { scripts, seen, settled }
     seen.set(target, connection);
     const script = scripts.get(target);
     if (script === undefined) socket.end(PLAIN);
-    else void play(socket, script, () => settled.has(target));
+    else void play(socket, script, () => settled.has(target)).finally(() => played.add(target));
   });
 }
 
