@@ -75,8 +75,9 @@ export class Http2Connection {
       settings: { enablePush: false },
       maxSessionMemory: MAX_SESSION_MEMORY,
     });
-    // Its streams are of many accounts, and no one of them can be read alone.
-    this.#shared = upstreamReading.join(undefined, readerOf(tls));
+    // Its streams are of many accounts, and no one of them can be read alone. So those of one API server have one share: one
+    // that allows a stream a connection had hundreds, and the others' connections waited behind them for seconds.
+    this.#shared = upstreamReading.join(origin, readerOf(tls));
     limitKeyUpdates(
       tls,
       () => this.#shared.keyUpdated(),
