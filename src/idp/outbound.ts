@@ -27,7 +27,7 @@ const MAX_BODY_BYTES = 1024 * 1024;
  * process had no memory left.
  */
 const MAX_VALUES = 50_000;
-/** What is read of a body, and made of it, in one turn of the event loop. */
+/** Bodies of which something is made in one turn of the event loop; those that wait have their turn by host. */
 const bodies = createTurns(1);
 
 /** How a provider is reached. */
@@ -191,7 +191,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       // As `fetch` wraps the other errors of a connection.
       throw proxyError === undefined ? error : new TypeError('fetch failed', { cause: proxyError });
     });
-    const body = await boundedBody(response.body as ReadableStream<Uint8Array> | null);
+    const body = await boundedBody(response.body as ReadableStream<Uint8Array> | null, url.host);
     const whole = new Response(NO_BODY_STATUS.has(response.status) ? null : body, {
       status: response.status,
       statusText: response.statusText,
@@ -228,7 +228,7 @@ const isSame = (a: Identities, b: Identities): boolean => a.ca === b.ca && a.cer
 
 const NO_BODY_STATUS = new Set([204, 205, 304]);
 
-async function boundedBody(stream: ReadableStream<Uint8Array> | null): Promise<Uint8Array<ArrayBuffer>> {
+async function boundedBody(stream: ReadableStream<Uint8Array> | null, host: string): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream ?? []) {
@@ -236,6 +236,7 @@ async function boundedBody(stream: ReadableStream<Uint8Array> | null): Promise<U
     if (size > MAX_BODY_BYTES) throw new Error(`the provider's answer is larger than ${MAX_BODY_BYTES} bytes`);
     chunks.push(chunk);
   }
+  await bodies.reserve(host);
   const body = new Uint8Array(size);
   let offset = 0;
   for (const chunk of chunks) {
@@ -243,6 +244,5 @@ async function boundedBody(stream: ReadableStream<Uint8Array> | null): Promise<U
     offset += chunk.length;
   }
   if (hasMoreValues(body, MAX_VALUES)) throw new Error(`the provider's answer has more than ${MAX_VALUES} values`);
-  await bodies.reserve();
   return body;
 }

@@ -19,7 +19,7 @@ import { isConnectionLoss, UpstreamError, upstreamFailure } from '../upstream/up
 const MAX_RESPONSE_BYTES = 1_048_576;
 /** It repeats the groups, and has little else. */
 const MAX_VALUES = 4_096;
-/** One request has 31 reviews with `--as`, and the last bytes of all of their responses may come at once. */
+/** One request has 31 reviews with `--as`, and the last bytes of all of their responses may come at once. By cluster. */
 const parsing = createTurns(4);
 const REPORT_EVERY_MS = 60_000;
 
@@ -61,7 +61,7 @@ export function createClusterReviews(
           if (error instanceof Error && isConnectionLoss(error)) return send();
           throw error;
         });
-        await parsing.reserve();
+        await parsing.reserve(cluster.name);
         return statusOf(responseBody);
       } catch (cause) {
         report(cause);

@@ -195,10 +195,32 @@ function jsonMessage(body: Buffer): string {
 /** Longer than the API server's message. */
 const MOST_QUOTED = 4096;
 
-/** Line ends in quotes: one is a space, of more all but the first stay (YAML 1.2 §6.5). */
-const LINE_ENDS = /[ \t]*\n([ \t\n]*)/g;
-const folded = (text: string): string =>
-  text.replaceAll(LINE_ENDS, (_all, more: string) => '\n'.repeat(more.split('\n').length - 1) || ' ');
+/** Whether the last of its characters is a backslash that no other one escapes. */
+function endsEscaped(text: string): boolean {
+  let count = 0;
+  while (text.at(-1 - count) === '\\') count += 1;
+  return count % 2 === 1;
+}
+
+/**
+ * Lines of a scalar in quotes as one: a line end is a space, each empty line is a line end, and one behind a backslash is
+ * nothing (YAML 1.2 §6.5, §7.3.1). Without a regular expression, which would look for the end of each run of spaces again and
+ * again.
+ */
+function folded(text: string, areEscaped: boolean): string {
+  const [first = '', ...rest] = text.split('\n');
+  if (rest.length === 0) return text;
+  let whole = first.trimEnd();
+  let empty = 0;
+  for (const line of rest) {
+    const part = line.trim();
+    if (part === '') empty += 1;
+    else if (areEscaped && endsEscaped(whole)) whole = whole.slice(0, -1) + part;
+    else whole += ('\n'.repeat(empty) || ' ') + part;
+    if (part !== '') empty = 0;
+  }
+  return whole;
+}
 
 /** YAML 1.2 §5.7, but for `\U`, which no name needs. */
 const ESCAPE = /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|([^]))/g;
@@ -224,18 +246,15 @@ const ESCAPED: Readonly<Record<string, string>> = {
 
 /** @returns '' where it is not one scalar in quotes */
 function unquoted(text: string): string {
-  if (/^'(?:[^']|'')*'$/.test(text)) return folded(text.slice(1, -1)).replaceAll("''", "'");
+  if (/^'(?:[^']|'')*'$/.test(text)) return folded(text.slice(1, -1), false).replaceAll("''", "'");
   if (!/^"(?:[^"\\]|\\[^])*"$/.test(text)) return '';
   let isOne = true;
-  const plain = folded(text.slice(1, -1).replaceAll(/\\\n[ \t]*/g, '')).replaceAll(
-    ESCAPE,
-    (_all, byte?: string, unit?: string, one = '') => {
-      const code = byte ?? unit;
-      if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16));
-      isOne &&= Object.hasOwn(ESCAPED, one);
-      return ESCAPED[one] ?? '';
-    },
-  );
+  const plain = folded(text.slice(1, -1), true).replaceAll(ESCAPE, (_all, byte?: string, unit?: string, one = '') => {
+    const code = byte ?? unit;
+    if (code !== undefined) return String.fromCharCode(Number.parseInt(code, 16));
+    isOne &&= Object.hasOwn(ESCAPED, one);
+    return ESCAPED[one] ?? '';
+  });
   return isOne ? plain : '';
 }
 

@@ -73,7 +73,10 @@ export class UpstreamReading {
         if (isFirst) this.#noteRead(share, reader);
         this.#take(share, (isFirst ? CONNECTION_UNITS : 1) + bytes / BYTES_OF_A_UNIT + chunks / CHUNKS_OF_A_UNIT);
       },
-      keyUpdated: () => this.#take(share, KEY_UPDATE_UNITS),
+      keyUpdated: () => {
+        this.#noteRead(share, reader);
+        this.#take(share, KEY_UPDATE_UNITS);
+      },
       leave: () => this.#leave(share, reader),
     };
   }

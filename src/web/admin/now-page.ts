@@ -32,12 +32,14 @@ const REVOKED_READ = 50;
 const SEARCH_MS = 1000;
 const HEALTH_MS = 1500;
 
+const DAY_MS = 86_400_000;
 /** Of access requests that wait, and of grants, so many are looked at. */
 const ACCESS_READ = 50;
 
 const REJECTED = { refused: 'true', since: '1h' } as const;
 
 interface Overview {
+  readonly nowMs: number;
   readonly sessions: number;
   readonly locks: number;
   /** Requests and streams in flight on this replica. */
@@ -89,11 +91,12 @@ const down = ({ clusters = [], providers = [] }: Partial<Health> = {}): readonly
   return [...items('#clusters', clusters), ...items('#providers', providers)];
 };
 
-/** A revocation that was not written, or that was not proven at its replica when it was audited. */
-const unproven = ({ hits = [] }: Partial<History> = {}): readonly Html[] =>
+/** Revocations of the last day that were not done. */
+const failed = ({ hits = [] }: Partial<History> = {}, nowMs: number): readonly Html[] =>
   hits
     .map(({ event }) => event)
     .filter(({ responseStatus }) => (responseStatus?.code ?? 500) >= 500)
+    .filter(({ stageTimestamp }) => Date.parse(stageTimestamp) > nowMs - DAY_MS)
     .slice(0, SHOWN)
     .map(
       (event) =>
@@ -112,13 +115,13 @@ function accessItems({ waiting, breakGlass }: Overview['access']): readonly Html
   return [html`<span class="state warn">For you</span> <a href="/access">${count}</a> for you to decide.`, ...used];
 }
 
-function attentionOf({ replicas, health, access, revoked }: Overview): readonly Html[] {
+function attentionOf({ replicas, health, access, revoked, nowMs }: Overview): readonly Html[] {
   const lapsed = replicas.flatMap(({ id, state }) =>
     state === 'live'
       ? []
       : [html`<span class="state bad">Replica</span> <a href="#replicas">${id}</a> ${LEASES[state]}.`],
   );
-  return [...lapsed, ...unproven(revoked), ...down(health), ...accessItems(access)];
+  return [...lapsed, ...failed(revoked, nowMs), ...down(health), ...accessItems(access)];
 }
 
 /** What the script shows in place of *Nothing* once the card of the replicas knows better. */
@@ -264,7 +267,17 @@ async function overviewOf(context: AdminPageContext): Promise<Overview> {
   const revoked = withoutDrills(await pastOf(context, REVOKED, REVOKED_READ));
   const rejected = await pastOf(context, REJECTED, MOST_COUNTED);
   const open = guard.sessionsInFlight().reduce((sum, { flights }) => sum + flights, 0);
-  return { sessions, locks: locks.length, health, access, revoked, rejected, open, replicas: guard.replicas };
+  return {
+    nowMs: deps.clock.nowMs(),
+    sessions,
+    locks: locks.length,
+    health,
+    access,
+    revoked,
+    rejected,
+    open,
+    replicas: guard.replicas,
+  };
 }
 
 export async function showNow(context: AdminPageContext): Promise<void> {

@@ -37,6 +37,7 @@ it.each([
   ['in double quotes', JSON.stringify(DENIAL)],
   ['with names in every escape', JSON.stringify(DENIAL).replace('alice', '\\0\\a\\x41\\u00e9\\_\\L\\e\\/')],
   ['folded', `'${DENIAL.replaceAll(' ', '\n  ')}'`],
+  ['folded behind a backslash of a name', JSON.stringify(DENIAL).replace('alice', 'al\\\\\n  ice')],
   ['folded in double quotes, with an escaped line end', JSON.stringify(DENIAL).replace('forbidden', 'for\\\n  bidden')],
 ])('is read: %s', (_what, message) => {
   expect(isDenied(message)).toBe(true);
@@ -54,6 +55,8 @@ it.each([
   ['escapes that are none', `"${'\\q'.repeat(2_040)}"`],
   ['quotes', `'${"''".repeat(2_040)}'`],
   ['line ends', `"${' \n'.repeat(2_000)}"`],
+  ['spaces', `"${' '.repeat(4_000)}x"`],
+  ['spaces on each of some lines', `"${`${' '.repeat(500)}\n`.repeat(8)}x"`],
   ['spaces before no line end', `"${`${' '.repeat(50)}x`.repeat(80)}"`],
   ['backslashes', `"${'\\\\'.repeat(1_000)}x`],
 ])('costs little, and two hundred of them come in one turn: %s', (_what, message) => {

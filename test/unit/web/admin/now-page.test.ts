@@ -98,11 +98,21 @@ test('says what needs attention', async () => {
   expect(text).toMatch(/state bad">unhealthy<[^]*it does not respond[^]*Identity providers/);
 });
 
-test('says which revocations failed', async () => {
-  const event = { ...minutesAgo(5, 'revocation'), responseStatus: { code: 503 } };
-  const found = { hits: [{ event, text: '', time: event.stageTimestamp }], reached: undefined, unreadable: 0 };
-  const text = await textWith(() => ({ history: { search: async () => found as unknown as History } }));
-  expect(text).toMatch(/Not revoked<[^]*href="\/admin\/audit\?auditId=revocation-5">a revocation failed</);
+test('says which revocations failed in the last day', async () => {
+  const attention = async (minutes: number): Promise<string> => {
+    const event = { ...minutesAgo(minutes, 'revocation'), responseStatus: { code: 503 } };
+    const found: History = {
+      hits: [{ event, text: '', time: event.stageTimestamp }],
+      reached: event.stageTimestamp,
+      unreadable: 0,
+    };
+    const text = await textWith(() => ({ history: { search: async () => found } }));
+    return text.slice(text.indexOf('Needs attention'), text.indexOf('class="figures"'));
+  };
+  expect(await attention(5)).toMatch(
+    /Not revoked<[^]*href="\/admin\/audit\?auditId=revocation-5">a revocation failed</,
+  );
+  expect(await attention(25 * 60)).not.toContain('Not revoked');
 });
 
 test('is a page while a cluster does not respond, and where there is no audit file', async () => {
