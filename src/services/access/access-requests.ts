@@ -79,6 +79,8 @@ export interface AccessRequests {
   deny(caller: AccessCaller, id: string, reason?: string): Promise<AccessResult<AccessRequest>>;
   /** Withdraws an open request of one's own, or ends a grant: its user, an approver of its role, or an admin. */
   end(caller: AccessCaller, id: string, reason?: string): Promise<AccessResult<EndedGrant>>;
+  /** Grants that are active, for admins and auditors: two hundred, and where there are more a cursor. */
+  active(caller: AccessCaller): Promise<AccessResult<AccessPage>>;
   /** All requests, for admins and auditors; newest first. */
   history(
     caller: AccessCaller,

@@ -33,8 +33,9 @@ const SEARCH_MS = 1000;
 const HEALTH_MS = 1500;
 
 const DAY_MS = 86_400_000;
-/** Of access requests that wait, and of grants, so many are looked at. */
+/** Of access requests that wait so many are looked at, and of break-glass roles so many are named. */
 const ACCESS_READ = 50;
+const MOST_SAID = 20;
 
 const REJECTED = { refused: 'true', since: '1h' } as const;
 
@@ -48,7 +49,12 @@ interface Overview {
   /** Undefined while they are still being checked. */
   readonly health: Health | undefined;
   /** Access requests that wait for this admin, and active grants that needed no approval. */
-  readonly access: { readonly waiting: readonly AccessRequest[]; readonly breakGlass: readonly AccessRequest[] };
+  readonly access: {
+    readonly waiting: readonly AccessRequest[];
+    readonly breakGlass: readonly AccessRequest[];
+    /** False: there are more grants than were looked at. */
+    readonly isWhole: boolean;
+  };
   /** Undefined: there is no file, or it cannot be searched now. */
   readonly rejected: History | undefined;
   readonly revoked: History | undefined;
@@ -104,15 +110,17 @@ const failed = ({ hits = [] }: Partial<History> = {}, nowMs: number): readonly H
           ${momentSeconds(event.stageTimestamp)}.`,
     );
 
-function accessItems({ waiting, breakGlass }: Overview['access']): readonly Html[] {
+function accessItems({ waiting, breakGlass, isWhole }: Overview['access']): readonly Html[] {
+  const count = countOf(waiting.length, 'access request waits', 'access requests wait');
+  const forYou = html`<span class="state warn">For you</span> <a href="/access">${count}</a> for you to decide.`;
   const used = breakGlass.map(
     ({ id, username, terms }) =>
       html`<span class="state warn">Break-glass</span> <bdi>${username}</bdi> has
         <a href="${accessHref(id)}">${terms.name}</a> now, without approval.`,
   );
-  if (waiting.length === 0) return used;
-  const count = countOf(waiting.length, 'access request waits', 'access requests wait');
-  return [html`<span class="state warn">For you</span> <a href="/access">${count}</a> for you to decide.`, ...used];
+  const more = html`<span class="state warn">Not finished</span> More grants are active than were looked at for
+    break-glass: <a href="/admin/access?state=granted">see all of them</a>.`;
+  return [...(waiting.length > 0 ? [forYou] : []), ...used, ...(isWhole ? [] : [more])];
 }
 
 function attentionOf({ replicas, health, access, revoked, nowMs }: Overview): readonly Html[] {
@@ -240,17 +248,16 @@ async function healthOf({ health }: WebDeps): Promise<Health | undefined> {
 
 async function accessOf(context: AdminPageContext): Promise<Overview['access']> {
   const { access, clock } = context.deps;
-  if (access === undefined) return { waiting: [], breakGlass: [] };
+  if (access === undefined) return { waiting: [], breakGlass: [], isWhole: true };
   const caller = adminContextAt(context);
-  const [queue, granted] = await Promise.all([
-    access.queue(caller, { limit: ACCESS_READ }),
-    access.history(caller, { state: 'granted', limit: ACCESS_READ }),
-  ]);
+  const [queue, active] = await Promise.all([access.queue(caller, { limit: ACCESS_READ }), access.active(caller)]);
+  const { requests, cursor } = passed(ACCESS, active);
   return {
     waiting: queue.requests.filter(({ state }) => state === 'open'),
-    breakGlass: passed(ACCESS, granted).requests.filter(
-      (one) => one.terms.approval === 'none' && isActive(one, clock.nowMs()),
-    ),
+    breakGlass: requests
+      .filter((one) => one.terms.approval === 'none' && isActive(one, clock.nowMs()))
+      .slice(0, MOST_SAID),
+    isWhole: cursor === undefined,
   };
 }
 

@@ -1,5 +1,5 @@
 /** What the pages of sessions say of grants. */
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { termsOf } from '../../../../src/core/access/role.ts';
 import { alsoAt } from '../admin-at.ts';
 import { askedByAlice } from '../../../support/admin-access.ts';
@@ -52,6 +52,13 @@ test('Now says to an admin which break-glass role is in use and what waits for t
   const auditor = textOf(await pageAt(await alsoAt(alice.stage, 'auditor'), '/admin/overview'));
   expect(auditor).toContain('Break-glass corp:alice@example.com');
   expect(auditor).not.toContain('For you 1');
+  const { access } = alice.stage.store;
+  const page = { ...(await access.activePage()), cursor: 'more' };
+  const endless = vi.spyOn(access, 'activePage').mockResolvedValue(page);
+  expect(await now()).toContain('Not finished More grants are active than were looked at');
+  // And one for what waits for root, with the grants that they may end.
+  expect(endless).toHaveBeenCalledTimes(4 + 1);
+  endless.mockRestore();
   alice.stage.clock.advance(1801);
   expect(await now()).toContain(waits);
   expect(await now()).not.toContain('Break-glass');
