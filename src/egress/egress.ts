@@ -11,7 +11,9 @@ import { Agent, buildConnector } from 'undici';
 import type { OutboundProxy } from '../contracts/outbound-proxy.ts';
 import { ProxyError } from '../core/http/proxy-error.ts';
 import { TLS_12 } from '../core/http/tls-options.ts';
+import { noteEachRead } from '../timing/reader.ts';
 import { timeoutSignal } from '../timing/timing.ts';
+import { readInTurns } from '../timing/upstream-reading.ts';
 import { isProxied } from './no-proxy.ts';
 import { openTunnel } from './tunnel.ts';
 
@@ -53,11 +55,20 @@ export interface Egress {
 
 /** @param proxy absent: every host is reached directly */
 export function createEgress({ connect: given, ...options }: EgressOptions, proxy: EgressProxy | undefined): Egress {
-  const connect = { ...TLS_12, ...given };
-  if (proxy === undefined) return { dispatcher: new Agent({ ...options, connect }), timedOut: () => undefined };
+  // Frames and header tables of HTTP/2 would be further things to count, and nothing here needs them.
+  const connect = { ...TLS_12, ...given, allowH2: false };
+  const toHost = buildConnector(connect);
+  const directly: buildConnector.connector = (to, callback) =>
+    toHost(to, (...made) => {
+      const [error, socket] = made;
+      if (error === null) shareReading(socket, to.hostname);
+      callback(...made);
+    });
+  const agentOf = (connector: buildConnector.connector): Agent =>
+    new Agent({ ...options, allowH2: false, connect: connector });
+  if (proxy === undefined) return { dispatcher: agentOf(directly), timedOut: () => undefined };
   /** Destinations whose tunnels are being opened. */
   const opening = new Set<URL>();
-  const directly = buildConnector(connect);
   const throughTunnel = async (
     to: buildConnector.Options,
     target: URL,
@@ -81,13 +92,25 @@ export function createEgress({ connect: given, ...options }: EgressOptions, prox
     else directly(to, callback);
   };
   return {
-    dispatcher: new Agent({ ...options, connect: connector }),
+    dispatcher: agentOf(connector),
     timedOut(error, { host }) {
       const target = [...opening].find((each) => each.host === host);
       const isTimeout = error instanceof Error && error.name === 'TimeoutError';
       return target !== undefined && isTimeout ? late(proxy, target, error) : undefined;
     },
   };
+}
+
+/** Chunks of one byte have six with their lengths and line breaks, and each takes undici four times as long as our parser. */
+const BYTES_OF_A_CHUNK = 6 / 4;
+
+/**
+ * An attacker answers in the place of a provider, and begins sixty sign-ins: what it holds back for each it sends in one
+ * instant, in chunks of one byte or as key updates of TLS. The lease lapses where all of that is read in one turn.
+ */
+function shareReading(socket: Socket, host: string): void {
+  const shared = readInTurns(socket, { share: `egress ${host}`, reset: () => socket.destroy() });
+  noteEachRead(socket, (bytes) => shared.took(bytes, bytes / BYTES_OF_A_CHUNK));
 }
 
 const errorOf = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

@@ -20,10 +20,7 @@ export { endpointsOf, ProcNetTcp, type SystemBuffers } from './listener/system-b
 export { CONNECTION_BYTES } from './listener/tcp-connection.ts';
 export type { Occupant } from './listener/connection-limit.ts';
 export { shareHandshakes } from './listener/handshakes.ts';
-export { limitKeyUpdates } from './listener/key-updates.ts';
 export { limitPipelining, noteEachPiece } from './listener/pipelining.ts';
-export { noteEachRead, readerOf } from './listener/reader.ts';
 export { SharedReading } from './listener/shared-reading.ts';
-export { upstreamReading } from './upstream/upstream-reading.ts';
 export { createApiListener } from './listener/listener.ts';
 export type { ApiListener } from './listener/listener.ts';

@@ -13,22 +13,19 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { resetConnection } from '../core/http/connection-reset.ts';
 import { countOpenRequest, type OpenRequest } from '../contracts/open-request.ts';
 import {
   CONNECTION_BYTES,
   ConnectionLimit,
   endpointsOf,
-  limitKeyUpdates,
   LingeringClose,
   memoryInUse as memoryOfContainer,
   ProcNetTcp,
-  readerOf,
-  upstreamReading,
   type Occupant,
   type SystemBuffers,
 } from '../proxy/proxy.ts';
+import { readInTurns } from '../timing/upstream-reading.ts';
 import { StreamProgress, StreamSide } from './stream-progress.ts';
 
 /** How long a connection may wait for its client in any case. */
@@ -112,7 +109,7 @@ class Connection implements Occupant {
       join: (socket, reset) => {
         if (socket.destroyed) return () => undefined;
         this.#join(socket, reset);
-        return readInTurns(socket, { account, reset });
+        return countReads(socket, { account, reset });
       },
     };
   }
@@ -178,13 +175,11 @@ const CHUNKS_OF_A_PIECE = 64;
  * A console that was taken over sends a body in chunks of one byte, a million of them in one instant, on the requests of one
  * visitor: the turn took three seconds. So what consoles send is read among what API servers send.
  */
-function readInTurns(
+function countReads(
   socket: Socket,
   { account, reset }: { readonly account: string | undefined; readonly reset: () => void },
 ): (bytes: number) => void {
-  const shared = upstreamReading.join(account, readerOf(socket));
-  socket.once('close', () => shared.leave());
-  if (socket instanceof TLSSocket) limitKeyUpdates(socket, () => shared.keyUpdated(), reset);
+  const shared = readInTurns(socket, { share: account, reset });
   return (bytes) => shared.took(bytes, CHUNKS_OF_A_PIECE);
 }
 

@@ -11,14 +11,9 @@ import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerRes
 import type { Socket } from 'node:net';
 import { Server as TlsServer, TLSSocket } from 'node:tls';
 import { plainAddress, siteOf } from '../core/http/address.ts';
-import {
-  limitKeyUpdates,
-  limitPipelining,
-  noteEachPiece,
-  noteEachRead,
-  readerOf,
-  SharedReading,
-} from '../proxy/proxy.ts';
+import { limitPipelining, noteEachPiece, SharedReading } from '../proxy/proxy.ts';
+import { limitKeyUpdates } from '../timing/key-updates.ts';
+import { noteEachRead, readerOf } from '../timing/reader.ts';
 
 /**
  * Pending responses of one connection. Browsers, proxies and scrapers do not pipeline (RFC 9112 §9.3.2): at most

@@ -38,7 +38,7 @@ export class Connection {
     const madeWith = JSON.stringify([ca, cert, key]);
     if (this.#egress === undefined || this.#madeWith !== madeWith) {
       await this.close();
-      const connect = { ...defined({ ca, cert, key }), allowH2: false, timeout: this.#timeoutMs };
+      const connect = { ...defined({ ca, cert, key }), timeout: this.#timeoutMs };
       this.#egress = createEgress({ connections: 1, pipelining: 1, connect }, this.#proxy);
       this.#madeWith = madeWith;
     }

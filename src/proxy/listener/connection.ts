@@ -19,7 +19,7 @@ import { no, ok } from '../../core/result.ts';
 import type { Result } from '../../core/result.ts';
 import type { ConnectionLimit } from './connection-limit.ts';
 import { ReadingByAccount, SharedReading, type ReadingWaits } from './shared-reading.ts';
-import { readerOf, type ClientReader } from './reader.ts';
+import { readerOf, type ClientReader } from '../../timing/reader.ts';
 import { endpointsOf, ProcNetTcp, type SystemBuffers } from './system-buffers.ts';
 import { TcpConnection, type SecuredConnection } from './tcp-connection.ts';
 

@@ -17,7 +17,7 @@ import type { Server, Socket } from 'node:net';
 import { plainAddress, siteOf } from '../../core/http/address.ts';
 import { createTurns, timeLimit } from '../../timing/timing.ts';
 import { judgeClientHello } from './client-hello.ts';
-import { readerOf } from './reader.ts';
+import { readerOf } from '../../timing/reader.ts';
 
 const HANDSHAKES_PER_TURN = 16;
 /** A client writes its ClientHello at once, in segments of 500 bytes at least. Each piece costs a call of ours. */

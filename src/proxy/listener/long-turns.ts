@@ -14,7 +14,7 @@
  * takes no more than a window of each. Those that bring nothing do not wait: 5,000 watches are as they were.
  */
 import { FairQueue } from '../../timing/timing.ts';
-import type { ClientReader, Reader } from './reader.ts';
+import type { ClientReader, Reader } from '../../timing/reader.ts';
 
 /** Begun in a turn by all: half as much again as one account may, weighed as there. More is not started in a turn. */
 const MOST_OF_ALL = 384;

@@ -16,7 +16,7 @@
 import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { readerOf } from './reader.ts';
+import { readerOf } from '../../timing/reader.ts';
 import { withoutStacks } from './stackless.ts';
 
 /** Reads in a turn: whether one has something to read cannot be told without reading it. One takes ten microseconds. */

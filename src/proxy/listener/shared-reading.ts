@@ -14,7 +14,7 @@
  */
 import { FairQueue } from '../../timing/timing.ts';
 import { longTurns, type LongTurns, type SharedValve } from './long-turns.ts';
-import type { ClientReader } from './reader.ts';
+import type { ClientReader } from '../../timing/reader.ts';
 
 /** Weighs what is begun: a request, so many lines of its head, pieces of bodies or key updates cost about the same. */
 const MOST_IN_A_TURN = 256;
@@ -36,7 +36,7 @@ const HEAD_OF_A_REQUEST = 64;
 const PIECES_OF_A_REQUEST = 64;
 /** Of the shortest lines there are, as many as `LINES_OF_A_REQUEST`. */
 const HEAD_BYTES_OF_A_REQUEST = 160;
-/** One takes five microseconds (`key-updates.ts`). */
+/** One takes five microseconds (`timing/key-updates.ts`). */
 const KEY_UPDATES_OF_A_REQUEST = 16;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;

@@ -14,9 +14,9 @@ import { MAX_PIECE, ResponseParser } from './response-parser.ts';
 import type { Parsed, ResponseHead } from './response-parser.ts';
 import { isWritable, MOST_INTERIM } from './transport.ts';
 import type { RequestClient, UpstreamHandler, UpstreamRequest } from './transport.ts';
-import { limitKeyUpdates } from '../listener/key-updates.ts';
-import { upstreamReading } from './upstream-reading.ts';
-import type { SharedReader } from './upstream-reading.ts';
+import { limitKeyUpdates } from '../../timing/key-updates.ts';
+import { upstreamReading } from '../../timing/upstream-reading.ts';
+import type { SharedReader } from '../../timing/upstream-reading.ts';
 import { tooManyInterim, UpstreamError } from './upstream-error.ts';
 
 /**
@@ -28,7 +28,7 @@ const READ_BUFFER = Buffer.allocUnsafeSlow(MAX_PIECE);
 let reads = 0;
 /**
  * Bytes. Of a socket that has more, libuv reads 32 times 64 kB in one poll and leaves the rest to the next one; what is
- * fewer in many records has had its share of the turn by then (`upstream-reading.ts`).
+ * fewer in many records has had its share of the turn by then (`timing/upstream-reading.ts`).
  */
 const READ_AT_ONCE = 1_048_576;
 export interface Http1ConnectionOwner {

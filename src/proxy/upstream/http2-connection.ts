@@ -4,12 +4,12 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { holdsBytes } from '../../core/http/connection-reset.ts';
 import { keepPinging } from '../http2-pings.ts';
-import { limitKeyUpdates } from '../listener/key-updates.ts';
-import { readerOf } from '../listener/reader.ts';
+import { limitKeyUpdates } from '../../timing/key-updates.ts';
+import { readerOf } from '../../timing/reader.ts';
 import type { UpstreamLink } from './connect.ts';
 import { UpstreamError } from './upstream-error.ts';
-import { upstreamReading } from './upstream-reading.ts';
-import type { SharedReader } from './upstream-reading.ts';
+import { upstreamReading } from '../../timing/upstream-reading.ts';
+import type { SharedReader } from '../../timing/upstream-reading.ts';
 
 /** API servers allow as many by default (`--http2-max-streams-per-connection`), or more. */
 export const MAX_STREAMS = 100;

@@ -60,7 +60,7 @@ test('a proxy that is reached by https is verified with its own CAs, and not wit
   expect(proxy.asked).toEqual([]);
   ({ ca } = own);
   // As without a proxy.
-  expect(await send()).toBe('2.0');
+  expect(await send()).toBe('1.1');
 });
 
 test('each tunnel is opened with the name and password of the moment', async () => {
@@ -70,7 +70,7 @@ test('each tunnel is opened with the name and password of the moment', async () 
   const send = requestsThrough({ ...NOTHING, url: `http://127.0.0.1:${port}`, credentials: () => credentials });
   expect(await send()).toContain('(407)');
   credentials = 'anna:second';
-  expect(await send()).toBe('2.0');
+  expect(await send()).toBe('1.1');
 });
 
 test('a certificate and a key that do not belong together, as halfway through a rotation, fail the request alone', async () => {

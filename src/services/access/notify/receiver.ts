@@ -217,7 +217,7 @@ export class Receiver {
     const ca = caNow?.();
     if (this.#held !== undefined && this.#held.ca === ca) return this.#held.egress;
     void this.#held?.egress.dispatcher.close();
-    const connect = { ...defined({ ca }), allowH2: false, timeout: timeout * 1000 };
+    const connect = { ...defined({ ca }), timeout: timeout * 1000 };
     // Notices are rare: a connection that is kept would be closed by the receiver just when it is used.
     const egress = createEgress({ connections: this.#deps.limits.mostAtOnce, pipelining: 0, connect }, proxy);
     this.#held = { ca, egress };

@@ -1,5 +1,6 @@
 /**
- * Shares out a turn of the event loop among the connections to API servers.
+ * Shares out a turn of the event loop among the connections that this process has made: to API servers, web consoles,
+ * identity providers and webhooks.
  *
  * An attacker's pods hold back the bodies of hundreds of responses and send all of them in one instant, in chunks or
  * records of one byte. Node reads every connection that has something before anything else runs, and up to 2 MB of each,
@@ -9,7 +10,10 @@
  *
  * What is not read stays with the API server, as ever when a client is slow.
  */
-import type { Reader } from '../listener/reader.ts';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { limitKeyUpdates } from './key-updates.ts';
+import { readerOf, type Reader } from './reader.ts';
 
 /** All that is weighed here is in units of about a microsecond of CPU, with what it costs to send it on to the client. */
 const MOST_IN_A_TURN = 16_384;
@@ -32,7 +36,7 @@ const KEY_UPDATE_UNITS = 16;
 const LEAST_GOING_ON = 16;
 const MOST_GOING_ON = 1_024;
 
-/** Of an account, or of a connection that is no account's. */
+/** Of an account or a host, or of a connection that is of neither. */
 interface Share {
   readonly account: string | Reader;
   readonly reading: Set<Reader>;
@@ -56,7 +60,7 @@ export class UpstreamReading {
   #isSpent = false;
   #isCounting = false;
 
-  /** @param account undefined: the connection has a share of its own */
+  /** @param account or a host; undefined: the connection has a share of its own */
   join(account: string | undefined, reader: Reader): SharedReader {
     const share = this.#shareOf(account ?? reader);
     share.reading.add(reader);
@@ -182,7 +186,7 @@ export interface SharedReader {
    * @param chunks of HTTP/1.1 that the piece came in
    */
   readonly took: (bytes: number, chunks: number) => void;
-  /** Counts a key update of its TLS (`listener/key-updates.ts`). */
+  /** Counts a key update of its TLS (`key-updates.ts`). */
   readonly keyUpdated: () => void;
   /** To be called when nothing more is to be read for the account. A connection that waits goes on. */
   readonly leave: () => void;
@@ -190,3 +194,18 @@ export interface SharedReader {
 
 /** Of this process: however many clusters there are, they have one event loop. */
 export const upstreamReading = new UpstreamReading();
+
+/**
+ * Has a connection read among the others until it is closed. To be called after its handshake.
+ * @param share an account, or a host; undefined: one of its own
+ * @param reset ends the connection: it has had too many key updates
+ */
+export function readInTurns(
+  socket: Socket,
+  { share, reset }: { readonly share: string | undefined; readonly reset: () => void },
+): SharedReader {
+  const shared = upstreamReading.join(share, readerOf(socket));
+  socket.once('close', () => shared.leave());
+  if (socket instanceof TLSSocket) limitKeyUpdates(socket, () => shared.keyUpdated(), reset);
+  return shared;
+}

@@ -6,10 +6,10 @@ import { connect, createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import { readerOf } from '../../../../src/proxy/listener/reader.ts';
-import { frame, headersFrame, PREFACE, SETTINGS } from '../../../support/http2-frames.ts';
-import { until } from '../../../support/data-plane.ts';
-import { makeCertificate } from '../../../support/upstream.ts';
+import { readerOf } from '../../../src/timing/reader.ts';
+import { frame, headersFrame, PREFACE, SETTINGS } from '../../support/http2-frames.ts';
+import { until } from '../../support/data-plane.ts';
+import { makeCertificate } from '../../support/upstream.ts';
 
 /** RFC 9113 §6.9. */
 const WINDOW_UPDATE = 0x8;

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { UpstreamReading } from '../../../../src/proxy/upstream/upstream-reading.ts';
+import { UpstreamReading } from '../../../src/timing/upstream-reading.ts';
 
 /** More than one account may have read in a turn; four of them are more than all may. */
 const FLOOD = 4_096;
