@@ -54,6 +54,26 @@ describe('a grant, to an attacker who may write to Redis', () => {
     expect(await grantsOf(store)).toEqual(grants.map(({ request }) => request.id));
   });
 
+  it('is opened once among the active ones for as long as it is unchanged, and never where it was changed', async () => {
+    await using bench = await workbench();
+    const subject = await opened(bench);
+    const { access } = subject.store;
+    const grant = await granted(subject);
+    const [first] = await access.active();
+    const [second] = await access.active();
+    expect(first?.stored.request.id).toBe(grant.request.id);
+    expect(second?.stored).toBe(first?.stored);
+    const key = requestHash(grant);
+    const end = (await bench.bare.hget(key, 'end')) ?? '';
+    await bench.bare.hset(key, 'end', String(Number(end) + 60_000));
+    expect(await access.active()).toEqual([]);
+    expect(bench.errors.map(({ reason }) => reason)).toEqual(['sealed_value_unreadable']);
+    await bench.bare.hset(key, 'end', end);
+    expect(await access.active()).toHaveLength(1);
+    await access.note(grant.request.id, { audited: true });
+    expect((await access.active()).map(({ stored }) => stored.request.grant?.audited)).toEqual([true]);
+  });
+
   it('gives nothing in a delegated session, nor to one from the session above it', async () => {
     await using bench = await workbench();
     const subject = await opened(bench);

@@ -162,6 +162,9 @@ describe('the api listener', () => {
     expect(statusesOf(heavy.at(-1)?.received() ?? '')).toEqual([429]);
     await pause(600);
     expect(idleOnes.filter(({ socket }) => socket.destroyed)).toHaveLength(0);
+    // None of them has ended: with what, if one has.
+    const ended = heavy.slice(0, -1).map((each) => ({ closed: each.socket.destroyed, received: each.received() }));
+    expect(ended.filter(({ closed, received }) => closed || received !== '')).toEqual([]);
     expect(crowded.guard.inFlight).toBe(heavy.length - 1);
   });
 
