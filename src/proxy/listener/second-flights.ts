@@ -45,6 +45,12 @@ const MOST_MISSED = 16;
  */
 const YOUNG_MS = 500;
 const ROUND = 4;
+/**
+ * However few there are, each of those is read once in so many turns, and while no others wait and they are not many, there
+ * is one turn in place of so many: one handshake that was never gone on with took 5 % of a core.
+ */
+const TURNS_OF_OLD = 8;
+const FEW = 64;
 /** Less is forgotten, and each has taken as much: the system may count in longer steps. Milliseconds. */
 const LEAST_MS = 0.1;
 /** A site that has taken so much is dear: a user's handshake takes one or two. Milliseconds. */
@@ -279,6 +285,9 @@ export class SecondFlights {
   /** When the last turn was over. */
   #lastMs = 0;
   #isTurning = false;
+  #timer: NodeJS.Timeout | undefined;
+  /** Between the last turn and the next one. */
+  #everyMs = EVERY_MS;
   #turnMs = TURN_MS;
 
   /** To be called when the handshake has begun. */
@@ -290,8 +299,9 @@ export class SecondFlights {
     process.nextTick(() => {
       if (this.#begun.has(flight)) flight.hold();
     });
-    if (this.#isTurning) return;
-    this.#missed = 0;
+    // The next turn is near.
+    if (this.#isTurning && (this.#everyMs === EVERY_MS || this.#missed >= 1)) return;
+    if (!this.#isTurning) this.#missed = 0;
     this.#wait();
   }
 
@@ -304,20 +314,24 @@ export class SecondFlights {
 
   #wait(): void {
     this.#lastMs = performance.now();
+    const others = this.#begun.size - this.#old.size;
+    this.#everyMs = others === 0 && this.#old.size <= FEW ? EVERY_MS * TURNS_OF_OLD : EVERY_MS;
     this.#isTurning = true;
+    clearTimeout(this.#timer);
     if (this.#missed >= 1) setImmediate(this.#next);
-    else setTimeout(this.#next, EVERY_MS);
+    else this.#timer = setTimeout(this.#next, this.#everyMs);
   }
 
   readonly #next = (): void => {
     this.#isTurning = false;
     const sinceMs = performance.now() - this.#lastMs;
-    const missed = this.#missed + sinceMs / EVERY_MS - 1;
+    const missed = this.#missed + (sinceMs - this.#everyMs) / EVERY_MS;
     this.#missed = Math.min(MOST_MISSED, missed);
     this.#turns += 1;
     this.#turnMs = Math.min(MOST_TURN_MS, Math.max(TURN_MS, sinceMs * SHARE));
     // So many times as long as what is made up for.
-    this.#readSome(READS_PER_TURN * Math.min(MOST_LONGER, Math.max(1, sinceMs / (MOST_MISSED * EVERY_MS))));
+    const longer = Math.min(MOST_LONGER, sinceMs / (MOST_MISSED * EVERY_MS));
+    this.#readSome(READS_PER_TURN * Math.max(this.#everyMs / EVERY_MS, longer));
     const steps = [this.#checkSome, this.#checkLong];
     for (const step of this.#turns % 2 === 0 ? steps : steps.toReversed()) step();
     if (this.#begun.size > 0) this.#wait();
@@ -325,9 +339,13 @@ export class SecondFlights {
 
   #readSome(most: number): void {
     const silent: Flight[] = [];
+    let old = (this.#old.size * most) / (READS_PER_TURN * TURNS_OF_OLD);
+    const takeOld = (): Flight | undefined => {
+      old -= 1;
+      return old > -1 ? takeFrom(this.#old) : undefined;
+    };
     for (let reads = 0; reads < most; reads += 1) {
-      const [first, second] = reads % ROUND === 0 ? [this.#old, this.#young] : [this.#young, this.#old];
-      const flight = takeFrom(first) ?? takeFrom(second);
+      const flight = reads % ROUND === 0 ? (takeOld() ?? takeFrom(this.#young)) : (takeFrom(this.#young) ?? takeOld());
       if (flight === undefined) break;
       if (this.#read(flight)) this.#ready.add(flight);
       else silent.push(flight);

@@ -124,6 +124,21 @@ describe('second flights', () => {
     expect(never.reduce((sum, { reads }) => sum + reads, 0) - before).toBeGreaterThanOrEqual(60);
   });
 
+  it('that are never gone on with are not read in each turn where they are few, and long before a user gives up', () => {
+    const flights = new SecondFlights();
+    const never = Array.from({ length: 20 }, () => add(flights));
+    vi.advanceTimersByTime(1_000);
+    const before = never.map(({ reads }) => reads);
+    vi.advanceTimersByTime(160);
+    const reads = never.map((each, index) => each.reads - (before[index] ?? 0));
+    // Of 80 turns.
+    expect(Math.max(...reads)).toBeLessThanOrEqual(13);
+    expect(Math.min(...reads)).toBeGreaterThanOrEqual(8);
+    const user = add(flights, { site: 'user', takes: 1 });
+    vi.advanceTimersByTime(2);
+    expect(user.checks).toBe(1);
+  });
+
   it('make up for turns that were missed because of other work, few read in each', () => {
     const flights = new SecondFlights();
     const each = Array.from({ length: 200 }, () => add(flights));
