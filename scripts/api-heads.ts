@@ -114,6 +114,23 @@ Bodies are JSON. Errors are \`application/problem+json\` (RFC 9457), with a \`co
 user that says what to do. Each is audited, as \`delegation-refused\`.
 `;
 
+export const SESSIONS_HEAD = `# The API for own sessions
+
+<!-- Written by \`${REGENERATE_API}\` from the table of operations. Do not edit. -->
+
+With this API a program lists the sessions in which its user is signed in, and ends one, such as that of a laptop that
+was lost. \`portcullis sessions\` uses it where the user is neither an admin nor an auditor. It is at the api listener,
+under \`/-/sessions\`.
+[sessions-api.openapi.json](sessions-api.openapi.json) describes the same for programs (OpenAPI 3.1).
+
+The caller sends an access token as \`Authorization: Bearer TOKEN\`, over a connection with the client certificate that
+the token is bound to. Its audience is \`urn:portcullis:self\`: a refresh at \`/-/oauth/token\` with
+\`resource=urn:portcullis:self\` returns one. Workloads get none, and delegated sessions are rejected.
+
+Bodies are JSON. Errors are \`application/problem+json\` (RFC 9457), with a \`code\` to branch on and a \`detail\` for the
+user that says what to do. Each is audited, as \`logout-refused\`.
+`;
+
 export const STEP_UP_HEAD = `# The API for step-up
 
 <!-- Written by \`${REGENERATE_API}\` from the table of operations. Do not edit. -->

@@ -9,8 +9,9 @@ import { ACCESS_API } from '../src/core/api/access-operations.ts';
 import { ADMIN_API } from '../src/core/api/admin-operations.ts';
 import { DELEGATIONS_API } from '../src/core/api/delegations-operations.ts';
 import { isChange, operationsOf, problemsOf, type ApiDescription, type Operation } from '../src/core/api/operation.ts';
+import { SESSIONS_API } from '../src/core/api/sessions-operations.ts';
 import { STEP_UP_API } from '../src/core/api/step-up-operations.ts';
-import { ACCESS_HEAD, ADMIN_HEAD, DELEGATIONS_HEAD, STEP_UP_HEAD } from './api-heads.ts';
+import { ACCESS_HEAD, ADMIN_HEAD, DELEGATIONS_HEAD, SESSIONS_HEAD, STEP_UP_HEAD } from './api-heads.ts';
 
 export interface ApiReference {
   /** Of its files, without an ending. */
@@ -26,6 +27,7 @@ export const API_REFERENCES: readonly ApiReference[] = [
   { file: file('admin-api'), api: ADMIN_API, head: ADMIN_HEAD },
   { file: file('access-api'), api: ACCESS_API, head: ACCESS_HEAD },
   { file: file('delegations-api'), api: DELEGATIONS_API, head: DELEGATIONS_HEAD },
+  { file: file('sessions-api'), api: SESSIONS_API, head: SESSIONS_HEAD },
   { file: file('step-up-api'), api: STEP_UP_API, head: STEP_UP_HEAD },
 ];
 

@@ -10,4 +10,5 @@ export { bearerCaller } from './admin/admin-callers.ts';
 export { delegationsApi } from './delegations-api.ts';
 export type { AdminApiDeps } from './dependencies.ts';
 export type { IdentifyCaller } from './pipeline.ts';
+export { sessionsApi } from './sessions-api.ts';
 export { stepUpApi } from './step-up-api.ts';

@@ -155,10 +155,7 @@ function addSignInCommands(program: Command): void {
       run(options, async (context) => (await import('./commands/sign-in-commands.ts')).login(context, options)),
     );
   addServerCommand(program, 'logout', 'end your session, here and at the server')
-    .option(
-      '--session <id>',
-      'end this delegated session instead, and stay signed in; 8 characters of its id are enough',
-    )
+    .option('--session <id>', 'end this one of your sessions, or a delegated one; 8 characters of its id are enough')
     .addOption(outputOption(program))
     .action((options: CommonOptions & OutputOptions & { readonly session?: string }) =>
       run(options, async (context) => {
@@ -166,7 +163,7 @@ function addSignInCommands(program: Command): void {
         if (session === undefined && output !== undefined)
           throw cliError('bad_request', '--output is for the receipt of --session.', 'leave it out');
         if (session === undefined) return (await import('./commands/sign-in-commands.ts')).logout(context, options);
-        return (await import('./commands/delegations-command.ts')).endDelegation(context, session, options);
+        return (await import('./commands/delegations-command.ts')).endSession(context, session, options);
       }),
     );
   addServerCommand(program, 'whoami', 'show your user, groups, session and clusters, as the server sees them')

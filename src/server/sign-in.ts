@@ -1,6 +1,6 @@
 /** How users, programs and workloads sign in: the authorization server, the pages, the admin API and re-checks. */
 import type { RequestListener } from 'node:http';
-import { delegationsApi, stepUpApi } from '../api/api.ts';
+import { delegationsApi, sessionsApi, stepUpApi } from '../api/api.ts';
 import type { Config } from '../config/config.ts';
 import { accessRequests, type ServerAccess } from './access.ts';
 import { componentHealth } from './component-health.ts';
@@ -136,7 +136,7 @@ export async function createSignIn(
   };
   const stepUps = createStepUps(stepUpDeps);
   const web = createWeb({
-    programs: [delegationApi, api, stepUpApi(stepUpDeps, stepUps)],
+    programs: [delegationApi, api, sessionsApi(stepUpDeps), stepUpApi(stepUpDeps, stepUps)],
     access: access.requests,
     results: access.results,
     stepUps,

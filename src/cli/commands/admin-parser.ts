@@ -41,6 +41,8 @@ export function addAdminCommands(program: Command, onServer: OnServer): void {
   const works = worksOf(onServer);
   addOperationCommands(program, ADMIN_API, (name) => {
     if (name in works) return works[name as keyof typeof works];
+    if (name === 'listSessions')
+      return async (context, options) => (await import('./list-command.ts')).listSessions(context, options);
     return async (context, options) => (await import('./list-command.ts')).list(context, name as ListName, options);
   });
   addApi(program);

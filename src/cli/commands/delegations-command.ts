@@ -1,5 +1,6 @@
-/** `delegations` and `logout --session`: the sessions that were delegated, and the end of one. */
+/** `delegations` and `logout --session`: the sessions that were delegated, and the end of one, or of another one of the user. */
 import { DELEGATIONS_API } from '../../core/api/delegations-operations.ts';
+import { SESSIONS_API } from '../../core/api/sessions-operations.ts';
 import { revocationResultSchema } from '../../core/api/responses.ts';
 import { DELEGATIONS_PAGE, delegationsSchema, type ListedDelegation } from '../delegation/responses.ts';
 import { cliError, notProven } from '../errors.ts';
@@ -12,10 +13,11 @@ import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { describeReceipt } from '../terminal/receipt.ts';
 import { idsFor, listTables, timeFor } from '../terminal/list-table.ts';
+import { readOwnSessions } from './own-sessions-command.ts';
 import { readPages } from './pages.ts';
 import { parseResponse } from './admin-response.ts';
 
-const LIST = 'portcullis delegations lists them';
+const LIST = 'portcullis delegations lists those that were delegated, portcullis sessions the others';
 
 /** Lists those beneath the session of this command. */
 export async function delegations(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
@@ -74,25 +76,28 @@ function lastRequest({ recent: [last] }: ListedDelegation): string {
  * @param given its id, or the first eight characters of it or more
  * @throws AppError `conflict` when it is written but not proven: a script must not take that for done
  */
-export async function endDelegation(
+export async function endSession(
   context: CliContext,
   given: string,
   options: ServerOptions & OutputOptions,
 ): Promise<void> {
   if (!/^[\w.~-]{1,128}…?$/.test(given)) throw cliError('bad_request', 'This is no id of a session.', LIST);
   const entry = locateEntry(context.environment.cacheDir, whichServer(context.environment, options));
+  const isDelegated = entry.server.delegated !== undefined;
+  const own = isDelegated ? { found: [], more: false } : await readOwnSessions(context, entry);
   const id = await wholeSessionId(given, {
     list: async () => {
       const { found, more } = await readDelegations(context, entry);
-      return { found: found.map((one) => ({ id: one.id, what: `${one.name}, ${one.rights}` })), more };
+      const delegated = found.map((one) => ({ id: one.id, what: `${one.name}, ${one.rights}` }));
+      const others = own.found.map((one) => ({ id: one.id, what: one.deviceName ?? one.address }));
+      return { found: [...delegated, ...others], more: more || own.more };
     },
     next: LIST,
   });
-  const { body } = await sendForOwnSessions(
-    context,
-    entry,
-    requestOf(DELEGATIONS_API, 'endDelegation', { params: { id } }),
-  );
+  const end = own.found.some((one) => one.id === id)
+    ? requestOf(SESSIONS_API, 'endOwnSession', { params: { id } })
+    : requestOf(DELEGATIONS_API, 'endDelegation', { params: { id } });
+  const { body } = await sendForOwnSessions(context, entry, end);
   const receipt = parseResponse(revocationResultSchema, body);
   await printResult(context, options, receipt, () => describeReceipt(receipt, context.columns));
   if (receipt.complete) return;

@@ -3,8 +3,10 @@ import { z } from 'zod';
 import { ADMIN_API } from '../../core/api/admin-operations.ts';
 import type { CommandList, Operation } from '../../core/api/operation.ts';
 import type { replicaSchema } from '../../core/api/responses.ts';
+import { AppError } from '../../core/errors.ts';
 import type { CliContext } from '../context.ts';
 import { adminClient, callAdmin, liveSessionId } from '../http/admin-client.ts';
+import { locateEntry } from '../session/cache.ts';
 import { whichServer, type ServerOptions } from '../session/which-server.ts';
 import { printResult, type OutputOptions } from '../terminal/output.ts';
 import { listTables, timeFor } from '../terminal/list-table.ts';
@@ -30,6 +32,20 @@ const CELLS: { readonly [N in ListName]?: (row: never) => Row } = {
     incarnation: incarnation.slice(0, 8),
   }),
 };
+
+/** Shows all sessions; to a user who is neither an admin nor an auditor, their own. */
+export async function listSessions(context: CliContext, options: ServerOptions & OutputOptions): Promise<void> {
+  try {
+    await list(context, 'listSessions', options);
+  } catch (error) {
+    const server = whichServer(context.environment, options);
+    const hasFilters = filtersOf(ADMIN_API.operations.listSessions.command, options).size > 0;
+    const isNoAdmin = error instanceof AppError && error.code === 'forbidden' && server.delegated === undefined;
+    if (!isNoAdmin || hasFilters) throw error;
+    const { ownSessions } = await import('./own-sessions-command.ts');
+    await ownSessions(context, locateEntry(context.environment.cacheDir, server), options);
+  }
+}
 
 /** Shows what an operation lists, all pages of it. */
 export async function list(context: CliContext, name: ListName, options: ServerOptions & OutputOptions): Promise<void> {

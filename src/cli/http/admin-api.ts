@@ -149,7 +149,7 @@ function noAdmin(entry: CacheEntry, cause: AppError): AppError {
     const what = 'A delegated session does not administer, also beneath that of an admin.';
     return cliError('forbidden', what, 'do it in your own session', { reason: cause.reason, cause });
   }
-  const next = `your own sessions are at ${url}/me, and portcullis delegations lists those that you delegated. To see others, ask your platform team; if they just made you an admin: portcullis login --server ${url}`;
+  const next = `portcullis sessions lists your own, also at ${url}/me, and portcullis delegations those that you delegated. To see others, ask your platform team; if they just made you an admin: portcullis login --server ${url}`;
   return cliError('forbidden', `You are neither an admin nor an auditor at ${url}.`, next, {
     reason: cause.reason,
     cause,

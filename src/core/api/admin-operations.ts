@@ -116,7 +116,7 @@ The same resources are served at two addresses. Pages use \`/admin/api/v1\` on t
       summary: 'List live sessions, page by page.',
       command: {
         name: 'sessions',
-        summary: 'list sessions (admins and auditors)',
+        summary: 'list sessions: all of them (admins and auditors), or your own',
         options: [
           ['--search <text>', 'only with this text in username, account, address, client or session id'],
           ['--account <account>', 'of this account only, PROVIDER/SUBJECT'],

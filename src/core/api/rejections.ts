@@ -13,6 +13,7 @@ import { ACCESS_PROBLEMS } from './access-problems.ts';
 import { ADMIN_PROBLEMS, type AdminProblemCode } from './admin-problems.ts';
 import { DELEGATION_PROBLEMS } from './delegations-problems.ts';
 import type { OWN_PROBLEMS } from './own-operations.ts';
+import { SESSIONS_PROBLEMS } from './sessions-operations.ts';
 import { STEP_UP_PROBLEMS } from './step-up-problems.ts';
 
 type Text = string | ((data: never) => string);
@@ -288,6 +289,15 @@ export const DELEGATION_TEXTS = {
 } as const satisfies Readonly<Record<DelegationReason, Text>>;
 
 export const DELEGATION = { texts: DELEGATION_TEXTS, problems: DELEGATION_PROBLEMS };
+
+export const SESSIONS = {
+  texts: {
+    delegated: 'A delegated session does not see where its user is signed in. Ask in your own session.',
+    session_not_found:
+      'There is no such session of yours. It may have ended already: “portcullis sessions” lists them.',
+  },
+  problems: SESSIONS_PROBLEMS,
+} as const satisfies Catalogue<Texts>;
 
 export type StepUpRejection = RejectionOf<typeof STEP_UP_TEXTS>;
 export type StepUpResult<T> = Result<T, StepUpRejection>;

@@ -180,7 +180,7 @@ export const PORTCULLIS_EVENTS = {
   },
   'logout-refused': {
     chapter: 'Sessions and credentials',
-    when: 'a provider’s logout token was rejected, or could not be acted on; or a request to end a session on the user’s own page was rejected: it came from another site, with a wrong token, or without a session',
+    when: 'a provider’s logout token was rejected, or could not be acted on; or a request to list or end the user’s own sessions was rejected: on their page it came from another site, with a wrong token, or without a session; or the API for it rejected it',
     code: received,
     facts: ['account', 'session', 'provider', 'reason', 'target', 'clock-skew'],
   },

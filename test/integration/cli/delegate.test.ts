@@ -170,6 +170,53 @@ describe('with --kubeconfig', () => {
   });
 });
 
+test('sessions and logout --session are for one’s own where the user is no admin, and never for those of others', async () => {
+  const at = (user: string, name: string): CliContext =>
+    new CliContext(instance, user, { PORTCULLIS_CACHE_DIR: join(instance.files.directory, `cache-of-${name}`) });
+  const [lost, bob] = [at('alice', 'the lost laptop'), at('bob', 'bob')];
+  try {
+    await delegate('--read-only', '--namespace', 'default', '--', 'true');
+    const signedIn = await lost.portcullis('login', '--device-name', 'lost-laptop');
+    expect(signedIn.code, signedIn.all).toBe(0);
+    expect((await bob.portcullis('login')).code).toBe(0);
+    const read = async (context: CliContext) => {
+      const { stdout, all, code } = await context.portcullis('sessions', '--output', 'json');
+      expect(code, all).toBe(0);
+      return (JSON.parse(stdout) as { sessions: { id: string; username: string; self: boolean }[] }).sessions;
+    };
+    const own = await read(alice);
+    expect(own.map(({ username }) => username)).toEqual(own.map(() => 'demo:alice'));
+    expect(own.filter(({ self }) => self)).toHaveLength(1);
+    const table = await alice.portcullis('sessions');
+    expect(table.stdout).toMatch(/^DEVICE .*\n[^]*lost-laptop [^]*\(this one\)/);
+    expect(table.stderr).toContain('neither an admin nor an auditor');
+    // A filter is the admins’: what it leaves out must not be taken for nothing.
+    expect(await alice.portcullis('sessions', '--idle', '1h')).toMatchObject({ code: 3, stdout: '' });
+
+    const [bobs] = await read(bob);
+    const others = await alice.portcullis('logout', '--session', bobs?.id ?? '');
+    expect(others).toMatchObject({ code: 4, stdout: '' });
+    expect((await bob.portcullis('whoami')).code).toBe(0);
+
+    const [latest] = own;
+    expect(latest?.self).toBe(false);
+    const ended = await alice.portcullis('logout', '--session', latest?.id.slice(0, 8) ?? '');
+    expect(ended.code, ended.all).toBe(0);
+    expect(ended.stdout).toMatch(/^complete: 1 session ended/);
+    expect((await lost.portcullis('whoami')).all).toContain('is over');
+    const event = audited().findLast(
+      ({ annotations }) => (annotations as Record<string, string>)['portcullis.dev/event'] === 'logout',
+    );
+    expect(event).toMatchObject({
+      user: { username: 'demo:alice' },
+      annotations: { 'portcullis.dev/reason': 'ended_by_owner', 'portcullis.dev/target': `session:${latest?.id}` },
+    });
+  } finally {
+    lost.close();
+    bob.close();
+  }
+});
+
 test('a rule about what the cluster does not serve is an error; a longer time than allowed ends sooner', async () => {
   const rules = 'rules: [{ apiGroups: [example.com], resources: [widgets], verbs: [get] }]';
   const args = ['delegate', '--rules', '-', '--', 'true'];

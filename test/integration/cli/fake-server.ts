@@ -170,6 +170,7 @@ export class FakeServer {
     const body = await text(req);
     const path = req.url ?? '';
     if (path === '/-/oauth/token') return this.#token(req, res, new URLSearchParams(body));
+    if (path.startsWith('/-/sessions?')) return json(res, 200, { sessions: [] });
     if (path.startsWith('/-/delegations')) return this.#delegations(req, res, body);
     if (/^\/-\/(?:access|step-up)/.test(path)) return this.#own(req, res, body);
     if (path === '/-/oauth/revoke') {

@@ -81,6 +81,18 @@ const OWN: Readonly<Record<string, OwnRow>> = {
     path: ({ delegated }, index) => `/-/delegations/${delegated[index] ?? ''}`,
     bound: PAGE,
   },
+  'GET /-/sessions': {
+    worst: 'the largest page of an account with as many sessions as it may have',
+    as: 'root',
+    path: () => '/-/sessions?limit=50',
+    bound: { ...PAGE, kB: 60 },
+  },
+  'DELETE /-/sessions/:id': {
+    worst: 'one of as many sessions as an account may have',
+    as: 'root',
+    path: ({ own }, index) => `/-/sessions/${own.at(-1 - index) ?? ''}`,
+    bound: PAGE,
+  },
   'GET /-/access': {
     worst: 'an approver for whom 500 requests wait, with the longest reasons',
     as: 'root',

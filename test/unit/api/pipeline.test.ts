@@ -9,6 +9,7 @@ import { ACCESS_API } from '../../../src/core/api/access-operations.ts';
 import { ADMIN_API } from '../../../src/core/api/admin-operations.ts';
 import { DELEGATIONS_API } from '../../../src/core/api/delegations-operations.ts';
 import { isChange, operationsOf, type ApiDescription, type Operation } from '../../../src/core/api/operation.ts';
+import { SESSIONS_API } from '../../../src/core/api/sessions-operations.ts';
 import { STEP_UP_API } from '../../../src/core/api/step-up-operations.ts';
 import type { AuditEvent } from '../../../src/core/audit/event.ts';
 import { AppError } from '../../../src/core/errors.ts';
@@ -115,7 +116,7 @@ function call({ app }: Stage, api: ApiDescription, [name, operation]: readonly [
   return operation.body === undefined ? sent : sent.send(body);
 }
 
-const apis = [ADMIN_API, ACCESS_API, DELEGATIONS_API, STEP_UP_API] as const;
+const apis = [ADMIN_API, ACCESS_API, DELEGATIONS_API, SESSIONS_API, STEP_UP_API] as const;
 const every = apis.flatMap((api: ApiDescription) =>
   operationsOf(api).flatMap(([name, operation]) =>
     [
@@ -166,6 +167,7 @@ test('only what was done is said to a caller whose credential may have ended by 
     'endAccess',
     'endAccessRequest',
     'endDelegation',
+    'endOwnSession',
     'endSession',
     'liftFreshSignIn',
   ]);

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { COSTS_FILE, REGENERATE_COSTS, requestCosts } from '../../../scripts/request-costs.ts';
 import { accessApi } from '../../../src/api/access-api.ts';
 import { delegationsApi } from '../../../src/api/delegations-api.ts';
+import { sessionsApi } from '../../../src/api/sessions-api.ts';
 import { stepUpApi } from '../../../src/api/step-up-api.ts';
 import { CHEAP_MS, LIMITERS, type Limit } from '../../security/cost/row.ts';
 import { HELD_ROWS } from '../../security/cost/held-rows.ts';
@@ -28,7 +29,7 @@ it('has a row for each route of the pages and of the APIs for own sessions, and 
     change: (deps) => ({ ...(access.change?.(deps) ?? deps), devices, stepUps, consoles }),
   });
   const deps = { clock: stage.clock, config: { clusters: [], sessions: {}, limits: { signInsPerMinute: 1 } } } as never;
-  const apis = [delegationsApi, accessApi, stepUpApi].map((api) => api(deps, {} as never));
+  const apis = [delegationsApi, accessApi, sessionsApi, stepUpApi].map((api) => api(deps, {} as never));
   const taken = [stage.web.app.router, ...apis].flatMap(operationsOf);
   await closeStages();
   const ofRouters = operations
