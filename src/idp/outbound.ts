@@ -13,7 +13,7 @@ import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'nod
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { fetch } from 'undici';
 import { plainAddress } from '../core/http/address.ts';
-import { hasMoreValues } from '../core/http/json-values.ts';
+import { hasMoreValues, hasTokensOfMoreValues } from '../core/http/json-values.ts';
 import { createEgress, type Egress, type EgressOptions, type EgressProxy } from '../egress/egress.ts';
 import { createTurns, timeoutSignal } from '../timing/timing.ts';
 import { defined } from '../core/defined.ts';
@@ -243,6 +243,8 @@ async function boundedBody(stream: ReadableStream<Uint8Array> | null, host: stri
     body.set(chunk, offset);
     offset += chunk.length;
   }
-  if (hasMoreValues(body, MAX_VALUES)) throw new Error(`the provider's answer has more than ${MAX_VALUES} values`);
+  if (hasMoreValues(body, MAX_VALUES) || hasTokensOfMoreValues(body, MAX_VALUES)) {
+    throw new Error(`the provider's answer has more than ${MAX_VALUES} values`);
+  }
   return body;
 }

@@ -13,6 +13,18 @@ const TEAM = Object.fromEntries(
 );
 const LARGE = JSON.stringify(Array.from({ length: 100 }, () => ({ ...TEAM, organization: TEAM })));
 
+/** A token response whose ID token has this many bytes of small objects. */
+const token = (bytes: number) =>
+  JSON.stringify({ access_token: 'a', id_token: jwt(`{"sub":"1","x":[${'{},'.repeat(bytes / 3)}{}]}`) });
+const jwt = (payload: string) => `eyJhbGciOiJSUzI1NiJ9.${Buffer.from(payload).toString('base64url')}.c2ln`;
+/** Names of 40 kB of groups in each of two tokens. */
+const GROUPS = JSON.stringify({
+  access_token: jwt(
+    JSON.stringify({ groups: Array.from({ length: 1_500 }, (_, index) => `group-${index}-of-a-company`) }),
+  ),
+  id_token: jwt(JSON.stringify({ groups: Array.from({ length: 1_500 }, (_, index) => `group-${index}-of-a-company`) })),
+});
+
 describe('a URL that discovery names', () => {
   it.each(['https://login.example.com/token', 'https://login.example.com:8443/token', 'https://keys.example.com/jwks'])(
     'is followed to the provider: %s',
@@ -66,6 +78,9 @@ describe('a request to a provider', () => {
       else if (req.url === '/long') res.end('x'.repeat(1024 * 1024 + 1));
       else if (req.url === '/many') res.end(`[${'{},'.repeat(30_000)}{}]`);
       else if (req.url === '/large') res.end(LARGE);
+      else if (req.url === '/token') res.end(token(700_000));
+      else if (req.url === '/jwt') res.end(jwt(`[${'{},'.repeat(200_000)}{}]`));
+      else if (req.url === '/groups') res.end(GROUPS);
       else res.end('{}');
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -89,6 +104,12 @@ describe('a request to a provider', () => {
   it('takes no answer that is cheap to send and dear to hold, and as many teams as GitHub lists', async () => {
     await expect(outbound()(`http://localhost:${port}/many`, get)).rejects.toThrow(/more than 50000 values/);
     expect(await (await outbound()(`http://localhost:${port}/large`, get)).text()).toBe(LARGE);
+  });
+
+  it('takes no token whose payload is dear to parse, and tokens of 1,500 groups', async () => {
+    await expect(outbound()(`http://localhost:${port}/token`, get)).rejects.toThrow(/more than 50000 values/);
+    await expect(outbound()(`http://localhost:${port}/jwt`, get)).rejects.toThrow(/more than 50000 values/);
+    expect(await (await outbound()(`http://localhost:${port}/groups`, get)).text()).toBe(GROUPS);
   });
 
   it('are given to those who parse them one in a turn of the event loop', async () => {
