@@ -97,6 +97,12 @@ export function requestInfo(method: string, target: string): RequestInfo {
   };
 }
 
+/** @returns whether a GET of this target watches a resource: what stands behind a `…/proxy` is none */
+export function isResourceWatch(target: string): boolean {
+  const { verb, isResourceRequest, subresource } = requestInfo('GET', target);
+  return verb === 'watch' && isResourceRequest && subresource === '';
+}
+
 /** True if the request is for the pod or service behind a `…/proxy`, whose own headers and responses pass. */
 export const isBelowProxy = ({ verb, subresource }: Pick<RequestInfo, 'verb' | 'subresource'>): boolean =>
   verb === 'proxy' || subresource === 'proxy';

@@ -6,7 +6,9 @@
  * One at a time, and for half a minute at most: an attacker who can write a `drill` entry must not be able to hold
  * connections here.
  */
+import { drillOrderSchema, type DrillOrder } from '../../core/drill-order.ts';
 import type { Credential } from '../../core/credential/credential.ts';
+import { coveringKeys } from '../../core/credential/revocation.ts';
 import type { Result } from '../../core/result.ts';
 import type { CutReason, RevocationGuard } from '../../revocation/revocation.ts';
 import type { ArtefactStore } from '../../store/store.ts';
@@ -16,11 +18,12 @@ import { openWatch, type LocalListener, type WatchRequest } from './watch.ts';
 const MAX_DRILL_MS = 30_000;
 /** Characters of a reason that came from a cluster. */
 const MAX_REASON = 300;
+const CALLER_OVER = 'the session of the admin who ordered the drill is over';
 /** For a cluster that is reached by its prefix: a name that no cluster can have (RFC 6761 §6.4). */
 const NO_HOST = 'drill.invalid';
 
 export interface DrillDeps {
-  readonly guard: Pick<RevocationGuard, 'onChange' | 'reportDrill' | 'check'>;
+  readonly guard: Pick<RevocationGuard, 'onChange' | 'reportDrill' | 'check' | 'register'>;
   readonly artefacts: Pick<ArtefactStore, 'find'>;
   readonly clusters: readonly Pick<UpstreamCluster, 'name' | 'hosts'>[];
   readonly listener: LocalListener;
@@ -32,13 +35,6 @@ export interface DrillDeps {
     readonly cluster: string;
   }) => Promise<Result<{ readonly token: string; readonly credential: Credential }, string>>;
   readonly logger: Pick<ProxyLogger, 'info' | 'warn'>;
-}
-
-/** The content of the `Drill` artefact, which the service `admin` writes. */
-interface DrillOrder {
-  readonly session: string;
-  readonly cluster: string;
-  readonly path: string;
 }
 
 /**
@@ -70,21 +66,54 @@ export function takePartInDrills(deps: DrillDeps): () => void {
   return () => stopped.abort();
 }
 
+const failing =
+  ({ guard }: DrillDeps, id: string) =>
+  (reason: string): void =>
+    guard.reportDrill({ id, state: 'failed', reason: reason.slice(0, MAX_REASON) });
+
 async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Promise<void> {
-  const fail = (reason: string): void =>
-    deps.guard.reportDrill({ id, state: 'failed', reason: reason.slice(0, MAX_REASON) });
+  const fail = failing(deps, id);
   if (deps.behindProxies) {
     return fail('listen.api.proxyProtocol lets only load balancers connect, so a replica cannot watch through itself');
   }
-  const order = readOrder(await deps.artefacts.find('Drill', id));
-  if (order === undefined) return fail('there is no order for this drill any more');
+  const { data: order } = drillOrderSchema.safeParse(await deps.artefacts.find('Drill', id));
+  if (order === undefined) return fail('there is no order for this drill any more, or it is one of another version');
   const cluster = deps.clusters.find(({ name }) => name === order.cluster);
   if (cluster === undefined) return fail(`this replica has no cluster ${order.cluster}`);
-  const minted = await deps.mintToken(order);
-  if (!minted.ok) return fail(`no token for the drill's session: ${minted.reason}`);
-  const { token, credential } = minted.value;
-  const signal = AbortSignal.any([stopped, AbortSignal.timeout(MAX_DRILL_MS)]);
-  await new Promise<void>((resolve) => {
+  // An attacker orders a drill of an admin whose session is revoked while it runs: this watch is a session's of its own.
+  const callerOver = new AbortController();
+  const flight = deps.guard.register({ cut: () => callerOver.abort() });
+  try {
+    const { position, expiresAt, idleAt, ...caller } = order.caller;
+    const keys = coveringKeys(caller);
+    flight.bind({ ...caller, keys, position }, { expiresAt, idleAt });
+    if (deps.guard.check({ keys, position }) !== undefined) return fail(CALLER_OVER);
+    const minted = await deps.mintToken(order);
+    if (!minted.ok) return fail(`no token for the drill's session: ${minted.reason}`);
+    if (callerOver.signal.aborted) return fail(CALLER_OVER);
+    const signal = AbortSignal.any([stopped, callerOver.signal, AbortSignal.timeout(MAX_DRILL_MS)]);
+    await watchUntilCut(deps, id, { cluster, order, signal, callerOver: callerOver.signal, ...minted.value });
+  } finally {
+    flight.close();
+  }
+}
+
+interface DrillWatch {
+  readonly cluster: DrillDeps['clusters'][number];
+  readonly order: DrillOrder;
+  readonly token: string;
+  readonly credential: Credential;
+  readonly signal: AbortSignal;
+  readonly callerOver: AbortSignal;
+}
+
+function watchUntilCut(
+  deps: DrillDeps,
+  id: string,
+  { cluster, order, token, credential, signal, callerOver }: DrillWatch,
+): Promise<void> {
+  const fail = failing(deps, id);
+  return new Promise<void>((resolve) => {
     openWatch(
       deps.listener,
       { ...targetOf(cluster, order.path), token, signal },
@@ -95,7 +124,8 @@ async function takePart(deps: DrillDeps, id: string, stopped: AbortSignal): Prom
           resolve();
         },
         ended: (how) => {
-          const reason = endMessage(how, { signal, rejection: deps.guard.check(credential) });
+          const rejection = deps.guard.check(credential);
+          const reason = callerOver.aborted ? CALLER_OVER : endMessage(how, { signal, rejection });
           if (reason === undefined) deps.guard.reportDrill({ id, state: 'cut' });
           else fail(reason);
           resolve();
@@ -127,10 +157,4 @@ function endMessage(
   if (rejection === 'session_revoked') return 'the watch ended in an orderly way, not by a reset';
   if (rejection !== undefined) return `the watch was cut for another reason: ${rejection}`;
   return 'the watch was broken off by another cause than the revocation, such as the API server';
-}
-
-function readOrder(payload: Readonly<Record<string, unknown>> | undefined): DrillOrder | undefined {
-  const { session, cluster, path } = payload ?? {};
-  if (typeof session !== 'string' || typeof cluster !== 'string' || typeof path !== 'string') return undefined;
-  return /^\/[!-~]*$/.test(path) ? { session, cluster, path } : undefined;
 }

@@ -8,15 +8,17 @@ import type { z } from 'zod';
 import type { drillResultSchema, replicaDrillSchema } from '../../core/api/responses.ts';
 import type { drillSchema } from '../../core/api/requests.ts';
 import { DRILL_CLIENT_ID } from '../../core/core.ts';
-import { accountOf } from '../../core/identity/identity.ts';
+import { defined } from '../../core/defined.ts';
+import type { LogPosition } from '../../core/credential/revocation.ts';
+import type { DrillOrder } from '../../core/drill-order.ts';
 import type { ReplicaView } from '../../revocation/revocation.ts';
-import type { DrillPart, SessionRecord } from '../../store/store.ts';
+import { idleEndOf, type DrillPart, type SessionRecord } from '../../store/store.ts';
 import { ADMIN, type AdminResult } from '../../core/api/rejections.ts';
 import { no, ok } from '../../core/result.ts';
 import { problemFor } from '../../http/problem.ts';
 import type { AdminDeps, AdminContext } from './dependencies.ts';
 import { nowSeconds } from '../../contracts/clock.ts';
-import { appErrorOf } from '../../http/error-status.ts';
+import { appErrorOf, fencedError } from '../../http/error-status.ts';
 import { createClusters, type Clusters } from '../../core/identity/cluster-access.ts';
 import { record } from '../../http/audit-events.ts';
 import { workloadRule } from './roles.ts';
@@ -78,23 +80,24 @@ function clusterOf(
 }
 
 /**
- * Opens the temporary session of a drill and returns its id. It has the caller's identity and provider, but its own
- * account: the revocation of a session makes the account's next sign-in a fresh one, and a drill must not do that
- * to the caller.
+ * Opens the temporary session of a drill, and returns its id. It is one of the caller's own account, from the position at which
+ * the caller's credential was valid: an attacker who was an admin until now keeps no watch by it. And it proves no
+ * sign-in that the caller has not made: with a newer one it would pass the rules for step-up.
  */
 async function openSession(
   deps: AdminDeps,
   { context, actor }: AdminContext,
   callerSession: SessionRecord,
+  startedAt: LogPosition,
 ): Promise<AdminResult<string>> {
   const id = randomUUID();
-  const subject = 'portcullis:drill';
+  const { account, provider, subject, authTime } = callerSession;
   const now = nowSeconds(deps);
   const opened = await deps.store.sessions.open(
     {
       id,
-      account: accountOf(callerSession.provider, subject),
-      provider: callerSession.provider,
+      account,
+      provider,
       subject,
       client: DRILL_CLIENT_ID,
       identity: actor.identity,
@@ -103,9 +106,8 @@ async function openSession(
       idleSeconds: SESSION_SECONDS,
       address: context.address,
       userAgent: context.userAgent,
-      startedAt: await deps.store.log.position(),
-      // The drill before this one has revoked a session of this account, and no one signs in with it.
-      authTime: now,
+      startedAt,
+      ...defined({ authTime }),
     },
     {},
   );
@@ -125,18 +127,23 @@ async function drill(
   if (!chosen.ok) return chosen;
   const { value: cluster } = chosen;
   admin.actor.assertValid();
-  const session = await openSession(deps, admin, callerSession);
+  const { position } = deps.guard;
+  if (position === undefined) throw fencedError();
+  const session = await openSession(deps, admin, callerSession, position);
   if (!session.ok) return session;
   const revokeIt = () =>
     revoke(service, admin, {
       target: { kind: 'session', session: session.value },
       lock: false,
-      canSignInAgain: false,
+      canSignInAgain: true,
+      asksFreshSignIn: false,
       reason: request.reason,
     });
   let opened: { readonly replicas: readonly ReplicaView[]; readonly parts: Parts };
   try {
-    opened = await openWatches(deps, { id, session: session.value, cluster, path: request.path });
+    const caller = callerOf(callerSession, position);
+    const order = { session: session.value, cluster, path: request.path, caller };
+    opened = await openWatches(deps, admin, id, order);
   } catch (error) {
     // The session is revoked in any case. The first error says more than a failure of that.
     await Promise.allSettled([revokeIt()]);
@@ -166,15 +173,27 @@ async function drill(
   return ok(result);
 }
 
+const callerOf = (record: SessionRecord, position: LogPosition): DrillOrder['caller'] => ({
+  session: record.id,
+  account: record.account,
+  provider: record.provider,
+  position,
+  expiresAt: record.expiresAt,
+  idleAt: idleEndOf(record),
+  ...defined({ ancestors: record.delegation?.ancestors }),
+});
+
 async function openWatches(
   deps: AdminDeps,
-  drill: { readonly id: string; readonly session: string; readonly cluster: string; readonly path: string },
+  { actor }: AdminContext,
+  id: string,
+  order: DrillOrder,
 ): Promise<{ readonly replicas: readonly ReplicaView[]; readonly parts: Parts }> {
-  const { id, session, cluster, path } = drill;
-  const payload = { session, cluster, path, until: nowSeconds(deps) + SESSION_SECONDS };
-  await deps.store.artefacts.save('Drill', id, payload, { ttlSeconds: SESSION_SECONDS, session });
+  const { session } = order;
+  await deps.store.artefacts.save('Drill', id, { ...order }, { ttlSeconds: SESSION_SECONDS, session });
   await deps.guard.refresh();
   const replicas = live(deps);
+  actor.assertValid();
   await deps.store.log.announceDrill(id);
   const incarnations = replicas.map(({ incarnation }) => incarnation);
   const settled = (part: DrillPart | undefined): boolean => part !== undefined;

@@ -35,6 +35,8 @@ export interface RevocationPlan {
   readonly sessions?: readonly SessionRecord[];
   /** Whether the user can simply sign in again: without a lock and without a fresh sign-in. */
   readonly canSignInAgain: boolean;
+  /** False: as `AppendRequest` has it. */
+  readonly asksFreshSignIn?: false;
   readonly reason: string;
   /** Absent: the revocation gets a random id. */
   readonly requestId?: string | undefined;

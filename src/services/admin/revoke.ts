@@ -70,12 +70,12 @@ function resultDetails(result: RevocationResult): AuditFacts {
 function guardOrder(
   deps: RevokeService['deps'],
   revoker: Revoker,
-  { target, canSignInAgain, lock, reason }: RevocationPlan,
+  { target, canSignInAgain, asksFreshSignIn, lock, reason }: RevocationPlan,
   { requestId, consent }: { readonly requestId: string; readonly consent: Consent | undefined },
 ): RevocationOrder {
   const consented =
     consent === undefined || !('actor' in revoker) ? {} : { approval: consent.approval, by: revoker.actor.account };
-  const order = { target, requestId, canSignInAgain, ...consented };
+  const order = { target, requestId, canSignInAgain, ...defined({ asksFreshSignIn }), ...consented };
   if (!lock) return order;
   return { ...order, lock: { reason, by: namesOf(revoker, consent), at: nowSeconds(deps) } };
 }

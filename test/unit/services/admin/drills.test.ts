@@ -77,7 +77,7 @@ describe('a drill', () => {
     expect(result).toMatchObject({ verdict: 'passed', replicas: [{ id: 'portcullis-0', cut: true }] });
   });
 
-  test('acts as the caller, with a session of a separate account, so that the caller is not affected', async () => {
+  test('acts as the caller, in their account and with their sign-in, and asks them for no fresh one', async () => {
     const at = await signedInAs('root');
     const seen: object[] = [];
     const open = at.stage.store.sessions.open.bind(at.stage.store.sessions);
@@ -90,12 +90,15 @@ describe('a drill', () => {
       expect(resultOf(await post(at, 'drills', { reason }).expect(200)).verdict).toBe('passed');
     }
     expect(seen).toMatchObject([
-      { account: 'corp/portcullis:drill', client: 'drill:watch', identity: { username: 'corp:root@example.com' } },
+      { account: 'corp/sub-root', client: 'drill:watch', identity: { username: 'corp:root@example.com' } },
       {},
       { provider: 'corp' },
       {},
     ]);
-    // A revocation of one of root's own sessions would require a fresh sign-in here.
+    const [own] = await at.stage.store.sessions.list({ limit: 1 }).then(({ sessions }) => sessions);
+    expect(own?.authTime).toBeTypeOf('number');
+    expect(seen[0]).toMatchObject({ authTime: own?.authTime, account: own?.account });
+    // Another revocation of one of root's own sessions would require a fresh sign-in here.
     await alsoAt(at.stage, 'root');
     await at.browser.get(`${API}/sessions`).expect(200);
   });
@@ -146,6 +149,13 @@ describe('a drill', () => {
     ['no reason', {}, 400, 'bad_request'],
     ['a cluster that is not there', { cluster: 'nowhere', reason: 'x' }, 404, 'cluster_not_found'],
     ['a path that is no watch', { path: '/api/v1/pods', reason: 'x' }, 400, 'bad_request'],
+    [
+      'a path below a proxy',
+      { path: '/api/v1/namespaces/a/services/b/proxy/c?watch=1', reason: 'x' },
+      400,
+      'bad_request',
+    ],
+    ['a watch of a proxy', { path: '/api/v1/watch/pods/b/proxy?watch=1', reason: 'x' }, 400, 'bad_request'],
     ['a path outside the API', { path: '/-/admin?watch=1', reason: 'x' }, 400, 'bad_request'],
     ['a path that breaks a line', { path: '/api/v1/pods?watch=1\r\nX: y', reason: 'x' }, 400, 'bad_request'],
   ])('with %s is rejected and audited', async (_what, body, status, code) => {
