@@ -205,7 +205,9 @@ export const ADMIN_TEXTS = {
   same_admin: 'You have asked for this yourself. Another admin must do it, with the same approval.',
   drill_running: 'Another drill is running. It ends within half a minute; try again then.',
   drill_refused: ({ because }: { readonly because: string }) =>
-    `The session for the drill was rejected (${because}). Try again.`,
+    because === 'fresh_sign_in_needed'
+      ? 'Something of your account was revoked since you signed in, so no drill can open a session in it. Sign in again (portcullis login), then try again.'
+      : `The session for the drill was rejected (${because}). Try again.`,
   cluster_not_found: ({ isWorkload }: { readonly isWorkload: boolean }) =>
     `There is no such cluster among those that ${isWorkload ? 'the workload’s rule names' : 'you may use'}. A drill opens its watches through one of them.`,
   // From here on: those without a code of their own.

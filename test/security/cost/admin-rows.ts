@@ -14,7 +14,7 @@ const PREFIX = '/-/admin/api/v1';
 interface AdminRow extends Pick<CostRow, 'worst'>, Partial<Pick<CostRow, 'bound' | 'limiter' | 'times'>> {
   /** In place of the path's parameters, with the query. */
   readonly path: (stage: CostStage, index: number) => string;
-  readonly sent?: (stage: CostStage, index: number) => Partial<Sent>;
+  readonly sent?: (stage: CostStage, index: number) => Partial<Sent> | Promise<Partial<Sent>>;
   readonly status?: number;
   /** What its account has open meanwhile. */
   readonly others?: Others;
@@ -35,6 +35,17 @@ const WATCHES: Others = { count: 40, held: { path: HOSTILE, status: 200 } };
 /** The account that has them, and nothing else. */
 const WATCHER = 23;
 const watcher = account(`holder-${WATCHER}`);
+
+/** Lifts what the end of one of the admin's own sessions asks for: no other session of the account is opened meanwhile. */
+export async function needsNoFreshSignIn({ urls, root, send }: CostStage): Promise<void> {
+  const { status, text } = await send({
+    method: 'DELETE',
+    url: `${urls.api}${PREFIX}/fresh-sign-ins/${account('root')}?reason=r`,
+    agent: root.agent,
+    headers: bearer(root.admin),
+  });
+  if (status !== 200 && status !== 404) throw new Error(`the fresh sign-in was not lifted: ${status} ${text}`);
+}
 
 const WORST: Readonly<Record<Name, AdminRow>> = {
   listSessions: {
@@ -110,7 +121,10 @@ const WORST: Readonly<Record<Name, AdminRow>> = {
   createDrill: {
     worst: 'a whole one, with a path of 512 characters',
     path: () => '/drills',
-    sent: () => body({ cluster: 'demo', path: `/api/v1/namespaces?watch=1&p=${'p'.repeat(480)}`, reason }),
+    sent: async (stage) => {
+      await needsNoFreshSignIn(stage);
+      return body({ cluster: 'demo', path: `/api/v1/namespaces?watch=1&p=${'p'.repeat(480)}`, reason });
+    },
     bound: DRILL,
     times: 2,
   },
@@ -143,7 +157,7 @@ export const ADMIN_ROWS: readonly CostRow[] = (Object.keys(ADMIN_API.operations)
     bound,
     limiter: limiter ?? (method === 'GET' ? 'reads' : 'changes'),
     async request(stage, index): Promise<Request> {
-      const { headers, ...more } = sent?.(stage, index) ?? {};
+      const { headers, ...more } = (await sent?.(stage, index)) ?? {};
       const opened = others === undefined ? undefined : await open(stage, stage.holders[WATCHER * OF_HOLDER], others);
       return {
         method,

@@ -1,5 +1,6 @@
 /** Pages and forms for browsers, and web consoles. */
 import { randomUUID } from 'node:crypto';
+import { needsNoFreshSignIn } from './admin-rows.ts';
 import {
   bearer,
   DRILL,
@@ -313,7 +314,10 @@ const SIGNED_IN: Readonly<Record<string, PageRow>> = {
   'GET /admin/drill': { worst: NOTHING },
   'POST /admin/drill': {
     worst: 'a whole one, with a path of 512 characters',
-    form: () => ({ cluster: 'demo', path: `/api/v1/namespaces?watch=1&p=${'p'.repeat(480)}`, reason: 'r' }),
+    form: async (stage) => {
+      await needsNoFreshSignIn(stage);
+      return { cluster: 'demo', path: `/api/v1/namespaces?watch=1&p=${'p'.repeat(480)}`, reason: 'r' };
+    },
     bound: DRILL,
     times: 2,
   },
