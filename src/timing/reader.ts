@@ -58,7 +58,7 @@ function hold(): void {
  * took no response, and sent a body in pieces of one byte, held 6 MB on a connection for the 120 kB that it had sent.
  */
 function goOn(socket: Socket, handle: Handle): void {
-  if ((socket as Partial<TLSSocket>).alpnProtocol === 'h2' && handle.writeQueueSize > 0) {
+  if ((socket as Partial<TLSSocket>).alpnProtocol === 'h2' && !relays.has(socket) && handle.writeQueueSize > 0) {
     held.set(socket, 'writing');
     return hold();
   }
@@ -66,12 +66,31 @@ function goOn(socket: Socket, handle: Handle): void {
   if (handle.reading) handle.readStart();
 }
 
+/** Of each connection whose reads are handed over by someone, who keeps what was read already. */
+const relays = new WeakMap<Socket, Reader>();
+
 /** @returns what stops the connection, until it is told to go on, by whichever of its readers */
 export function readerOf(socket: Socket): ClientReader {
   return {
     get bytesRead() {
       return socket.bytesRead;
     },
+    stopReading: () => (relays.get(socket) ?? socketReader(socket)).stopReading(),
+    goOnReading: () => (relays.get(socket) ?? socketReader(socket)).goOnReading(),
+  };
+}
+
+/**
+ * Has the readers of a connection stop and go on with who hands its reads over.
+ * @returns what stops the connection itself
+ */
+export function relayedBy(socket: Socket, relay: Reader): Reader & { readonly wasStopped: boolean } {
+  relays.set(socket, relay);
+  return { ...socketReader(socket), wasStopped: held.has(socket) };
+}
+
+function socketReader(socket: Socket): Reader {
+  return {
     stopReading: () => {
       handleOf(socket)?.readStop();
       held.set(socket, 'stopped');

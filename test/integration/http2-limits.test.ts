@@ -269,6 +269,7 @@ describe('an HTTP/2 connection is ended', () => {
     const more = Array.from({ length: 200 }, () => frame(CONTINUATION, 0, 1, headerBlock([['x-a', 'b']])));
     socket.write(Buffer.concat(more));
     await ending(socket);
+    await until(() => plane.counted.rejections.length > 0, 'the count');
     expect(plane.upstream.requests).toEqual([]);
     expect(plane.counted.rejections).toEqual(['http2_error']);
   });

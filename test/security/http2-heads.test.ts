@@ -25,8 +25,10 @@ describe('a client that refers to one header hundreds of times and has not ackno
   it('loses its connection immediately, where a head is several times as large as it may be', async () => {
     plane = await startPlane();
     const socket = await http2Socket(plane, null);
+    socket.write(Buffer.concat([PREFACE, request(0, remembered)]));
+    await until(() => plane.counted.rejections.length === 1, 'the first response');
     const bombs = Array.from({ length: 200 }, (_, index) => request(1 + index, references(900)));
-    socket.write(Buffer.concat([PREFACE, request(0, remembered), ...bombs]));
+    socket.write(Buffer.concat(bombs));
     await closing(socket.resume());
     expect(plane.counted.rejections).toEqual(['no_token', 'headers_flood']);
     expect(plane.audited.map(({ responseStatus }) => responseStatus?.code)).toEqual([401, 431]);

@@ -19,6 +19,7 @@ describe('frames that no well-meant client sends', () => {
       const { received, ...outcome } = await wire.talk(Buffer.concat([PREFACE, ...sent]), {
         enough: (bytes) => answersIn(bytes).length > 0,
         lines: reached.length + recorded.length,
+        rejections: reasons.length,
         tls: { servername: HOST, ALPNProtocols: ['h2'], ...wire.user.certificate },
       });
       const reasonOf = outcome.audited.map(({ annotations }) => annotations['portcullis.dev/reason']);

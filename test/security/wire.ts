@@ -66,7 +66,12 @@ export class Wire {
    */
   async talk(
     bytes: Buffer,
-    { enough, lines, tls }: { enough: (received: Buffer) => boolean; lines: number; tls: ConnectionOptions },
+    {
+      enough,
+      lines,
+      rejections = 0,
+      tls,
+    }: { enough: (received: Buffer) => boolean; lines: number; rejections?: number; tls: ConnectionOptions },
   ): Promise<Omit<Outcome, 'received' | 'statuses'> & { readonly received: Buffer }> {
     const { plane } = this;
     plane.audited.length = 0;
@@ -85,10 +90,11 @@ export class Wire {
     await until(() => plane.guard.inFlight === 0, 'nothing in flight');
     socket.end();
     await closed;
-    // An event is written when both sides are closed, and this side may know first. The comparison reports an event that never comes.
+    // What is recorded when both sides are closed may come after this side knows. The comparison reports what never comes.
+    const { counted, guard, audited } = plane;
     const recorded = until(
-      () => plane.guard.inFlight === 0 && plane.audited.length >= lines,
-      'the audit events',
+      () => guard.inFlight === 0 && audited.length >= lines && counted.rejections.length >= rejections,
+      'the audit events and counts',
       2_000,
     );
     await recorded.catch(() => undefined);

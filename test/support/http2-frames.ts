@@ -29,6 +29,15 @@ export const headersFrame = (stream: number, headers: Readonly<Record<string, st
 export const headerBlock = (headers: readonly (readonly [string, string])[]): Buffer =>
   Buffer.concat(headers.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]));
 
+/**
+ * A head of so many bytes that does not end, of one field that HTTP does not allow (RFC 9113 §8.2.1): it stands in the table
+ * of the connection (RFC 7541 §6.2.1), and each further byte names it again (§6.1).
+ */
+export function repeatedField(stream: number, bytes: number): Buffer {
+  const field = Buffer.concat([Buffer.from([0x40]), text('a'), text(`${'v'.repeat(3_900)}\x01`)]);
+  return frame(HEADERS, 0, stream, Buffer.concat([field, Buffer.alloc(bytes - field.length, 0xbe)]));
+}
+
 /** A string without Huffman coding (RFC 7541 §5.2), its length as an integer with a prefix of seven bits (§5.1). */
 function text(value: string): Buffer {
   const bytes = Buffer.from(value, 'latin1');

@@ -99,6 +99,8 @@ export interface ClientConnection {
   pieceRead(isEnd: boolean): void;
   /** Counts a read of a connection over HTTP/1.1, and its bytes where they are of a head that is not whole. */
   read(bytes: number): void;
+  /** Hands over a record of a connection over HTTP/2 by `deliver`, and counts what it took, but for requests that it began. */
+  readHttp2(bytes: number, deliver: () => void): void;
   /** Counts a key update of TLS, likewise. */
   keyUpdated(): void;
   /**
@@ -355,6 +357,10 @@ class TlsConnection implements ClientConnection, SecuredConnection {
   read(bytes: number): void {
     this.#reading.pieceRead(false);
     if (this.#open.length === 0) this.#reading.headRead(bytes);
+  }
+
+  readHttp2(bytes: number, deliver: () => void): void {
+    this.#reading.timed(bytes, deliver);
   }
 
   keyUpdated(): void {

@@ -11,6 +11,7 @@ import type { ServerHttp2Session, ServerHttp2Stream, SecureServerOptions } from 
 import { randomInt } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { holdsBytes } from '../../core/http/connection-reset.ts';
+import { http2ReadsOf, type Http2Reads } from '../../timing/http2-reads.ts';
 import { keepPinging } from '../http2-pings.ts';
 import type { ClientConnection } from './connection.ts';
 import type { OnDropped } from './drops.ts';
@@ -78,10 +79,12 @@ export class Http2Sessions {
   }
 
   serve(socket: TLSSocket, connection: ClientConnection): void {
-    const session = performServerHandshake(socket, sessionOptions(this.#limits));
+    const reads = http2ReadsOf(socket, (bytes, deliver) => connection.readHttp2(bytes, deliver));
+    const session = performServerHandshake(reads.stream, sessionOptions(this.#limits));
     const served = new Http2Connection({
       session,
       socket,
+      reads,
       connection,
       limits: this.#limits,
       onDropped: this.#ends.onDropped,
@@ -162,6 +165,7 @@ function sessionOptions({ headerBytes }: Http2Limits): SecureServerOptions {
 interface Http2ConnectionOptions {
   readonly session: ServerHttp2Session;
   readonly socket: TLSSocket;
+  readonly reads: Http2Reads;
   readonly connection: ClientConnection;
   readonly limits: Http2Limits;
   readonly onDropped: OnDropped;
@@ -250,7 +254,8 @@ class Http2Connection implements SharedConnection {
   }
 
   #lookAtSocket(): void {
-    if (holdsBytes(this.#options.socket)) this.#look = setTimeout(() => this.#lookAtSocket(), LOOK_MS);
+    const { reads, socket } = this.#options;
+    if (reads.isWriting || holdsBytes(socket)) this.#look = setTimeout(() => this.#lookAtSocket(), LOOK_MS);
     else this.#allSent();
   }
 

@@ -38,6 +38,10 @@ const PIECES_OF_A_REQUEST = 64;
 const HEAD_BYTES_OF_A_REQUEST = 160;
 /** One takes five microseconds (`timing/key-updates.ts`). */
 const KEY_UPDATES_OF_A_REQUEST = 16;
+/** Of the time that a record of HTTP/2 takes: what a request takes is a tenth of it. */
+const REQUESTS_OF_A_MS = 10;
+/** No more is counted, because the clock goes on while the process has no processor: an attacker's take three quarters of it. */
+const MOST_MS_OF_A_BYTE = 0.002;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;
 /** Of which nothing is known yet: each may begin 250 requests, which are read in some milliseconds and judged later. */
@@ -63,6 +67,8 @@ export class SharedReading {
   readonly #isBehind: () => boolean;
   readonly #isHeldBack: () => boolean;
   #left = MOST_IN_A_TURN;
+  /** In all. */
+  #taken = 0;
   #perTurn = CONNECTIONS_PER_TURN;
   /** Those of which nothing has been read, and how many of them may be in this turn. */
   readonly #new = new WeakSet<ClientReader>();
@@ -151,6 +157,18 @@ export class SharedReading {
     this.#take(bytes / HEAD_BYTES_OF_A_REQUEST);
   }
 
+  /**
+   * Counts what it takes to hand over a record of HTTP/2, but for what of it is counted otherwise.
+   * @param deliver hands it over
+   */
+  timed(bytes: number, deliver: () => void): void {
+    const taken = this.#taken;
+    const begunMs = performance.now();
+    deliver();
+    const ms = Math.min(performance.now() - begunMs, bytes * MOST_MS_OF_A_BYTE);
+    this.#take(Math.max(0, ms * REQUESTS_OF_A_MS - (this.#taken - taken)));
+  }
+
   /** Counts a key update that came on one of these connections. */
   keyUpdated(): void {
     this.#take(1 / KEY_UPDATES_OF_A_REQUEST);
@@ -158,6 +176,7 @@ export class SharedReading {
 
   #take(weight: number): void {
     this.#left -= weight;
+    this.#taken += weight;
     this.#longTurns.begun(weight);
     if (this.#isReduced) this.#count();
     // Once in a turn: nothing is left in `#reading` after it.

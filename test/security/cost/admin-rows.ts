@@ -37,8 +37,9 @@ const WATCHER = 23;
 const watcher = account(`holder-${WATCHER}`);
 
 /** Lifts what the end of one of the admin's own sessions asks for: no other session of the account is opened meanwhile. */
-export async function needsNoFreshSignIn({ urls, root, send }: CostStage): Promise<void> {
-  const { status, text } = await send({
+export async function needsNoFreshSignIn(stage: CostStage): Promise<void> {
+  const { urls, root } = stage;
+  const { status, text } = await stage.send({
     method: 'DELETE',
     url: `${urls.api}${PREFIX}/fresh-sign-ins/${account('root')}?reason=r`,
     agent: root.agent,

@@ -26,6 +26,7 @@ function exchangeAt(
     requestBegun: () => undefined,
     pieceRead: () => undefined,
     read: () => undefined,
+    readHttp2: () => undefined,
     keyUpdated: () => undefined,
     begin: () => undefined,
     line: '',
