@@ -27,11 +27,15 @@ export interface Http2Reads {
   readonly isWriting: boolean;
 }
 
+/** Hands a record over by calling `deliver`, before it returns. It may stop the connection (`readerOf`). */
+export type ReadRecord = (bytes: number, deliver: () => void) => void;
+
 /**
- * @param read hands a record over by calling `deliver`, before it returns. It may stop the connection (`readerOf`)
+ * @param rest of what was read when the other side has closed the connection: a client waits for nothing that it could have
+ *   begun by it. The end of a response still has its turn
  */
-export function http2ReadsOf(tls: TLSSocket, read: (bytes: number, deliver: () => void) => void): Http2Reads {
-  const records = new Records(tls, read);
+export function http2ReadsOf(tls: TLSSocket, read: ReadRecord, rest: 'dropped' | 'handed over'): Http2Reads {
+  const records = new Records(tls, read, rest);
   return {
     stream: records as unknown as Duplex,
     get isWriting() {
@@ -45,7 +49,7 @@ class Records extends EventEmitter {
   readonly writable = true;
   readonly #tls: TLSSocket;
   readonly #socket: Reader;
-  readonly #read: (bytes: number, deliver: () => void) => void;
+  readonly #read: ReadRecord;
   #kept: Buffer[] = [];
   /** By who shares out turns. */
   #isStopped: boolean;
@@ -55,10 +59,11 @@ class Records extends EventEmitter {
   #isHalted: boolean;
   #isHandingOver = false;
   #hasEnded = false;
+  #hasClosed = false;
   #writes = 0;
   #corked: { readonly bytes: Uint8Array; readonly written: Written }[] | undefined;
 
-  constructor(tls: TLSSocket, read: (bytes: number, deliver: () => void) => void) {
+  constructor(tls: TLSSocket, read: ReadRecord, rest: 'dropped' | 'handed over') {
     super();
     this.#tls = tls;
     this.#read = read;
@@ -83,7 +88,11 @@ class Records extends EventEmitter {
       this.#handOver();
     });
     tls.on('error', (error) => this.emit('error', error));
-    tls.once('close', () => this.emit('close'));
+    tls.once('close', () => {
+      this.#hasClosed = true;
+      if (!this.#hasEnded || rest === 'dropped') this.#kept = [];
+      this.#handOver();
+    });
   }
 
   get isWriting(): boolean {
@@ -147,7 +156,11 @@ class Records extends EventEmitter {
     this.#isHandingOver = false;
     if (this.#kept.length > MOST_KEPT) this.#kept = [Buffer.concat(this.#kept)];
     if (this.#kept.length > 0) return this.#halt();
-    if (!this.#isOpen) return;
+    if (this.#isOpen || this.#hasClosed) this.#goOn();
+    if (this.#hasClosed) this.emit('close');
+  }
+
+  #goOn(): void {
     if (this.#isHalted) this.#socket.goOnReading();
     this.#isHalted = false;
     if (this.#hasEnded) this.emit('end');

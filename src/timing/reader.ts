@@ -6,7 +6,6 @@
  * before the immediates of its turn and after what the turn reads, so in each turn what is stopped is stopped once more.
  */
 import type { Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
 
 /** A connection whose reading can be stopped. */
 export interface Reader {
@@ -24,8 +23,6 @@ export interface ClientReader extends Reader {
 interface Handle {
   /** What Node wants; it stops by itself while a client does not read its responses. */
   readonly reading: boolean;
-  /** Bytes that the system has not taken yet. */
-  readonly writeQueueSize: number;
   readStop(): void;
   readStart(): void;
 }
@@ -33,8 +30,8 @@ interface Handle {
 /** Null once the socket is destroyed. */
 const handleOf = (socket: Socket): Handle | null => (socket as unknown as { readonly _handle: Handle | null })._handle;
 
-/** Those that are stopped, and those that go on once what is written on them is sent. */
-const held = new Map<Socket, 'stopped' | 'writing'>();
+/** Those that are stopped. */
+const held = new Set<Socket>();
 let isHolding = false;
 
 /** Runs whenever something has been read or written; while all is quiet the event loop waits as if there were nothing. */
@@ -43,27 +40,13 @@ function hold(): void {
   isHolding = true;
   setImmediate(() => {
     isHolding = false;
-    for (const [socket, state] of held) {
+    for (const socket of held) {
       const handle = handleOf(socket);
       if (handle === null) held.delete(socket);
-      else if (state === 'stopped') handle.readStop();
-      else goOn(socket, handle);
+      else handle.readStop();
     }
     hold();
   }).unref();
-}
-
-/**
- * Over HTTP/2 Node reads nothing while it writes, and keeps what is read nevertheless, a copy for each read: a client that
- * took no response, and sent a body in pieces of one byte, held 6 MB on a connection for the 120 kB that it had sent.
- */
-function goOn(socket: Socket, handle: Handle): void {
-  if ((socket as Partial<TLSSocket>).alpnProtocol === 'h2' && !relays.has(socket) && handle.writeQueueSize > 0) {
-    held.set(socket, 'writing');
-    return hold();
-  }
-  held.delete(socket);
-  if (handle.reading) handle.readStart();
 }
 
 /** Of each connection whose reads are handed over by someone, who keeps what was read already. */
@@ -93,12 +76,13 @@ function socketReader(socket: Socket): Reader {
   return {
     stopReading: () => {
       handleOf(socket)?.readStop();
-      held.set(socket, 'stopped');
+      held.add(socket);
       hold();
     },
     goOnReading: () => {
+      held.delete(socket);
       const handle = handleOf(socket);
-      if (handle !== null) goOn(socket, handle);
+      if (handle?.reading === true) handle.readStart();
     },
   };
 }

@@ -27,6 +27,9 @@ const CONNECTION_UNITS = 16;
 const BYTES_OF_A_UNIT = 1_024;
 /** The payloads of the chunks of a piece are joined (`response-parser.ts`). */
 const CHUNKS_OF_A_UNIT = 16;
+const UNITS_OF_A_MS = 1_000;
+/** No more is counted, because the clock goes on while the process has no processor (`listener/shared-reading.ts`). */
+const MOST_MS_OF_A_BYTE = 0.002;
 /** 27 bytes of TLS, of which there is no data. */
 const KEY_UPDATE_UNITS = 16;
 /**
@@ -43,6 +46,8 @@ interface Share {
   /** The one that goes on next first. */
   stopped: Set<Reader>;
   left: number;
+  /** In all. */
+  taken: number;
   /** The last turn in which it was read. */
   turn: number;
 }
@@ -77,6 +82,14 @@ export class UpstreamReading {
         if (isFirst) this.#noteRead(share, reader);
         this.#take(share, (isFirst ? CONNECTION_UNITS : 1) + bytes / BYTES_OF_A_UNIT + chunks / CHUNKS_OF_A_UNIT);
       },
+      timed: (bytes, deliver) => {
+        this.#noteRead(share, reader);
+        const { taken } = share;
+        const begunMs = performance.now();
+        deliver();
+        const ms = Math.min(performance.now() - begunMs, bytes * MOST_MS_OF_A_BYTE);
+        this.#take(share, Math.max(0, ms * UNITS_OF_A_MS - (share.taken - taken)));
+      },
       keyUpdated: () => {
         this.#noteRead(share, reader);
         this.#take(share, KEY_UPDATE_UNITS);
@@ -88,7 +101,14 @@ export class UpstreamReading {
   #shareOf(account: string | Reader): Share {
     const known = this.#shares.get(account);
     if (known !== undefined) return known;
-    const share = { account, reading: new Set<Reader>(), stopped: new Set<Reader>(), left: MOST_OF_ACCOUNT, turn: -1 };
+    const share = {
+      account,
+      reading: new Set<Reader>(),
+      stopped: new Set<Reader>(),
+      left: MOST_OF_ACCOUNT,
+      taken: 0,
+      turn: -1,
+    };
     this.#shares.set(account, share);
     return share;
   }
@@ -103,6 +123,7 @@ export class UpstreamReading {
   #take(share: Share, units: number): void {
     this.#schedule();
     share.left -= units;
+    share.taken += units;
     this.#left -= units;
     if (this.#left <= 0) this.#stopAll();
     else if (share.left <= 0 && share.reading.size > 0) {
@@ -186,6 +207,8 @@ export interface SharedReader {
    * @param chunks of HTTP/1.1 that the piece came in
    */
   readonly took: (bytes: number, chunks: number) => void;
+  /** Hands over a record of HTTP/2 by `deliver`, and counts what it took, but for what of it is counted otherwise. */
+  readonly timed: (bytes: number, deliver: () => void) => void;
   /** Counts a key update of its TLS (`key-updates.ts`). */
   readonly keyUpdated: () => void;
   /** To be called when nothing more is to be read for the account. A connection that waits goes on. */

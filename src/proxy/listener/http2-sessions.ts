@@ -79,7 +79,7 @@ export class Http2Sessions {
   }
 
   serve(socket: TLSSocket, connection: ClientConnection): void {
-    const reads = http2ReadsOf(socket, (bytes, deliver) => connection.readHttp2(bytes, deliver));
+    const reads = http2ReadsOf(socket, (bytes, deliver) => connection.readHttp2(bytes, deliver), 'dropped');
     const session = performServerHandshake(reads.stream, sessionOptions(this.#limits));
     const served = new Http2Connection({
       session,

@@ -4,6 +4,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { holdsBytes } from '../../core/http/connection-reset.ts';
 import { keepPinging } from '../http2-pings.ts';
+import { http2ReadsOf } from '../../timing/http2-reads.ts';
 import { limitKeyUpdates } from '../../timing/key-updates.ts';
 import { readerOf } from '../../timing/reader.ts';
 import type { UpstreamLink } from './connect.ts';
@@ -70,14 +71,15 @@ export class Http2Connection {
     this.hostHeader = new URL(origin).host;
     this.#events = events;
     this.#tls = tls;
-    this.#session = connect(origin, {
-      createConnection: () => tls,
-      settings: { enablePush: false },
-      maxSessionMemory: MAX_SESSION_MEMORY,
-    });
     // Its streams are of many accounts, and no one of them can be read alone. So those of one API server have one share: one
     // that allows a stream a connection had hundreds, and the others' connections waited behind them for seconds.
     this.#shared = upstreamReading.join(origin, readerOf(tls));
+    const reads = http2ReadsOf(tls, (bytes, deliver) => this.#shared.timed(bytes, deliver), 'handed over');
+    this.#session = connect(origin, {
+      createConnection: () => reads.stream,
+      settings: { enablePush: false },
+      maxSessionMemory: MAX_SESSION_MEMORY,
+    });
     limitKeyUpdates(
       tls,
       () => this.#shared.keyUpdated(),

@@ -72,7 +72,7 @@ async function longestTurn({ from, ...held }: Row): Promise<number> {
   const [{ port, ca }] = (await once(worker, 'message')) as [{ port: number; ca: string }];
   const send = sender({ ...held, from }, { host: '127.0.0.1', port, ca, connectMs: 60_000 });
   const all = Promise.withResolvers<void>();
-  const isWithoutParts = held.how === 'key updates';
+  const isWithoutParts = held.how === 'key updates' || held.how === 'fields';
   const total = held.requests * held.parts;
   let [parts, lost, most] = [0, 0, 0];
   const handler: UpstreamHandler = {
@@ -122,6 +122,8 @@ it.each<Row>([
   { how: 'frames', requests: 500, parts: 600, from: 'pods' },
   { how: 'lonely frames', requests: 300, parts: 1_500, from: 'pods' },
   { how: 'key updates', requests: 60, parts: 2_400, from: 'pods' },
+  // As many as a frame takes.
+  { how: 'fields', requests: 60, parts: 16_000, from: 'pods' },
   { how: 'chunks', requests: 40, parts: 60_000, from: 'a provider' },
   { how: 'key updates', requests: 6, parts: 2_400, from: 'a provider' },
 ])(

@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
+import { http2ReadsOf } from '../../../src/timing/http2-reads.ts';
 import { readerOf } from '../../../src/timing/reader.ts';
 import { frame, headersFrame, PREFACE, SETTINGS } from '../../support/http2-frames.ts';
 import { until } from '../../support/data-plane.ts';
@@ -16,6 +17,8 @@ const WINDOW_UPDATE = 0x8;
 const WIDE = Buffer.from([0x7f, 0xff, 0, 0]);
 /** SETTINGS_INITIAL_WINDOW_SIZE. */
 const WIDE_STREAMS = Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff]);
+
+const readNow = (_bytes: number, deliver: () => void): void => deliver();
 
 const ends: (() => unknown)[] = [];
 afterEach(() => {
@@ -28,7 +31,13 @@ async function http2Pair() {
   let session: ServerHttp2Session | undefined;
   let stream: ServerHttp2Stream | undefined;
   const server = createServer({ cert, key, ALPNProtocols: ['h2'] }, (socket) => {
-    session = performServerHandshake(socket.on('error', () => undefined));
+    session = performServerHandshake(
+      http2ReadsOf(
+        socket.on('error', () => undefined),
+        readNow,
+        'dropped',
+      ).stream,
+    );
     session.on('error', () => undefined);
     session.on('stream', (opened) => {
       stream = opened;
@@ -102,3 +111,41 @@ it('one that is stopped keeps no process alive, and is forgotten with its end', 
   await pause(20);
   expect(() => readerOf(socket).goOnReading()).not.toThrow();
 });
+
+it.each([
+  ['handed over', 40_000],
+  ['dropped', 16_384],
+] as const)(
+  'of records that came with the end of their connection, those that have no turn yet are %s',
+  async (rest, most) => {
+    const { cert, key } = await makeCertificate('reader.test');
+    const heard: string[] = [];
+    let read = 0;
+    const server = createServer({ cert, key }, (socket) => {
+      const oneInATurn = (bytes: number, deliver: () => void): void => {
+        read += bytes;
+        readerOf(socket).stopReading();
+        setTimeout(() => readerOf(socket).goOnReading(), 20);
+        deliver();
+      };
+      const { stream } = http2ReadsOf(
+        socket.on('error', () => undefined),
+        oneInATurn,
+        rest,
+      );
+      for (const event of ['end', 'close']) stream.on(event, () => void heard.push(event));
+      stream.resume();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    ends.push(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const client = connect({ port, host: '127.0.0.1', rejectUnauthorized: false }).on('error', () => undefined);
+    await once(client, 'secureConnect');
+    // Three records, and the alert that closes them, in one piece.
+    client.end(Buffer.alloc(40_000));
+    await until(() => heard.includes('close'), 'the end');
+    expect(read).toBe(most);
+    expect(heard.slice(0, 2)).toEqual(['end', 'close']);
+  },
+);
