@@ -255,7 +255,8 @@ class Http2Connection implements SharedConnection {
 
   #lookAtSocket(): void {
     const { reads, socket } = this.#options;
-    if (reads.isWriting || holdsBytes(socket)) this.#look = setTimeout(() => this.#lookAtSocket(), LOOK_MS);
+    if (holdsBytes(socket)) this.#look = setTimeout(() => this.#lookAtSocket(), LOOK_MS);
+    else if (reads.isWriting) setImmediate(() => this.#lookAtSocket());
     else this.#allSent();
   }
 
