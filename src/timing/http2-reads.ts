@@ -7,6 +7,8 @@
  * each record is handed over by itself, and what comes behind one that was dear waits for the next turn.
  */
 import { EventEmitter } from 'node:events';
+import type { Http2Session } from 'node:http2';
+import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { relayedBy, type Reader } from './reader.ts';
@@ -17,7 +19,13 @@ const MOST_KEPT = 16;
 /** Two for each frame of a watch: to copy them costs less than to write each. Larger ones are not copied again. */
 const MOST_JOINED = 65_536;
 
-type Written = (error?: Error | null) => void;
+/** Node's own part of a stream that is no socket. */
+interface StreamHandle {
+  onwrite: (request: object, pieces: readonly Uint8Array[]) => number;
+  finishWrite(request: object, status: number): void;
+  onshutdown: (request: object) => number;
+  finishShutdown(request: object, status: number): void;
+}
 
 /** What Node's HTTP/2 is given in place of a TLS socket. */
 export interface Http2Reads {
@@ -25,6 +33,11 @@ export interface Http2Reads {
   readonly stream: Duplex;
   /** Something was written that Node's HTTP/2 does not know to be written yet: more may be behind it. */
   readonly isWriting: boolean;
+  /**
+   * Writes for a session, which was given the stream. Node itself lets one write follow another, and asserts it: a session
+   * that is destroyed while its client does not read writes once more, which would end the process.
+   */
+  writesFor(session: Http2Session): void;
 }
 
 /** Hands a record over by calling `deliver`, before it returns. It may stop the connection (`readerOf`). */
@@ -41,6 +54,7 @@ export function http2ReadsOf(tls: TLSSocket, read: ReadRecord, rest: 'dropped' |
     get isWriting() {
       return records.isWriting;
     },
+    writesFor: (session) => records.writesFor(session),
   };
 }
 
@@ -61,7 +75,6 @@ class Records extends EventEmitter {
   #hasEnded = false;
   #hasClosed = false;
   #writes = 0;
-  #corked: { readonly bytes: Uint8Array; readonly written: Written }[] | undefined;
 
   constructor(tls: TLSSocket, read: ReadRecord, rest: 'dropped' | 'handed over') {
     super();
@@ -108,33 +121,47 @@ class Records extends EventEmitter {
     this.#handOver();
   }
 
+  /** Before `writesFor`, as everything to `uncork`. */
   cork(): void {
-    this.#corked = [];
+    this.#tls.cork();
+  }
+
+  write(bytes: Uint8Array, written: (error?: Error | null) => void): void {
+    this.#tls.write(bytes, written);
   }
 
   uncork(): void {
-    const pieces = this.#corked;
-    this.#corked = undefined;
-    if (pieces === undefined || pieces.length === 0) return;
-    const done = pieces.map(({ written }) => written);
-    const bytes = pieces.map((piece) => piece.bytes);
-    const length = bytes.reduce((sum, each) => sum + each.length, 0);
-    this.#writes += 1;
-    const written = (error?: Error | null): void => {
-      for (const each of done) each(error);
-      // Node tells its HTTP/2 in the next turn, which writes what is behind it before this.
-      setImmediate(() => void (this.#writes -= 1));
-    };
-    if (length <= MOST_JOINED) return void this.#tls.write(Buffer.concat(bytes, length), written);
-    this.#tls.cork();
-    const last = bytes.pop();
-    for (const each of bytes) this.#tls.write(each);
-    this.#tls.write(last ?? '', written);
     this.#tls.uncork();
   }
 
-  write(bytes: Uint8Array, written: Written): void {
-    this.#corked?.push({ bytes, written });
+  writesFor(session: Http2Session): void {
+    const { _handle: handle } = session.socket as unknown as { readonly _handle: StreamHandle };
+    handle.onwrite = (request, pieces) => {
+      this.#writes += 1;
+      this.#writePieces(pieces, (error) => {
+        // Not while Node is in the middle of the write. What is behind it is written before this returns.
+        setImmediate(() => {
+          handle.finishWrite(request, error ? -constants.errno.EPIPE : 0);
+          this.#writes -= 1;
+        });
+      });
+      return 0;
+    };
+    handle.onshutdown = (request) => {
+      this.#tls.end(() => void setImmediate(() => handle.finishShutdown(request, 0)));
+      return 0;
+    };
+  }
+
+  #writePieces(pieces: readonly Uint8Array[], written: (error?: Error | null) => void): void {
+    const tls = this.#tls;
+    if (tls.destroyed || tls.writableEnded) return written(new Error('closed'));
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    if (length <= MOST_JOINED) return void tls.write(Buffer.concat(pieces, length), written);
+    tls.cork();
+    for (const piece of pieces.slice(0, -1)) tls.write(piece);
+    tls.write(pieces.at(-1) ?? '', written);
+    tls.uncork();
   }
 
   end(ended: () => void): void {

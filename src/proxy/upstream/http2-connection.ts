@@ -80,6 +80,7 @@ export class Http2Connection {
       settings: { enablePush: false },
       maxSessionMemory: MAX_SESSION_MEMORY,
     });
+    reads.writesFor(this.#session);
     limitKeyUpdates(
       tls,
       () => this.#shared.keyUpdated(),

@@ -98,6 +98,23 @@ it('one that goes on is not read while its client takes nothing, and is once it 
   await until(() => socket.bytesRead >= bytesRead + 8192, 'what came meanwhile');
 });
 
+it('one whose client has sent its end may be ended at any moment', async () => {
+  for (let later = 0; later < 8; later += 1) {
+    const { client, socket, session } = await http2Pair();
+    const ended = new Promise((resolve) => void session.once('close', resolve));
+    const end = (left: number): void => {
+      if (left > 0) return void (left % 2 === 0 ? setImmediate(end, left - 1) : process.nextTick(end, left - 1));
+      session.close();
+      session.destroy();
+    };
+    socket.once('end', () => end(later));
+    client.end();
+    await ended;
+  }
+  // What is thrown beneath all of ours, and ends the process, comes in a later turn.
+  await pause(50);
+});
+
 it('one that is stopped keeps no process alive, and is forgotten with its end', async () => {
   const { client, socket } = await http2Pair();
   readerOf(socket).stopReading();
