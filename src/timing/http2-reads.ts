@@ -13,8 +13,10 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { relayedBy, type Reader } from './reader.ts';
 
-/** Small records that wait are joined: each would be 200 bytes more. */
+/** Beyond so many, small records that wait are joined: each would be 200 bytes more. */
 const MOST_KEPT = 16;
+/** Of records that are joined, as of the largest there is: an attacker's take 24 ms. */
+const MOST_BYTES = 16_384;
 
 /** Two for each frame of a watch: to copy them costs less than to write each. Larger ones are not copied again. */
 const MOST_JOINED = 65_536;
@@ -56,6 +58,20 @@ export function http2ReadsOf(tls: TLSSocket, read: ReadRecord, rest: 'dropped' |
     },
     writesFor: (session) => records.writesFor(session),
   };
+}
+
+function joined(records: readonly Buffer[]): Buffer[] {
+  const groups: Buffer[][] = [];
+  let left = 0;
+  for (const record of records) {
+    left -= record.length;
+    if (left >= 0) groups.at(-1)?.push(record);
+    else {
+      groups.push([record]);
+      left = MOST_BYTES - record.length;
+    }
+  }
+  return groups.map((group) => Buffer.concat(group));
 }
 
 class Records extends EventEmitter {
@@ -175,13 +191,16 @@ class Records extends EventEmitter {
   #handOver(): void {
     if (this.#isHandingOver) return;
     this.#isHandingOver = true;
-    while (this.#isOpen) {
-      const record = this.#kept.shift();
-      if (record === undefined) break;
-      this.#read(record.length, () => this.emit('data', record));
+    try {
+      while (this.#isOpen) {
+        const record = this.#kept.shift();
+        if (record === undefined) break;
+        this.#read(record.length, () => this.emit('data', record));
+      }
+    } finally {
+      this.#isHandingOver = false;
     }
-    this.#isHandingOver = false;
-    if (this.#kept.length > MOST_KEPT) this.#kept = [Buffer.concat(this.#kept)];
+    if (this.#kept.length > MOST_KEPT) this.#kept = joined(this.#kept);
     if (this.#kept.length > 0) return this.#halt();
     if (this.#isOpen || this.#hasClosed) this.#goOn();
     if (this.#hasClosed) this.emit('close');

@@ -32,6 +32,8 @@ const UNKNOWN_STREAMS = 32;
 const LEAVE_MS = 2_000;
 /** Between two looks at whether the system has taken what was written to a connection. */
 const LOOK_MS = 50;
+/** Until Node's HTTP/2 knows what has been taken. */
+const WRITTEN_MS = 1;
 
 export interface Http2Limits {
   readonly headerBytes: number;
@@ -257,7 +259,7 @@ class Http2Connection implements SharedConnection {
   #lookAtSocket(): void {
     const { reads, socket } = this.#options;
     if (holdsBytes(socket)) this.#look = setTimeout(() => this.#lookAtSocket(), LOOK_MS);
-    else if (reads.isWriting) setImmediate(() => this.#lookAtSocket());
+    else if (reads.isWriting) this.#look = setTimeout(() => this.#lookAtSocket(), WRITTEN_MS);
     else this.#allSent();
   }
 
