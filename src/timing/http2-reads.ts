@@ -88,6 +88,8 @@ class Records extends EventEmitter {
   /** The socket itself is not read. */
   #isHalted: boolean;
   #isHandingOver = false;
+  /** For the next turn, with what is kept. */
+  #isWaiting = false;
   #hasEnded = false;
   #hasClosed = false;
   #writes = 0;
@@ -103,24 +105,26 @@ class Records extends EventEmitter {
       },
       goOnReading: () => {
         this.#isStopped = false;
-        this.#handOver();
+        this.#later();
       },
     });
     this.#socket = socket;
     this.#isStopped = this.#isHalted = socket.wasStopped;
     tls.on('data', (record: Buffer) => {
       this.#kept.push(record);
-      this.#handOver();
+      // Behind others it waits with them.
+      if (this.#kept.length === 1 && this.#isOpen) this.#handOver();
+      else this.#settle();
     });
     tls.once('end', () => {
       this.#hasEnded = true;
-      this.#handOver();
+      this.#settle();
     });
     tls.on('error', (error) => this.emit('error', error));
     tls.once('close', () => {
       this.#hasClosed = true;
       if (!this.#hasEnded || rest === 'dropped') this.#kept = [];
-      this.#handOver();
+      this.#settle();
     });
   }
 
@@ -134,7 +138,7 @@ class Records extends EventEmitter {
 
   resume(): void {
     this.#isPaused = false;
-    this.#handOver();
+    this.#later();
   }
 
   /** Before `writesFor`, as everything to `uncork`. */
@@ -164,7 +168,16 @@ class Records extends EventEmitter {
       return 0;
     };
     handle.onshutdown = (request) => {
-      this.#tls.end(() => void setImmediate(() => handle.finishShutdown(request, 0)));
+      // Where the connection is closed already, Node calls nothing back, and would keep the request for ever.
+      const done = (): void => {
+        tls.off('close', done);
+        if (!isDone) setImmediate(() => handle.finishShutdown(request, 0));
+        isDone = true;
+      };
+      const tls = this.#tls;
+      let isDone = false;
+      if (tls.destroyed) done();
+      else tls.once('close', done).end(done);
       return 0;
     };
   }
@@ -188,18 +201,35 @@ class Records extends EventEmitter {
     this.#tls.destroy();
   }
 
+  /**
+   * Those that share out turns let many go on, one after the other: what is kept of one is handed over once all of them
+   * have been, a record in a turn, and only if the record of another has not stopped it meanwhile.
+   */
+  #later(): void {
+    if (this.#kept.length === 0) return this.#settle();
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    setImmediate(() => {
+      this.#isWaiting = false;
+      if (this.#isOpen) this.#handOver();
+    });
+  }
+
   #handOver(): void {
     if (this.#isHandingOver) return;
+    const record = this.#kept.shift();
     this.#isHandingOver = true;
     try {
-      while (this.#isOpen) {
-        const record = this.#kept.shift();
-        if (record === undefined) break;
-        this.#read(record.length, () => this.emit('data', record));
-      }
+      if (record !== undefined) this.#read(record.length, () => this.emit('data', record));
     } finally {
       this.#isHandingOver = false;
     }
+    this.#settle();
+    if (this.#isOpen && this.#kept.length > 0) this.#later();
+  }
+
+  #settle(): void {
+    if (this.#isHandingOver) return;
     if (this.#kept.length > MOST_KEPT) this.#kept = joined(this.#kept);
     if (this.#kept.length > 0) return this.#halt();
     if (this.#isOpen || this.#hasClosed) this.#goOn();
