@@ -203,7 +203,7 @@ class Records extends EventEmitter {
 
   /**
    * Those that share out turns let many go on, one after the other: what is kept of one is handed over once all of them
-   * have been, a record in a turn, and only if the record of another has not stopped it meanwhile.
+   * have been, a record in a turn, and only if what another one had has not stopped it meanwhile.
    */
   #later(): void {
     if (this.#kept.length === 0) return this.#settle();
