@@ -18,6 +18,9 @@ const MOST_KEPT = 16;
 /** Of records that are joined, as of the largest there is: an attacker's take 24 ms. */
 const MOST_BYTES = 16_384;
 
+/** No more is told, because the clock goes on while the process has no processor: an attacker's take three quarters of it. */
+const MOST_MS_OF_A_BYTE = 0.002;
+
 /** Two for each frame of a watch: to copy them costs less than to write each. Larger ones are not copied again. */
 const MOST_JOINED = 65_536;
 
@@ -36,14 +39,17 @@ export interface Http2Reads {
   /** Something was written that Node's HTTP/2 does not know to be written yet: more may be behind it. */
   readonly isWriting: boolean;
   /**
-   * Writes for a session, which was given the stream. Node itself lets one write follow another, and asserts it: a session
-   * that is destroyed while its client does not read writes once more, which would end the process.
+   * Writes for a session, which was given the stream. Node's own stream for this asserts that an end and a write do not
+   * meet. They do where a client sends its end before it has read all, and the process would end with that.
    */
   writesFor(session: Http2Session): void;
 }
 
-/** Hands a record over by calling `deliver`, before it returns. It may stop the connection (`readerOf`). */
-export type ReadRecord = (bytes: number, deliver: () => void) => void;
+/**
+ * Hands a record over by calling `deliver`, before it returns: that says how many milliseconds it took. It may stop the
+ * connection (`readerOf`).
+ */
+export type ReadRecord = (bytes: number, deliver: () => number) => void;
 
 /**
  * @param rest of what was read when the other side has closed the connection: a client waits for nothing that it could have
@@ -220,12 +226,18 @@ class Records extends EventEmitter {
     const record = this.#kept.shift();
     this.#isHandingOver = true;
     try {
-      if (record !== undefined) this.#read(record.length, () => this.emit('data', record));
+      if (record !== undefined) this.#read(record.length, () => this.#deliver(record));
     } finally {
       this.#isHandingOver = false;
     }
     this.#settle();
     if (this.#isOpen && this.#kept.length > 0) this.#later();
+  }
+
+  #deliver(record: Buffer): number {
+    const begunMs = performance.now();
+    this.emit('data', record);
+    return Math.min(performance.now() - begunMs, record.length * MOST_MS_OF_A_BYTE);
   }
 
   #settle(): void {

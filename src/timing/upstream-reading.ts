@@ -28,8 +28,6 @@ const BYTES_OF_A_UNIT = 1_024;
 /** The payloads of the chunks of a piece are joined (`response-parser.ts`). */
 const CHUNKS_OF_A_UNIT = 16;
 const UNITS_OF_A_MS = 1_000;
-/** No more is counted, because the clock goes on while the process has no processor (`listener/shared-reading.ts`). */
-const MOST_MS_OF_A_BYTE = 0.002;
 /** 27 bytes of TLS, of which there is no data. */
 const KEY_UPDATE_UNITS = 16;
 /**
@@ -82,13 +80,11 @@ export class UpstreamReading {
         if (isFirst) this.#noteRead(share, reader);
         this.#take(share, (isFirst ? CONNECTION_UNITS : 1) + bytes / BYTES_OF_A_UNIT + chunks / CHUNKS_OF_A_UNIT);
       },
-      timed: (bytes, deliver) => {
+      timed: (deliver) => {
         this.#noteRead(share, reader);
         const { taken } = share;
-        const begunMs = performance.now();
-        deliver();
-        const ms = Math.min(performance.now() - begunMs, bytes * MOST_MS_OF_A_BYTE);
-        this.#take(share, Math.max(0, ms * UNITS_OF_A_MS - (share.taken - taken)));
+        const units = deliver() * UNITS_OF_A_MS;
+        this.#take(share, Math.max(0, units - (share.taken - taken)));
       },
       keyUpdated: () => {
         this.#noteRead(share, reader);
@@ -207,8 +203,8 @@ export interface SharedReader {
    * @param chunks of HTTP/1.1 that the piece came in
    */
   readonly took: (bytes: number, chunks: number) => void;
-  /** Hands over a record of HTTP/2 by `deliver`, and counts what it took, but for what of it is counted otherwise. */
-  readonly timed: (bytes: number, deliver: () => void) => void;
+  /** Hands over a record of HTTP/2 by `deliver`, and counts the milliseconds, but for what of it is counted otherwise. */
+  readonly timed: (deliver: () => number) => void;
   /** Counts a key update of its TLS (`key-updates.ts`). */
   readonly keyUpdated: () => void;
   /** To be called when nothing more is to be read for the account. A connection that waits goes on. */

@@ -99,8 +99,8 @@ export interface ClientConnection {
   pieceRead(isEnd: boolean): void;
   /** Counts a read of a connection over HTTP/1.1, and its bytes where they are of a head that is not whole. */
   read(bytes: number): void;
-  /** Hands over a record of a connection over HTTP/2 by `deliver`, and counts what it took, but for requests that it began. */
-  readHttp2(bytes: number, deliver: () => void): void;
+  /** Hands over a record of a connection over HTTP/2 by `deliver`, and counts its milliseconds, but for requests that it began. */
+  readHttp2(deliver: () => number): void;
   /** Counts a key update of TLS, likewise. */
   keyUpdated(): void;
   /**
@@ -359,8 +359,8 @@ class TlsConnection implements ClientConnection, SecuredConnection {
     if (this.#open.length === 0) this.#reading.headRead(bytes);
   }
 
-  readHttp2(bytes: number, deliver: () => void): void {
-    this.#reading.timed(bytes, deliver);
+  readHttp2(deliver: () => number): void {
+    this.#reading.timed(deliver);
   }
 
   keyUpdated(): void {

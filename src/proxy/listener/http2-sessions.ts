@@ -81,7 +81,7 @@ export class Http2Sessions {
   }
 
   serve(socket: TLSSocket, connection: ClientConnection): void {
-    const reads = http2ReadsOf(socket, (bytes, deliver) => connection.readHttp2(bytes, deliver), 'dropped');
+    const reads = http2ReadsOf(socket, (_bytes, deliver) => connection.readHttp2(deliver), 'dropped');
     const session = performServerHandshake(reads.stream, sessionOptions(this.#limits));
     reads.writesFor(session);
     const served = new Http2Connection({

@@ -40,8 +40,6 @@ const HEAD_BYTES_OF_A_REQUEST = 160;
 const KEY_UPDATES_OF_A_REQUEST = 16;
 /** Of the time that a record of HTTP/2 takes: what a request takes is a tenth of it. */
 const REQUESTS_OF_A_MS = 10;
-/** No more is counted, because the clock goes on while the process has no processor: an attacker's take three quarters of it. */
-const MOST_MS_OF_A_BYTE = 0.002;
 /** Enough for a crowd that signs in: a thousand connections are read in sixty turns, which are short then. */
 const CONNECTIONS_PER_TURN = 16;
 /** Of which nothing is known yet: each may begin 250 requests, which are read in some milliseconds and judged later. */
@@ -159,14 +157,12 @@ export class SharedReading {
 
   /**
    * Counts what it takes to hand over a record of HTTP/2, but for what of it is counted otherwise.
-   * @param deliver hands it over
+   * @param deliver hands it over, and returns the milliseconds
    */
-  timed(bytes: number, deliver: () => void): void {
+  timed(deliver: () => number): void {
     const taken = this.#taken;
-    const begunMs = performance.now();
-    deliver();
-    const ms = Math.min(performance.now() - begunMs, bytes * MOST_MS_OF_A_BYTE);
-    this.#take(Math.max(0, ms * REQUESTS_OF_A_MS - (this.#taken - taken)));
+    const weight = deliver() * REQUESTS_OF_A_MS;
+    this.#take(Math.max(0, weight - (this.#taken - taken)));
   }
 
   /** Counts a key update that came on one of these connections. */

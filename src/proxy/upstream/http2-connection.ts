@@ -74,7 +74,7 @@ export class Http2Connection {
     // Its streams are of many accounts, and no one of them can be read alone. So those of one API server have one share: one
     // that allows a stream a connection had hundreds, and the others' connections waited behind them for seconds.
     this.#shared = upstreamReading.join(origin, readerOf(tls));
-    const reads = http2ReadsOf(tls, (bytes, deliver) => this.#shared.timed(bytes, deliver), 'handed over');
+    const reads = http2ReadsOf(tls, (_bytes, deliver) => this.#shared.timed(deliver), 'handed over');
     this.#session = connect(origin, {
       createConnection: () => reads.stream,
       settings: { enablePush: false },

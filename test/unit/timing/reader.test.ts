@@ -19,7 +19,7 @@ const WIDE = Buffer.from([0x7f, 0xff, 0, 0]);
 /** SETTINGS_INITIAL_WINDOW_SIZE. */
 const WIDE_STREAMS = Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff]);
 
-const readNow = (_bytes: number, deliver: () => void): void => deliver();
+const readNow = (_bytes: number, deliver: () => number): void => void deliver();
 
 const ends: (() => unknown)[] = [];
 afterEach(() => {
@@ -32,13 +32,10 @@ async function http2Pair() {
   let session: ServerHttp2Session | undefined;
   let stream: ServerHttp2Stream | undefined;
   const server = createServer({ cert, key, ALPNProtocols: ['h2'] }, (socket) => {
-    session = performServerHandshake(
-      http2ReadsOf(
-        socket.on('error', () => undefined),
-        readNow,
-        'dropped',
-      ).stream,
-    );
+    socket.on('error', () => undefined);
+    const reads = http2ReadsOf(socket, readNow, 'dropped');
+    session = performServerHandshake(reads.stream);
+    reads.writesFor(session);
     session.on('error', () => undefined);
     session.on('stream', (opened) => {
       stream = opened;
@@ -99,22 +96,19 @@ it('one that goes on is not read while its client takes nothing, and is once it 
   await until(() => socket.bytesRead >= bytesRead + 8192, 'what came meanwhile');
 });
 
-it('one whose client has sent its end may be ended at any moment', async () => {
-  for (let later = 0; later < 8; later += 1) {
-    const { client, socket, session } = await http2Pair();
-    const ended = new Promise((resolve) => void session.once('close', resolve));
-    const end = (left: number): void => {
-      if (left > 0) return void (left % 2 === 0 ? setImmediate(end, left - 1) : process.nextTick(end, left - 1));
-      session.close();
-      session.destroy();
-    };
-    socket.once('end', () => end(later));
-    client.end();
-    await ended;
-    // What is thrown beneath all of ours, and ends the process, comes in a later turn.
-    await pause(20);
-    expect(socket.destroyed).toBe(true);
-  }
+it('one whose client has sent its end, and reads only then, goes on to the end', async () => {
+  const { client, session, stream } = await http2Pair();
+  client.pause();
+  stream.write(Buffer.alloc(16 * 1024 * 1024));
+  await pause(100);
+  const ended = new Promise((resolve) => void session.once('close', resolve));
+  client.end();
+  await pause(100);
+  client.resume();
+  await ended;
+  // What Node asserts is thrown beneath all of ours, and ends the process: the runner would report it.
+  await pause(50);
+  expect(client.bytesRead).toBeGreaterThan(0);
 });
 
 it('one that is stopped keeps no process alive, and is forgotten with its end', async () => {
@@ -141,7 +135,7 @@ it.each([
     const heard: string[] = [];
     let read = 0;
     const server = createServer({ cert, key }, (socket) => {
-      const oneInATurn = (bytes: number, deliver: () => void): void => {
+      const oneInATurn = (bytes: number, deliver: () => number): void => {
         read += bytes;
         readerOf(socket).stopReading();
         setTimeout(() => readerOf(socket).goOnReading(), 20);
@@ -173,7 +167,7 @@ it('of small records that wait, those that make a large one have a turn together
   const { cert, key } = await makeCertificate('reader.test');
   const sizes: number[] = [];
   const server = createServer({ cert, key }, (socket) => {
-    const oneInATurn = (bytes: number, deliver: () => void): void => {
+    const oneInATurn = (bytes: number, deliver: () => number): void => {
       sizes.push(bytes);
       readerOf(socket).stopReading();
       setTimeout(() => readerOf(socket).goOnReading(), 5);
